@@ -1,0 +1,150 @@
+# multiclaw: build, run, test. One file, no recursion; `make help` lists the targets.
+
+BUILD    ?= build
+SANITIZE ?=
+V        ?=
+
+ifneq ($(SANITIZE),)
+BUILD    := $(BUILD)/$(subst $(comma),-,$(SANITIZE))
+SANFLAGS := -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+HARDEN   :=
+else
+HARDEN   := -D_FORTIFY_SOURCE=3
+endif
+comma := ,
+
+Q := $(if $(V),,@)
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
+	$(if $(WERROR),-Werror)
+# third-party headers are system headers: our warnings are about our code
+CFLAGS   ?= -O2 -g
+ALLFLAGS := -std=gnu11 -I. -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack-protector-strong -fPIE $(SANFLAGS) $(CFLAGS)
+LDLIBS   := -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lcrypto -lsodium -lm
+LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
+
+DAEMONS  := router auth session chain-oracle
+PROGRAMS := $(DAEMONS:%=$(BUILD)/bin/multiclaw-%) $(BUILD)/bin/multiclaw
+DEVCHAIN := $(BUILD)/bin/multiclaw-devchain
+
+obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
+COMMON_SRC := $(wildcard common/*.c)
+PROTO_SRC  := $(wildcard proto/*.c)
+COMMON_LIB := $(BUILD)/lib/common.a
+PROTO_LIB  := $(BUILD)/lib/proto.a
+# a folder's objects without its main.c: what its program and its unit tests link
+FOLDERS    := $(addprefix services/,$(DAEMONS) cli) tests/devchain
+FOLDER_LIBS := $(patsubst %,$(BUILD)/lib/%.a,$(notdir $(FOLDERS)))
+
+UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
+UNIT     := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(UNIT_SRC))
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
+FUZZ_SECONDS ?= 60
+
+SOURCES := $(wildcard common/*.[ch] proto/*.[ch] services/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
+
+.DEFAULT_GOAL := all
+.PHONY: all help deps run test test-unit test-integration test-node bench fuzz lint check-layers check-docs docs format clean tools
+.SECONDARY:
+
+all: $(PROGRAMS) $(DEVCHAIN) ## build every program into build/bin
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  options: V=1 (show commands)  SANITIZE=address,undefined  WERROR=1  BUILD=dir  FUZZ_SECONDS=60"
+
+$(BUILD)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(CC) $(ALLFLAGS) -MMD -MP -c -o $@ $<
+
+# the scripts that run inside Redis are part of the binary: nothing to install, nothing to get out of step
+$(BUILD)/obj/common/ledger.o: common/ledger.lua
+
+$(COMMON_LIB): $(call obj,$(COMMON_SRC))
+$(PROTO_LIB): $(call obj,$(PROTO_SRC))
+define folder_rules
+$(BUILD)/lib/$(notdir $(1)).a: $(call obj,$(filter-out $(1)/main.c,$(wildcard $(1)/*.c)))
+endef
+$(foreach f,$(FOLDERS),$(eval $(call folder_rules,$(f))))
+
+$(BUILD)/lib/%.a:
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  AR      $@")
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+link = $(if $(V),,@echo "  LINK    $@") ; mkdir -p $(@D)
+$(BUILD)/bin/multiclaw-devchain: $(BUILD)/obj/tests/devchain/main.o $(BUILD)/lib/devchain.a $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
+$(BUILD)/bin/multiclaw: $(BUILD)/obj/services/cli/main.o $(BUILD)/lib/cli.a $(PROTO_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
+$(BUILD)/bin/multiclaw-%: $(BUILD)/obj/services/%/main.o $(BUILD)/lib/%.a $(PROTO_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
+
+# tests/unit/<folder>/test_x.c links its folder's library (if it has one), proto and common; archives keep it to what it names
+.SECONDEXPANSION:
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(filter $$(BUILD)/lib/$$(firstword $$(subst /, ,$$*)).a,$(FOLDER_LIBS)) $(PROTO_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS) -lcmocka
+
+# fuzz targets are built by clang with its own objects; the library sources are compiled in whole
+FUZZ_LIB_SRC := $(COMMON_SRC) $(PROTO_SRC) $(foreach f,$(FOLDERS),$(filter-out $(f)/main.c,$(wildcard $(f)/*.c)))
+FUZZFLAGS := -std=gnu11 -I. -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+$(BUILD)/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  FUZZCC  $<")
+	$(Q)clang $(FUZZFLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/fuzz/lib.a: $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_LIB_SRC))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/lib.a
+	$(if $(V),,@echo "  LINK    $@")
+	$(Q)clang -fsanitize=fuzzer,address,undefined -Wl,--as-needed -o $@ $^ $(LDLIBS)
+
+deps: ## install every Debian package that building, running and testing needs
+	@deploy/deps
+
+run: all ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it
+	@BUILD=$(BUILD) deploy/run
+
+tools: all $(UNIT)
+
+test: ## everything: unit, protocol, integration, node; installs what is missing
+	@BUILD=$(BUILD) SANITIZE=$(SANITIZE) tests/run
+
+test-unit: $(UNIT) ## unit tests only
+	@tests/run-unit $(UNIT)
+
+test-integration: all ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
+	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/integration $(ARGS)
+
+test-node: all ## the tests that use the ecosystem's own JavaScript libraries
+	@BUILD=$(BUILD) tests/node/run
+
+bench: all ## measure against peers and physical limits, print the table
+	@BUILD=$(BUILD) tests/bench/run
+
+fuzz: $(FUZZ) ## run each fuzz target for FUZZ_SECONDS
+	@BUILD=$(BUILD) FUZZ_SECONDS=$(FUZZ_SECONDS) tests/fuzz/run $(FUZZ)
+
+lint: check-layers check-docs ## static analysis, formatting, layers, banned functions
+	@BUILD=$(BUILD) tests/lint
+
+check-layers: ## services -> proto -> common -> libraries, nothing else
+	@tests/check-layers
+
+docs: all ## regenerate what is derived from tables: proto/README.md, deploy/conf
+	@BUILD=$(BUILD) deploy/docs
+
+check-docs: all ## fail if a derived file differs from its table
+	@BUILD=$(BUILD) deploy/docs --check
+
+format: ## clang-format the C sources in place
+	$(Q)clang-format -i $(filter-out proto/%.h,$(SOURCES))
+
+clean: ## remove the build folder
+	$(Q)rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

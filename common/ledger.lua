@@ -1,0 +1,293 @@
+-- ledger - every step that decides, inside Redis. One script, ARGV[1] is the operation; each reply begins with the history it was served in.
+-- The rules quoted by number are those of ARCHITECTURE.md, "Ownership and revocation". Slots are 20-digit decimal text, so that text
+-- order is number order over all of u64; times are Unix milliseconds by Redis' clock.
+
+local SETTLING_MS = 2000
+local EVENTS_KEPT = 250000
+local EVENTS_PER_READ = 1000
+local REPLICA_TTL_MS = 5000
+local SIGN_IN_CHAIN_AGE_MS = 60000
+local SESSIONS_PER_ASSET = 64
+local SEEN_EVERY_MS = 60000
+
+local op = ARGV[1]
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+
+-- Lua prints large numbers as 1.7e+12: whole numbers only, as digits
+local function digits(n) return string.format('%.0f', n) end
+
+-- Rule 16: a history is what one Redis process served.
+local history, generation, began, lost
+do
+	local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+	local h = redis.call('HMGET', 'mc:history', 'id', 'run_id', 'began', 'generation', 'lost')
+	if h[1] and h[2] == run_id then
+		history, began, generation, lost = h[1], tonumber(h[3]), h[4], h[5] == '1'
+	else
+		history = string.sub(run_id, 1, 12) .. '-' .. digits(t[1] * 1000000 + t[2])
+		began, lost, generation = now, false, h[4] or history
+		redis.call('HSET', 'mc:history', 'id', history, 'run_id', run_id, 'began', digits(began),
+			'generation', generation, 'lost', '0')
+	end
+end
+local settling = math.max(0, began + SETTLING_MS - now)
+
+-- Rule 8: an event says "look again"; kind is for people only, nothing decides by it.
+local function add_event(asset, kind)
+	if settling > 0 then
+		return redis.call('XADD', 'mc:events', '*', 'h', history, 'a', asset, 'k', kind)
+	end
+	return redis.call('XADD', 'mc:events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'h', history, 'a', asset, 'k', kind)
+end
+
+local function head()
+	local last = redis.call('XREVRANGE', 'mc:events', '+', '-', 'COUNT', 1)
+	return last[1] and last[1][1] or '0-0'
+end
+
+-- a < b for stream ids "ms-seq"
+local function id_less(a, b)
+	local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
+	local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
+	ams, bms, aseq, bseq = tonumber(ams), tonumber(bms), tonumber(aseq), tonumber(bseq)
+	return ams < bms or (ams == bms and aseq < bseq)
+end
+
+local function new_generation()
+	generation = history .. '+' .. digits(t[1] * 1000000 + t[2])
+	redis.call('HSET', 'mc:history', 'generation', generation)
+end
+
+-- Rule 6. s: asset, wallet, slot, generation of a session; the verdict as one word.
+local function verdict(s)
+	if not s[1] then return 'ended' end
+	if s[4] ~= generation then return 'ended' end
+	if redis.call('EXISTS', 'mc:banned:' .. s[2]) == 1 then return 'banned' end
+	local rec = redis.call('HMGET', 'mc:owner:' .. s[1], 'owner', 'other_slot')
+	if rec[1] ~= s[2] or not (s[3] > rec[2]) then return 'ended' end
+	return 'good'
+end
+
+local function session_read(jti)
+	return redis.call('HMGET', 'mc:session:' .. jti, 'asset', 'wallet', 'slot', 'generation', 'iat', 'exp', 'aud', 'name',
+		'seen', 'ip', 'agent')
+end
+
+local function session_end(jti, asset, kind)
+	if redis.call('DEL', 'mc:session:' .. jti) == 0 then return nil end
+	redis.call('ZREM', 'mc:sessions:' .. asset, jti)
+	return add_event(asset, kind)
+end
+
+local ops = {}
+
+-- name role history cursor newest newest_history -> history settling now restart head slot at genesis generation {{id, history, asset, kind}...}
+ops.follow = function(name, role, known_history, cursor, newest, newest_history)
+	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)
+	oldest = oldest[1] and oldest[1][1]
+	-- Rule 17: an event that somebody knows of and that is gone proves that writes were lost.
+	if newest ~= '' and not lost then
+		local found = redis.call('XRANGE', 'mc:events', newest, newest)
+		local same = found[1] and found[1][2][2] == newest_history
+		if not same and not (oldest and id_less(newest, oldest)) then
+			new_generation()
+			redis.call('HSET', 'mc:history', 'lost', '1')
+			add_event('*', 'lost')
+		end
+	end
+	local restart = known_history ~= history or cursor == '' or (oldest and id_less(cursor, oldest))
+	local entries = {}
+	if not restart then
+		for i, e in ipairs(redis.call('XRANGE', 'mc:events', '(' .. cursor, '+', 'COUNT', EVENTS_PER_READ)) do
+			entries[i] = {e[1], e[2][2], e[2][4], e[2][6]}
+		end
+	end
+	-- Written down in every read, so that a demoted or cut-off primary refuses it (rule 10).
+	redis.call('HSET', 'mc:replica:' .. name, 'role', role, 'handled', cursor, 'history', known_history)
+	redis.call('PEXPIRE', 'mc:replica:' .. name, REPLICA_TTL_MS)
+	local chain = redis.call('HMGET', 'mc:chain', 'slot', 'at', 'genesis')
+	return {history, digits(settling), digits(now), restart and '1' or '0', head(), chain[1] or '', chain[2] or '', chain[3] or '',
+		generation, entries}
+end
+
+-- jti -> history head verdict asset wallet slot iat exp aud name
+ops.look = function(jti)
+	local s = session_read(jti)
+	local v = verdict(s)
+	if v == 'good' and now - tonumber(s[9]) >= SEEN_EVERY_MS then
+		redis.call('HSET', 'mc:session:' .. jti, 'seen', digits(now))
+	end
+	return {history, head(), v, s[1] or '', s[2] or '', s[3] or '', s[5] or '', s[6] or '', s[7] or '', s[8] or ''}
+end
+
+-- asset owner slot watch('1': begin a record, for a sign-in) -> history event('' if nothing changed) owner seen_slot other_slot
+-- owner is 'nobody' for an asset that is burned, moved out, not a Core asset.
+ops.observe = function(asset, owner, slot, watch)
+	local key = 'mc:owner:' .. asset
+	local rec = redis.call('HMGET', key, 'owner', 'seen_slot', 'other_slot')
+	local zero = string.rep('0', 20)
+	if not rec[1] then
+		if watch ~= '1' then return {history, '', '', zero, zero} end
+		redis.call('HSET', key, 'owner', owner, 'seen_slot', slot, 'other_slot', zero)
+		redis.call('SADD', 'mc:assets', asset)
+		return {history, '', owner, slot, zero}
+	end
+	if rec[1] == owner then -- rule 5, first case
+		if slot > rec[2] then redis.call('HSET', key, 'seen_slot', slot) end
+		return {history, '', owner, slot > rec[2] and slot or rec[2], rec[3]}
+	end
+	if slot > rec[2] then -- second case: a change of owner
+		redis.call('HSET', key, 'owner', owner, 'seen_slot', slot, 'other_slot', rec[2])
+		return {history, add_event(asset, 'transfer'), owner, slot, rec[2]}
+	end
+	if slot > rec[3] then -- third case: late or contradicting
+		redis.call('HSET', key, 'other_slot', slot)
+		return {history, add_event(asset, 'transfer'), rec[1], rec[2], slot}
+	end
+	return {history, '', rec[1], rec[2], rec[3]}
+end
+
+-- Rule 3: a sweep whose reads were all above the slot in mc:chain. slot age_ms(since it began) genesis -> history 'counted'|'behind'|'other_chain'
+ops.chain = function(slot, age_ms, genesis)
+	local chain = redis.call('HMGET', 'mc:chain', 'slot', 'genesis')
+	if chain[2] and chain[2] ~= genesis then return {history, 'other_chain'} end
+	if chain[1] and not (slot > chain[1]) then return {history, 'behind'} end
+	redis.call('HSET', 'mc:chain', 'slot', slot, 'at', digits(now - tonumber(age_ms)), 'genesis', genesis)
+	return {history, 'counted'}
+end
+
+-- Rule 2: nothing is held any more. asset -> history '1' if it is not watched now
+ops.forget = function(asset)
+	if redis.call('ZCOUNT', 'mc:sessions:' .. asset, digits(now), '+inf') > 0 then return {history, '0'} end
+	redis.call('SREM', 'mc:assets', asset)
+	redis.call('DEL', 'mc:owner:' .. asset)
+	return {history, '1'}
+end
+
+-- An operator repairs a poisoned record: it begins anew, its sessions are over. asset -> history event
+ops.reset = function(asset)
+	redis.call('SREM', 'mc:assets', asset)
+	redis.call('DEL', 'mc:owner:' .. asset)
+	return {history, add_event(asset, 'reset')}
+end
+
+-- {kind key rate_per_minute burst}... -> nil, or the wait in ms if one of the buckets is empty (then none is charged)
+local function limited(args, first)
+	local wait, charged = 0, {}
+	for i = first, #args - 3, 4 do
+		local key, rate, burst = 'mc:rate:' .. args[i] .. ':' .. args[i + 1], tonumber(args[i + 2]) / 60000, tonumber(args[i + 3])
+		local b = redis.call('HMGET', key, 'left', 'at')
+		local left = math.min(burst, (tonumber(b[1]) or burst) + math.max(0, now - (tonumber(b[2]) or now)) * rate)
+		if left < 1 then wait = math.max(wait, math.ceil((1 - left) / rate)) end
+		charged[#charged + 1] = {key, left - 1, math.ceil(burst / rate)}
+	end
+	if wait > 0 then return wait end
+	for _, c in ipairs(charged) do
+		redis.call('HSET', c[1], 'left', tostring(c[2]), 'at', digits(now))
+		redis.call('PEXPIRE', c[1], c[3] + 1000)
+	end
+end
+
+-- {kind key rate_per_minute burst}... -> history wait_ms('0': allowed)
+ops.limit = function(...)
+	return {history, digits(limited({...}, 1) or 0)}
+end
+
+-- A sign-in's text under its nonce, single use, 5 minutes. nonce value {limits...} -> history wait_ms('0': stored)
+ops.issue = function(nonce, value, ...)
+	local wait = limited({...}, 1)
+	if wait then return {history, digits(wait)} end
+	redis.call('SET', 'mc:nonce:' .. nonce, history .. '\n' .. value, 'PX', 300000)
+	return {history, '0'}
+end
+
+-- Reads it once: a failed try burns it. nonce -> history stored_history('' if unknown) value
+ops.take = function(nonce)
+	local stored = redis.call('GETDEL', 'mc:nonce:' .. nonce)
+	if not stored then return {history, '', ''} end
+	local h, value = string.match(stored, '^([^\n]*)\n(.*)$')
+	return {history, h or '', value or ''}
+end
+
+-- Rule 7. asset wallet slot history jti iat exp(ms) aud name ip agent kid previous('' or a jti of the same asset that ends)
+-- -> history verdict('good' 'history' 'settling' 'chain' 'banned' 'not_owner') event
+ops.mint = function(asset, wallet, slot, known_history, jti, iat, exp, aud, name, ip, agent, kid, previous)
+	if known_history ~= history then return {history, 'history', ''} end
+	if settling > 0 then return {history, 'settling', ''} end
+	local chain_at = redis.call('HGET', 'mc:chain', 'at')
+	if not chain_at or now - tonumber(chain_at) > SIGN_IN_CHAIN_AGE_MS then return {history, 'chain', ''} end
+	if redis.call('EXISTS', 'mc:banned:' .. wallet) == 1 then return {history, 'banned', ''} end
+	local rec = redis.call('HMGET', 'mc:owner:' .. asset, 'owner', 'other_slot')
+	if rec[1] ~= wallet or not (slot > rec[2]) then return {history, 'not_owner', ''} end
+	local all = 'mc:sessions:' .. asset
+	if previous ~= '' and redis.call('HGET', 'mc:session:' .. previous, 'asset') == asset then
+		session_end(previous, asset, 'replaced')
+	end
+	redis.call('ZREMRANGEBYSCORE', all, '-inf', digits(now))
+	while redis.call('ZCARD', all) >= SESSIONS_PER_ASSET do
+		local oldest = redis.call('ZRANGE', all, 0, 0)[1]
+		redis.call('ZREM', all, oldest)
+		session_end(oldest, asset, 'replaced')
+	end
+	redis.call('HSET', 'mc:session:' .. jti, 'asset', asset, 'wallet', wallet, 'slot', slot, 'generation', generation, 'iat', iat,
+		'exp', exp, 'aud', aud, 'name', name, 'seen', digits(now), 'ip', ip, 'agent', agent, 'kid', kid)
+	redis.call('PEXPIREAT', 'mc:session:' .. jti, exp)
+	redis.call('ZADD', all, exp, jti)
+	redis.call('PEXPIREAT', all, exp)
+	return {history, 'good', add_event(asset, 'session')}
+end
+
+-- The good sessions of an asset. asset -> history {{jti iat exp seen ip agent}...}
+ops.list = function(asset)
+	local found = {}
+	for _, jti in ipairs(redis.call('ZRANGEBYSCORE', 'mc:sessions:' .. asset, digits(now), '+inf')) do
+		local s = session_read(jti)
+		if verdict(s) == 'good' then found[#found + 1] = {jti, s[5], s[6], s[9], s[10], s[11]} end
+	end
+	return {history, found}
+end
+
+-- asset jti kind('logout' 'revoked') -> history event('' if there was no such session of that asset)
+ops['end'] = function(asset, jti, kind)
+	if redis.call('HGET', 'mc:session:' .. jti, 'asset') ~= asset then return {history, ''} end
+	return {history, session_end(jti, asset, kind) or ''}
+end
+
+-- asset kind -> history event ended
+ops.end_all = function(asset, kind)
+	local all = redis.call('ZRANGE', 'mc:sessions:' .. asset, 0, -1)
+	for _, jti in ipairs(all) do redis.call('DEL', 'mc:session:' .. jti) end
+	redis.call('DEL', 'mc:sessions:' .. asset)
+	return {history, add_event(asset, kind), digits(#all)}
+end
+
+-- Every session there is ends. -> history event
+ops.end_everything = function()
+	new_generation()
+	return {history, add_event('*', 'revoked')}
+end
+
+-- wallet '1'|'0' -> history event
+ops.ban = function(wallet, banned)
+	if banned == '1' then redis.call('SET', 'mc:banned:' .. wallet, digits(now)) else redis.call('DEL', 'mc:banned:' .. wallet) end
+	return {history, add_event('*', 'banned')}
+end
+
+-- Something all cached answers depended on changed (a signing key was retired). kind -> history event
+ops.announce = function(kind)
+	return {history, add_event('*', kind)}
+end
+
+-- event ids as handled by every replica -> history settling_ms {{name role handled history}...}; names are given by the caller (SCAN)
+ops.replicas = function(...)
+	local found = {}
+	for _, name in ipairs({...}) do
+		local r = redis.call('HMGET', 'mc:replica:' .. name, 'role', 'handled', 'history')
+		if r[1] then found[#found + 1] = {name, r[1], r[2], r[3]} end
+	end
+	return {history, digits(settling), found}
+end
+
+if not ops[op] then return redis.error_reply('ERR ledger: unknown operation') end
+return ops[op](unpack(ARGV, 2))

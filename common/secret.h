@@ -1,0 +1,33 @@
+/* secret - the only holder of secret bytes: guarded pages, locked, wiped, left out of core dumps, impossible to print.
+ * Source: libsodium's sodium_malloc; sodium_init() has run before the first call. */
+#ifndef COMMON_SECRET_H
+#define COMMON_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+struct secret;
+
+/* Copies len bytes. Caller owns the result; destroy wipes it and nulls the pointer (NULL is accepted). */
+struct secret *secret_new(const void *bytes, size_t len);
+void secret_destroy(struct secret **secret);
+
+/* Reads a whole file of 1..max bytes, one trailing newline removed. Refuses a file that group or others can read or that
+ * is not a regular file. Caller owns the result. */
+struct secret *secret_read_file(const char *path, size_t max, struct error *err);
+
+const uint8_t *secret_bytes(const struct secret *secret); /* borrowed, valid until destroy */
+size_t secret_len(const struct secret *secret);
+/* Constant time in the contents; lengths are public. */
+bool secret_equal(const struct secret *secret, const void *bytes, size_t len);
+
+static inline void scoped_secret_fn(struct secret **s)
+{
+	secret_destroy(s);
+}
+#define scoped_secret __attribute__((cleanup(scoped_secret_fn)))
+
+#endif

@@ -1,0 +1,4 @@
+#include "common/status.h"
+
+PROTO_ITEM_DEFINE(checks)
+SERVICE_CALLS(PROTO_DEFINE)

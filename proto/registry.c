@@ -1,0 +1,12 @@
+#include "proto/registry.h"
+
+PROTO_ITEM_DEFINE(assets)
+PROTO_ITEM_DEFINE(sessions)
+AUTH_CALLS(PROTO_DEFINE)
+SESSION_CALLS(PROTO_DEFINE)
+ORACLE_CALLS(PROTO_DEFINE)
+
+#define ENTRY(svc, name, callers, kind, doc) &svc##_##name##_call,
+const struct proto_call *const proto_calls[] = {
+    AUTH_CALLS(ENTRY) SESSION_CALLS(ENTRY) ORACLE_CALLS(ENTRY) SERVICE_CALLS(ENTRY)};
+const size_t proto_ncalls = sizeof(proto_calls) / sizeof(proto_calls[0]);

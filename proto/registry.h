@@ -1,0 +1,13 @@
+/* registry - every call there is, for the documents, the tests and the access matrix. */
+#ifndef PROTO_REGISTRY_H
+#define PROTO_REGISTRY_H
+
+#include "common/status.h"
+#include "proto/auth.h"
+#include "proto/oracle.h"
+#include "proto/session.h"
+
+extern const struct proto_call *const proto_calls[];
+extern const size_t proto_ncalls;
+
+#endif

@@ -1,0 +1,78 @@
+/* session - calls served by services/session: mints, checks, lists, ends 7-day JWT sessions; alone holds the JWT secret. */
+#ifndef PROTO_SESSION_H
+#define PROTO_SESSION_H
+
+#include "common/schema.h"
+
+/* clang-format off */
+#define session_mint_REQ(F, M) \
+	F(M, STR, asset, 32, 44, MUST, "base58 address") \
+	F(M, STR, wallet, 32, 44, MUST, "base58 public key that was proven") \
+	F(M, UINT, slot, 0, UINT64_MAX, MUST, "of the fresh read: the slot of proof") \
+	F(M, STR, history, 1, 40, MUST, "in which nonce and read were done") \
+	F(M, STR, name, 0, 64, MAY, "of the asset: hostile text") \
+	F(M, STR, ip, 2, 45, MUST, "client's address") \
+	F(M, STR, agent, 0, 128, MAY, "client's User-Agent") \
+	F(M, STR, token, 0, 2048, MAY_SECRET, "session presented: of the same asset, it ends")
+#define session_mint_RSP(F, M) \
+	F(M, STR, token, 1, 2048, SECRET, "the JWT") \
+	F(M, STR, jti, 32, 32, MUST, "id of the session") \
+	F(M, UINT, exp_ms, 1, UINT64_MAX, MUST, "Unix milliseconds")
+
+#define session_check_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "the JWT as presented")
+#define session_check_RSP(F, M) \
+	F(M, STR, history, 1, 40, MUST, "in which the look was done") \
+	F(M, STR, position, 3, 42, MUST, "newest event at that moment") \
+	F(M, STR, asset, 32, 44, MUST, "the subject") \
+	F(M, STR, wallet, 32, 44, MUST, "base58 public key") \
+	F(M, STR, jti, 32, 32, MUST, "id of the session") \
+	F(M, STR, aud, 1, 47, MUST, "console, or agent:<id>") \
+	F(M, STR, name, 0, 64, MAY, "of the asset: hostile text") \
+	F(M, UINT, slot, 0, UINT64_MAX, MUST, "of proof") \
+	F(M, UINT, iat_ms, 1, UINT64_MAX, MUST, "Unix milliseconds") \
+	F(M, UINT, exp_ms, 1, UINT64_MAX, MUST, "Unix milliseconds")
+
+#define sessions_ITEM(F, M) \
+	F(M, STR, jti, 32, 32, MUST, "id of the session") \
+	F(M, UINT, iat_ms, 1, UINT64_MAX, MUST, "Unix milliseconds") \
+	F(M, UINT, exp_ms, 1, UINT64_MAX, MUST, "Unix milliseconds") \
+	F(M, UINT, seen_ms, 0, UINT64_MAX, MUST, "Unix milliseconds, to about 5 minutes") \
+	F(M, STR, ip, 0, 45, MAY, "where it was opened from") \
+	F(M, STR, agent, 0, 128, MAY, "User-Agent it was opened by") \
+	F(M, BOOL, current, 0, 1, MUST, "the one that asks")
+PROTO_ITEM(sessions)
+#define session_list_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "of the owner")
+#define session_list_RSP(F, M) \
+	F(M, LIST, sessions, 0, 64, MUST, "of the present ownership period")
+
+#define session_end_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "of the owner") \
+	F(M, STR, jti, 0, 32, MAY, "which one; absent: the owner's own (logout)") \
+	F(M, BOOL, all, 0, 1, MAY, "every session of the asset")
+#define session_end_RSP(F, M) \
+	F(M, STR, event, 0, 42, MAY, "that tells everybody; absent if there was no such session") \
+	F(M, STR, history, 1, 40, MUST, "of that event")
+
+#define session_revoke_REQ(F, M) \
+	F(M, STR, asset, 0, 44, MAY, "all of this asset") \
+	F(M, STR, jti, 0, 32, MAY, "with asset: this one only") \
+	F(M, BOOL, everything, 0, 1, MAY, "all sessions there are; then asset and jti are absent")
+#define session_ban_REQ(F, M) \
+	F(M, STR, wallet, 32, 44, MUST, "base58 public key") \
+	F(M, BOOL, banned, 0, 1, MUST, "false lifts the ban")
+
+#define SESSION_CALLS(C) \
+	C(session, mint, ROLE_AUTH, ONCE, "Open a session for a wallet that was proven to own the asset; the ledger judges again.") \
+	C(session, check, ROLE_ROUTER | ROLE_AUTH | ROLE_ORACLE, READ, "Is this token good at this moment? One look, no cache.") \
+	C(session, list, ROLE_ROUTER, READ, "The sessions of the owner's asset.") \
+	C(session, end, ROLE_ROUTER, ONCE, "The owner ends one or all sessions of the asset.") \
+	C(session, revoke, ROLE_OPERATOR_REVOKE, ONCE, "An operator ends sessions.") \
+	C(session, ban, ROLE_OPERATOR_REVOKE, ONCE, "An operator bans a wallet, or lifts it.")
+#define session_revoke_RSP session_end_RSP
+#define session_ban_RSP session_end_RSP
+SESSION_CALLS(PROTO_DECLARE)
+/* clang-format on */
+
+#endif
