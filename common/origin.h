@@ -10,12 +10,12 @@
 
 struct origin {
 	char text[ORIGIN_HOST_MAX + 16]; /* "https://claw.example:8443" */
-	const char *domain;              /* points into text: "claw.example:8443" */
 	bool is_https;
 };
 
-/* url: "http(s)://host[:port]", at most a single "/" after it. Host: letters, digits, '-', '.', or an IPv6 address in brackets. Scheme and host
- * come out in lower case, the scheme's own port is left out, as browsers do. ERR_INVALID. */
+/* url: "http(s)://host[:port]", at most a single "/" after it. Host: letters, digits, hyphen, dot, or an IPv6
+ * address in brackets. Scheme and host come out in lower case, the scheme's own port is left out, as browsers
+ * do. ERR_INVALID. */
 int origin_parse(const char *url, struct origin *origin_r, struct error *err);
 
 /* "claw.example:8443": the text behind the scheme. */
