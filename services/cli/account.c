@@ -1,0 +1,180 @@
+/* What an owner does with a session: look at it, list, end, use it. */
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/scoped.h"
+#include "services/cli/web.h"
+
+static const char *text_of(const json_t *doc, const char *name)
+{
+	const char *text = json_string_value(json_object_get(doc, name));
+
+	return text ? text : "-";
+}
+
+int cli_whoami(struct cli *cli, int argc, char **argv)
+{
+	struct error err = {0};
+	scoped_answer struct web_answer answer = {0};
+
+	if (argc > 1)
+		return cli_usage("whoami: what is '%s'?", argv[1]);
+	if (web_call(cli, "GET", "/v1/session", NULL, &answer, &err) < 0)
+		return cli_fail(&err);
+	if (cli->json) {
+		cli_print_json(json_incref(answer.json));
+		return CLI_OK;
+	}
+	printf("asset    %s  ", text_of(answer.json, "asset"));
+	cli_print_text(text_of(answer.json, "name"));
+	printf("\nagent    %s\nwallet   %s\nsession  %s\nsince    %s\nuntil    %s\n", text_of(answer.json, "agent_id"),
+	    text_of(answer.json, "wallet"), text_of(answer.json, "jti"), text_of(answer.json, "issued_at"),
+	    text_of(answer.json, "expires_at"));
+	return CLI_OK;
+}
+
+static int list_sessions(struct cli *cli)
+{
+	struct error err = {0};
+	scoped_answer struct web_answer answer = {0};
+	size_t i;
+	json_t *s;
+
+	if (web_call(cli, "GET", "/v1/sessions", NULL, &answer, &err) < 0)
+		return cli_fail(&err);
+	if (cli->json) {
+		cli_print_json(json_incref(answer.json));
+		return CLI_OK;
+	}
+	json_array_foreach (json_object_get(answer.json, "sessions"), i, s) {
+		printf("%s%s  since %s  seen %s  from %s  ", json_is_true(json_object_get(s, "current")) ? "*" : " ",
+		    text_of(s, "jti"), text_of(s, "issued_at"), text_of(s, "last_seen_at"), text_of(s, "ip"));
+		cli_print_text(text_of(s, "user_agent"));
+		putchar('\n');
+	}
+	return CLI_OK;
+}
+
+int cli_sessions(struct cli *cli, int argc, char **argv)
+{
+	struct error err = {0};
+	scoped_answer struct web_answer answer = {0};
+	char path[128] = "/v1/sessions";
+
+	if (argc == 1)
+		return list_sessions(cli);
+	if (argc != 3 || strcmp(argv[1], "end") != 0)
+		return cli_usage("sessions: 'sessions', 'sessions end JTI' or 'sessions end all'");
+	if (strcmp(argv[2], "all") != 0)
+		snprintf(path, sizeof(path), "/v1/sessions/%.64s", argv[2]);
+	if (web_call(cli, "DELETE", path, NULL, &answer, &err) < 0)
+		return cli_fail(&err);
+	return CLI_OK;
+}
+
+int cli_logout(struct cli *cli, int argc, char **argv)
+{
+	struct error err = {0};
+	scoped_answer struct web_answer answer = {0};
+
+	if (argc > 1)
+		return cli_usage("logout: what is '%s'?", argv[1]);
+	int rc = web_call(cli, "POST", "/v1/auth/logout", "{}", &answer, &err);
+	/* a session that is over already needs no ending; one that could not be ended is kept for another try */
+	if (rc < 0 && (err.code != ERR_UNAUTHENTICATED || strcmp(err.reason, "session_missing") == 0))
+		return cli_fail(&err);
+	if (session_file_remove(cli->session_path, &err) < 0)
+		return cli_fail(&err);
+	if (!cli->json)
+		puts("Signed out.");
+	return CLI_OK;
+}
+
+/* The token goes to the console it came from and to that agent's own origin, nowhere else. */
+static int target_url(const struct session_file *file, const char *where, char *url, size_t size, struct error *err)
+{
+	char agent[128];
+	const char *host = strstr(where, "://");
+
+	if (where[0] == '/') {
+		snprintf(url, size, "%s%s", file->url, where);
+		return 0;
+	}
+	snprintf(agent, sizeof(agent), "://%s.", file->agent_id);
+	if (host && file->agent_id[0] && strncmp(host, agent, strlen(agent)) == 0 && !memchr(host, '@', strcspn(host + 3, "/") + 3)) {
+		snprintf(url, size, "%s", where);
+		return 0;
+	}
+	return error_set(err, ERR_INVALID, "curl takes a path (/v1/session) or a URL of the agent's own origin");
+}
+
+int cli_curl(struct cli *cli, int argc, char **argv)
+{
+	const char *method = NULL, *data = NULL, *where = NULL, *value;
+	struct session_file file;
+	struct error err = {0};
+	char url[2048];
+	bool show_status = false;
+
+	for (int i = 1; i < argc; i++) {
+		if ((value = cli_option("-X", argc, argv, &i)))
+			method = value;
+		else if ((value = cli_option("-d", argc, argv, &i)))
+			data = value;
+		else if (strcmp(argv[i], "-i") == 0)
+			show_status = true;
+		else if (argv[i][0] != '-' && !where)
+			where = argv[i];
+		else
+			return cli_usage("curl: what is '%s'?", argv[i]);
+	}
+	if (!where)
+		return cli_usage("curl: a path is needed, such as /v1/session");
+	if (session_file_read(cli->session_path, &file, &err) < 0 || target_url(&file, where, url, sizeof(url), &err) < 0)
+		return cli_fail(&err);
+	scoped_answer struct web_answer answer = {0};
+	int rc = web_request(method ? method : data ? "POST" : "GET", url, data, file.token, &answer, &err);
+	sodium_memzero(&file, sizeof(file));
+	if (rc < 0)
+		return cli_fail(&err);
+	if (show_status)
+		printf("HTTP %ld\n", answer.status);
+	if (answer.body)
+		fwrite(answer.body, 1, answer.len, stdout);
+	if (answer.len && answer.body[answer.len - 1] != '\n')
+		putchar('\n');
+	return answer.status < 400 ? CLI_OK : answer.status == 401 ? CLI_SIGNED_OUT : answer.status >= 500 ? CLI_UNAVAILABLE : CLI_FAILED;
+}
+
+/* Server-sent events, one line of text each: "kind  data". */
+static bool print_event(void *arg, const char *text)
+{
+	bool json = *(bool *)arg;
+
+	if (strncmp(text, "data:", 5) == 0) {
+		cli_print_text(text + 5 + (text[5] == ' '));
+		putchar('\n');
+	} else if (!json && strncmp(text, "event:", 6) == 0) {
+		cli_print_text(text + 6 + (text[6] == ' '));
+		fputs("  ", stdout);
+	}
+	fflush(stdout);
+	return true;
+}
+
+int cli_events(struct cli *cli, int argc, char **argv)
+{
+	struct session_file file;
+	struct error err = {0};
+	char url[1024];
+
+	if (argc > 1)
+		return cli_usage("events: what is '%s'?", argv[1]);
+	if (session_file_read(cli->session_path, &file, &err) < 0)
+		return cli_fail(&err);
+	snprintf(url, sizeof(url), "%s/v1/events", file.url);
+	int rc = web_stream(url, file.token, print_event, &cli->json, &err);
+	sodium_memzero(&file, sizeof(file));
+	return rc == 0 ? CLI_OK : cli_fail(&err);
+}

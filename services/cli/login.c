@@ -1,0 +1,146 @@
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/scoped.h"
+#include "services/cli/keypair.h"
+#include "services/cli/web.h"
+
+static const char *text_of(const json_t *doc, const char *name)
+{
+	const char *text = json_string_value(json_object_get(doc, name));
+
+	return text ? text : "";
+}
+
+/* What a wallet would refuse to sign: a text for another site, for another key, or not a sign-in at all. */
+static int check_text(const char *url, const char *address, const char *message, struct error *err)
+{
+	char expected[512];
+	const char *host = strstr(url, "://");
+
+	host = host ? host + 3 : url;
+	snprintf(expected, sizeof(expected), "%.*s wants you to sign in with your Solana account:\n%s\n\n",
+	    (int)strcspn(host, "/"), host, address);
+	if (strncmp(message, expected, strlen(expected)) != 0)
+		return error_set(err, ERR_DENIED, "not signed: the text that %s sent is not a sign-in to it", url);
+	return 0;
+}
+
+static int challenge(const char *url, const char *wallet, const char *asset, struct web_answer *answer, struct error *err)
+{
+	char full[1024];
+	scoped_json json_t *body = json_pack("{ss}", "wallet", wallet);
+
+	if (asset)
+		json_object_set_new(body, "asset", json_string(asset));
+	scoped_free char *text = json_dumps(body, 0);
+	snprintf(full, sizeof(full), "%s/v1/auth/challenge", url);
+	if (web_request("POST", full, text, NULL, answer, err) < 0)
+		return -1;
+	if (answer->status != 200)
+		return web_problem(answer, err);
+	return check_text(url, wallet, text_of(answer->json, "message"), err);
+}
+
+static int verify(const char *url, const struct keypair *keypair, const char *wallet, const json_t *issued, const char *old,
+    struct web_answer *answer, struct error *err)
+{
+	char full[1024], signature_text[SIGNATURE_TEXT_MAX + 2];
+	uint8_t signature[SIGNATURE_LEN];
+	const char *message = text_of(issued, "message");
+
+	keypair_sign(keypair, message, strlen(message), signature);
+	base58_encode(signature, sizeof(signature), signature_text, sizeof(signature_text));
+	scoped_json json_t *body =
+	    json_pack("{ssssss}", "nonce", text_of(issued, "nonce"), "wallet", wallet, "signature", signature_text);
+	scoped_free char *text = json_dumps(body, 0);
+	snprintf(full, sizeof(full), "%s/v1/auth/verify", url);
+	if (web_request("POST", full, text, old, answer, err) < 0)
+		return -1;
+	return answer->status == 200 ? 0 : web_problem(answer, err);
+}
+
+static void print_choices(const struct web_answer *answer)
+{
+	size_t i;
+	json_t *item;
+
+	fprintf(stderr, "This wallet owns several; name one with --asset:\n");
+	fflush(stderr);
+	json_array_foreach (json_object_get(answer->json, "assets"), i, item) {
+		printf("  %s  ", text_of(item, "asset"));
+		cli_print_text(text_of(item, "name"));
+		putchar('\n');
+	}
+}
+
+static int store(const struct cli *cli, const struct web_answer *answer, struct error *err)
+{
+	struct session_file file = {0};
+
+	snprintf(file.url, sizeof(file.url), "%s", cli->url);
+	snprintf(file.token, sizeof(file.token), "%s", answer->token);
+	snprintf(file.asset, sizeof(file.asset), "%.44s", text_of(answer->json, "asset"));
+	snprintf(file.agent_id, sizeof(file.agent_id), "%.32s", text_of(answer->json, "agent_id"));
+	if (!file.token[0])
+		return error_set(err, ERR_INTERNAL, "the service sent no session");
+	int rc = session_file_write(cli->session_path, &file, err);
+	sodium_memzero(&file, sizeof(file));
+	return rc;
+}
+
+static int report(const struct cli *cli, const struct web_answer *answer)
+{
+	if (cli->json) {
+		cli_print_json(json_incref(answer->json));
+		return CLI_OK;
+	}
+	printf("Signed in to %s\n  asset    %s  ", cli->url, text_of(answer->json, "asset"));
+	cli_print_text(text_of(answer->json, "name"));
+	printf("\n  agent    %s\n  wallet   %s\n  until    %s\n  session  %s\n", text_of(answer->json, "agent_id"),
+	    text_of(answer->json, "wallet"), text_of(answer->json, "expires_at"), cli->session_path);
+	return CLI_OK;
+}
+
+int cli_login(struct cli *cli, int argc, char **argv)
+{
+	const char *path = NULL, *asset = NULL, *value;
+	struct error err = {0};
+	struct keypair keypair = {0};
+	char wallet[PUBKEY_TEXT_MAX + 1];
+	struct session_file old = {0};
+	struct error ignored;
+
+	for (int i = 1; i < argc; i++) {
+		if ((value = cli_option("--keypair", argc, argv, &i)))
+			path = value;
+		else if ((value = cli_option("--asset", argc, argv, &i)))
+			asset = value;
+		else
+			return cli_usage("login: what is '%s'?", argv[i]);
+	}
+	if (!path)
+		return cli_usage("login: --keypair FILE is needed");
+	if (keypair_read(path, &keypair, &err) < 0)
+		return cli_fail(&err);
+	pubkey_text(keypair.public_key, wallet);
+	/* presented, so that a session of the same asset is replaced and not left behind */
+	const char *old_token =
+	    session_file_read(cli->session_path, &old, &ignored) == 0 && strcmp(old.url, cli->url) == 0 ? old.token : NULL;
+
+	scoped_answer struct web_answer issued = {0}, answer = {0};
+	int rc = challenge(cli->url, wallet, asset, &issued, &err);
+	if (rc == 0)
+		rc = verify(cli->url, &keypair, wallet, issued.json, old_token, &answer, &err);
+	keypair_wipe(&keypair);
+	sodium_memzero(&old, sizeof(old));
+	if (rc == 0)
+		rc = store(cli, &answer, &err);
+	sodium_memzero(answer.token, sizeof(answer.token));
+	if (rc == 0)
+		return report(cli, &answer);
+	if (strcmp(err.reason, "asset_required") == 0)
+		print_choices(&answer);
+	return cli_fail(&err);
+}

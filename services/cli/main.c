@@ -1,0 +1,162 @@
+/* multiclaw - the command line: owners sign in and look after their sessions, operators look after the suite. */
+#include <curl/curl.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/service.h"
+#include "services/cli/cli.h"
+#include "services/cli/session_file.h"
+
+static const struct cli_command commands[] = {
+    {"login", cli_login, "login --keypair FILE [--asset ADDRESS]", "Sign in with a wallet that owns an agent's NFT.",
+	"FILE is a Solana CLI keypair file. The text to sign is checked to be a sign-in to this service before it is signed.\n"
+	"The session is kept in a file of mode 0600 (see --session) and ends by itself after 7 days, at 'logout', or the\n"
+	"moment the NFT changes hands."},
+    {"whoami", cli_whoami, "whoami", "Show the present session.", NULL},
+    {"sessions", cli_sessions, "sessions [end JTI|all]", "List this agent's sessions, or end one or all.", NULL},
+    {"logout", cli_logout, "logout", "End the present session.", NULL},
+    {"curl", cli_curl, "curl [-X METHOD] [-d JSON] [-i] PATH", "Make a request with the session.",
+	"PATH is a path of the service (/v1/session) or a URL of the agent's own origin. -i prints the status first."},
+    {"events", cli_events, "events", "Show this agent's events as they happen.", NULL},
+    {"status", cli_status, "status [--wait SECONDS]", "Operators: every service, replica, lease and chain slot.",
+	"With --wait: exit 0 as soon as every replica is ready, 4 if that does not happen in time."},
+    {"revoke", cli_revoke, "revoke --all | --asset ADDRESS [--session JTI]", "Operators: end sessions.",
+	"--all ends every session there is (do this after putting back a Redis backup)."},
+    {"ban", cli_ban, "ban WALLET", "Operators: no session of this wallet is good until 'unban'.", NULL},
+    {"unban", cli_unban, "unban WALLET", "Operators: lift a ban.", NULL},
+    {"asset", cli_asset, "asset reset ADDRESS", "Operators: begin a poisoned ownership record anew.", NULL},
+    {"keys", cli_keys, "keys init FOLDER | keys rotate FOLDER | keys retire FOLDER KID",
+	"Operators: make the suite's keys; change the session signing key.",
+	"init makes what is missing and touches nothing that is there: a CURVE key per service and for the operator, the list\n"
+	"of who is who, a Redis password and ACL per role, the session signing key.\n"
+	"rotate adds a signing key that takes over in a minute; sessions signed by the old one stay good until they end.\n"
+	"retire removes one: sessions signed by it end at once."},
+};
+
+static void print_help(void)
+{
+	puts("multiclaw: whoever owns the NFT controls the agent.\n\nUsage: multiclaw [OPTIONS] COMMAND\n\nCommands:");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		printf("  %-48s %s\n", commands[i].usage, commands[i].about);
+	puts("\nOptions:\n"
+	     "  --url URL        the service (default: MULTICLAW_PUBLIC_URL, the session's, http://localhost:8080)\n"
+	     "  --session FILE   the session file (default: MULTICLAW_SESSION_FILE, ~/.local/state/multiclaw/session.json)\n"
+	     "  --json           one JSON document on standard output\n"
+	     "  -c FILE          operators: the suite's settings (default: $MULTICLAW_STATE_DIR/conf/suite.conf,\n"
+	     "                   .state/conf/suite.conf, /etc/multiclaw/suite.conf); may be repeated\n"
+	     "  --help, --version\n"
+	     "\nExit status: 0 done; 1 refused or not found; 2 wrong usage; 3 not signed in, or no longer; 4 not available now.\n"
+	     "'multiclaw help COMMAND' says more.");
+}
+
+static const struct cli_command *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static int help(int argc, char **argv)
+{
+	const struct cli_command *command = argc > 1 ? find(argv[1]) : NULL;
+
+	if (argc > 1 && !command)
+		return cli_usage("there is no command '%s'", argv[1]);
+	if (!command) {
+		print_help();
+		return CLI_OK;
+	}
+	printf("Usage: multiclaw %s\n\n%s\n", command->usage, command->about);
+	if (command->help)
+		printf("%s\n", command->help);
+	return CLI_OK;
+}
+
+static void choose_session_path(struct cli *cli)
+{
+	const char *path = getenv("MULTICLAW_SESSION_FILE"), *base = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	if (cli->session_path)
+		return;
+	if (path)
+		snprintf(cli->session_path_buf, sizeof(cli->session_path_buf), "%s", path);
+	else if (base && base[0] == '/')
+		snprintf(cli->session_path_buf, sizeof(cli->session_path_buf), "%s/multiclaw/session.json", base);
+	else
+		snprintf(cli->session_path_buf, sizeof(cli->session_path_buf), "%s/.local/state/multiclaw/session.json",
+		    home ? home : "");
+	cli->session_path = cli->session_path_buf;
+}
+
+static void choose_url(struct cli *cli, char *buf, size_t size)
+{
+	struct session_file file;
+	struct error ignored;
+
+	if (!cli->url)
+		cli->url = getenv("MULTICLAW_PUBLIC_URL");
+	if (!cli->url && session_file_read(cli->session_path, &file, &ignored) == 0)
+		cli->url = file.url;
+	snprintf(buf, size, "%s", cli->url ? cli->url : "http://localhost:8080");
+	sodium_memzero(&file, sizeof(file));
+	while (buf[0] && buf[strlen(buf) - 1] == '/')
+		buf[strlen(buf) - 1] = '\0';
+	cli->url = buf;
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {0};
+	const char *value;
+	char url[256];
+	int i;
+
+	if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		fatal("cannot initialise the cryptographic library");
+	log_open("multiclaw", NULL, LOG_WARN);
+	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
+		if ((value = cli_option("--url", argc, argv, &i)))
+			cli.url = value;
+		else if ((value = cli_option("--session", argc, argv, &i)))
+			cli.session_path = value;
+		else if ((value = cli_option("-c", argc, argv, &i)) && cli.nconf < ARRAY_LEN(cli.conf))
+			cli.conf[cli.nconf++] = value;
+		else if (strcmp(argv[i], "--json") == 0)
+			cli.json = true;
+		else if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0)
+			return puts("multiclaw " MULTICLAW_VERSION) < 0;
+		else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+			return help(1, argv);
+		else
+			return cli_usage("what is '%s'?", argv[i]);
+	}
+	if (i == argc) {
+		print_help();
+		return CLI_USAGE;
+	}
+	/* options may also follow the command */
+	int kept = i + 1;
+	for (int at = i + 1; at < argc; at++) {
+		if (strcmp(argv[at], "--json") == 0)
+			cli.json = true;
+		else if (strcmp(argv[at], "--help") == 0)
+			return help(2, argv + i - 1);
+		else if ((value = cli_option("--url", argc, argv, &at)))
+			cli.url = value;
+		else
+			argv[kept++] = argv[at];
+	}
+	argc = kept;
+	if (strcmp(argv[i], "help") == 0)
+		return help(argc - i, argv + i);
+	const struct cli_command *command = find(argv[i]);
+	if (!command)
+		return cli_usage("there is no command '%s'", argv[i]);
+	choose_session_path(&cli);
+	choose_url(&cli, url, sizeof(url));
+	return command->run(&cli, argc - i, argv + i);
+}

@@ -1,0 +1,203 @@
+/* What an operator does: look at every process, end sessions, ban, repair, make keys. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/status.h"
+#include "proto/oracle.h"
+#include "proto/session.h"
+#include "services/cli/keys.h"
+#include "services/cli/operator.h"
+
+static json_t *status_json(const char *address, const struct service_status_rsp *rsp, const struct error *err)
+{
+	json_t *checks = json_array();
+
+	if (!rsp)
+		return json_pack("{ss so ss sO}", "address", address, "ready", json_false(), "error", err->text, "checks", checks);
+	for (size_t i = 0; i < rsp->checks.len; i++)
+		json_array_append_new(checks, json_pack("{ss sb ss}", "name", rsp->checks.item[i].name, "ok",
+						  rsp->checks.item[i].ok, "why", rsp->checks.item[i].why));
+	return json_pack("{ss ss ss ss sb sI sI ss ss sI so}", "address", address, "service", rsp->service, "replica",
+	    rsp->replica, "version", rsp->version, "ready", rsp->ready, "started_at_ms", (json_int_t)rsp->started_at,
+	    "lease_ms", (json_int_t)rsp->lease_ms, "history", rsp->history, "cursor", rsp->cursor, "chain_slot",
+	    (json_int_t)rsp->chain_slot, "checks", checks);
+}
+
+static void status_line(const char *address, const struct service_status_rsp *rsp, const struct error *err)
+{
+	if (!rsp) {
+		printf("%-16s %-9s %s: %s\n", "?", "DOWN", address, err->text);
+		return;
+	}
+	printf("%-16s %-9s lease %4" PRIu64 " ms  chain slot %" PRIu64, rsp->replica, rsp->ready ? "ready" : "NOT READY",
+	    rsp->lease_ms, rsp->chain_slot);
+	if (rsp->chain_slot)
+		printf(" (%.1f s old)", (double)rsp->chain_age_ms / 1000);
+	for (size_t i = 0; i < rsp->checks.len; i++) {
+		if (rsp->checks.item[i].ok)
+			continue;
+		printf("  %s: ", rsp->checks.item[i].name);
+		cli_print_text(rsp->checks.item[i].why);
+	}
+	putchar('\n');
+}
+
+/* Asks every replica of one service; returns how many are not ready. */
+static size_t status_of(struct operator *operator, enum role role, const struct setting_list *addresses, json_t *all, bool quiet)
+{
+	size_t missing = 0;
+
+	for (size_t i = 0; i < addresses->len; i++) {
+		struct service_status_req req;
+		struct service_status_rsp *rsp = calloc(1, sizeof(*rsp));
+		struct error err = {0};
+		int rc = operator_call(operator, addresses->item[i], role, &service_status_call, &req, rsp, &err);
+		const struct service_status_rsp *answer = rc == 0 ? rsp : NULL;
+		missing += rc < 0 || !rsp->ready;
+		if (all)
+			json_array_append_new(all, status_json(addresses->item[i], answer, &err));
+		else if (!quiet)
+			status_line(addresses->item[i], answer, &err);
+		free(rsp);
+	}
+	return missing;
+}
+
+static size_t status_all(struct operator *operator, json_t *all, bool quiet)
+{
+	const struct suite_settings *s = &operator->settings;
+
+	return status_of(operator, ROLE_ROUTER, &s->routers, all, quiet) + status_of(operator, ROLE_AUTH, &s->auths, all, quiet) +
+	    status_of(operator, ROLE_SESSION, &s->sessions, all, quiet) +
+	    status_of(operator, ROLE_ORACLE, &s->oracles, all, quiet);
+}
+
+int cli_status(struct cli *cli, int argc, char **argv)
+{
+	scoped_operator struct operator operator = {0};
+	struct error err = {0};
+	const char *value;
+	uint64_t until = 0;
+
+	for (int i = 1; i < argc; i++) {
+		if (!(value = cli_option("--wait", argc, argv, &i)))
+			return cli_usage("status: what is '%s'?", argv[i]);
+		until = clock_boot_ms() + (uint64_t)strtoul(value, NULL, 10) * 1000;
+	}
+	if (operator_open(&operator, cli, &err) < 0)
+		return cli_fail(&err);
+	while (until && clock_boot_ms() < until && status_all(&operator, NULL, true) > 0)
+		usleep(50000);
+	json_t *all = cli->json ? json_array() : NULL;
+	size_t missing = status_all(&operator, all, false);
+	if (all)
+		cli_print_json(all);
+	return missing ? CLI_UNAVAILABLE : CLI_OK;
+}
+
+/* Sends to one replica after another until one answers. */
+static int call_any(struct cli *cli, bool oracle, const struct proto_call *call, const void *req, void *rsp)
+{
+	scoped_operator struct operator operator = {0};
+	struct error err = {0};
+
+	if (operator_open(&operator, cli, &err) < 0)
+		return cli_fail(&err);
+	const struct setting_list *to = oracle ? &operator.settings.oracles : &operator.settings.sessions;
+	error_set(&err, ERR_INVALID, "the settings name no replica to ask");
+	for (size_t i = 0; i < to->len; i++) {
+		int rc = operator_call(&operator, to->item[i], oracle ? ROLE_ORACLE : ROLE_SESSION, call, req, rsp, &err);
+		if (rc == 0)
+			return CLI_OK;
+		if (err.code != ERR_UNAVAILABLE)
+			break;
+	}
+	return cli_fail(&err);
+}
+
+static int report_event(const struct cli *cli, int rc, const char *event, const char *history)
+{
+	if (rc != CLI_OK)
+		return rc;
+	if (cli->json)
+		cli_print_json(json_pack("{ss ss}", "event", event, "history", history));
+	else if (event[0])
+		printf("Done: event %s. Every replica denies within 2 s.\n", event);
+	else
+		puts("There was no such session.");
+	return event[0] ? CLI_OK : CLI_FAILED;
+}
+
+int cli_revoke(struct cli *cli, int argc, char **argv)
+{
+	struct session_revoke_req req = {0};
+	struct session_revoke_rsp rsp = {0};
+	const char *value;
+
+	for (int i = 1; i < argc; i++) {
+		if ((value = cli_option("--asset", argc, argv, &i)))
+			snprintf(req.asset, sizeof(req.asset), "%s", value);
+		else if ((value = cli_option("--session", argc, argv, &i)))
+			snprintf(req.jti, sizeof(req.jti), "%s", value);
+		else if (strcmp(argv[i], "--all") == 0)
+			req.everything = true;
+		else
+			return cli_usage("revoke: what is '%s'?", argv[i]);
+	}
+	if (req.everything == (req.asset[0] != '\0') || (req.jti[0] && !req.asset[0]))
+		return cli_usage("revoke: --all, or --asset ADDRESS [--session JTI]");
+	return report_event(cli, call_any(cli, false, &session_revoke_call, &req, &rsp), rsp.event, rsp.history);
+}
+
+static int ban(struct cli *cli, int argc, char **argv, bool banned)
+{
+	struct session_ban_req req = {.banned = banned};
+	struct session_ban_rsp rsp = {0};
+
+	if (argc != 2)
+		return cli_usage("%s: one wallet address is needed", argv[0]);
+	snprintf(req.wallet, sizeof(req.wallet), "%s", argv[1]);
+	return report_event(cli, call_any(cli, false, &session_ban_call, &req, &rsp), rsp.event, rsp.history);
+}
+
+int cli_ban(struct cli *cli, int argc, char **argv)
+{
+	return ban(cli, argc, argv, true);
+}
+
+int cli_unban(struct cli *cli, int argc, char **argv)
+{
+	return ban(cli, argc, argv, false);
+}
+
+int cli_asset(struct cli *cli, int argc, char **argv)
+{
+	struct oracle_reset_req req = {0};
+	struct oracle_reset_rsp rsp = {0};
+
+	if (argc != 3 || strcmp(argv[1], "reset") != 0)
+		return cli_usage("asset: 'asset reset ADDRESS'");
+	snprintf(req.asset, sizeof(req.asset), "%s", argv[2]);
+	return report_event(cli, call_any(cli, true, &oracle_reset_call, &req, &rsp), rsp.event, rsp.history);
+}
+
+int cli_keys(struct cli *cli, int argc, char **argv)
+{
+	struct error err = {0};
+	int rc;
+
+	(void)cli;
+	if (argc == 3 && strcmp(argv[1], "init") == 0)
+		rc = keys_init(argv[2], &err);
+	else if (argc == 3 && strcmp(argv[1], "rotate") == 0)
+		rc = keys_rotate(argv[2], &err);
+	else if (argc == 4 && strcmp(argv[1], "retire") == 0)
+		rc = keys_retire(argv[2], argv[3], &err);
+	else
+		return cli_usage("keys: 'keys init FOLDER', 'keys rotate FOLDER' or 'keys retire FOLDER KID'");
+	return rc == 0 ? CLI_OK : cli_fail(&err);
+}

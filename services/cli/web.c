@@ -1,0 +1,213 @@
+#include "services/cli/web.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/scoped.h"
+
+#define BODY_MAX (8 * 1024 * 1024)
+#define COOKIE "__Host-multiclaw="
+
+void web_answer_free(struct web_answer *answer)
+{
+	json_decref(answer->json);
+	free(answer->body);
+	answer->json = NULL;
+	answer->body = NULL;
+}
+
+static size_t take_body(char *data, size_t size, size_t n, void *arg)
+{
+	struct web_answer *answer = arg;
+	size_t more = size * n;
+
+	if (answer->len + more > BODY_MAX)
+		return 0;
+	char *grown = realloc(answer->body, answer->len + more + 1);
+	if (!grown)
+		return 0;
+	memcpy(grown + answer->len, data, more);
+	answer->body = grown;
+	answer->len += more;
+	grown[answer->len] = '\0';
+	return more;
+}
+
+static size_t take_header(char *data, size_t size, size_t n, void *arg)
+{
+	struct web_answer *answer = arg;
+	static const char name[] = "set-cookie: " COOKIE;
+	size_t len = size * n, start = sizeof(name) - 1;
+
+	if (len > start && strncasecmp(data, name, start) == 0) {
+		size_t token = 0;
+		while (start + token < len && !strchr(";\r\n", data[start + token]))
+			token++;
+		if (token < sizeof(answer->token)) {
+			memcpy(answer->token, data + start, token);
+			answer->token[token] = '\0';
+		}
+	}
+	return len;
+}
+
+/* Programs send the cookie themselves: a jar would refuse a Secure cookie on http://localhost. */
+static struct curl_slist *headers_new(const char *token, bool has_body)
+{
+	struct curl_slist *list = NULL;
+	char cookie[sizeof("Cookie: " COOKIE) + 2048];
+
+	if (has_body)
+		list = curl_slist_append(list, "Content-Type: application/json");
+	if (token && token[0]) {
+		snprintf(cookie, sizeof(cookie), "Cookie: " COOKIE "%s", token);
+		list = curl_slist_append(list, cookie);
+	}
+	return curl_slist_append(list, "Expect:");
+}
+
+static int perform(CURL *easy, const char *url, struct error *err)
+{
+	CURLcode rc = curl_easy_perform(easy);
+
+	if (rc == CURLE_OK)
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE, "%s: %s", url, curl_easy_strerror(rc));
+}
+
+static CURL *easy_new(const char *url, struct curl_slist *headers)
+{
+	CURL *easy = curl_easy_init();
+
+	bug_if(!easy);
+	curl_easy_setopt(easy, CURLOPT_URL, url);
+	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
+	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+	curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+	curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, 5000L);
+	curl_easy_setopt(easy, CURLOPT_USERAGENT, "multiclaw");
+	return easy;
+}
+
+int web_request(const char *method, const char *url, const char *body, const char *token, struct web_answer *answer_r,
+    struct error *err)
+{
+	struct curl_slist *headers = headers_new(token, body != NULL);
+	CURL *easy = easy_new(url, headers);
+
+	memset(answer_r, 0, sizeof(*answer_r));
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
+	if (strcmp(method, "HEAD") == 0)
+		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+	if (body)
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
+	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 30000L);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, answer_r);
+	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, answer_r);
+	int rc = perform(easy, url, err);
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer_r->status);
+	curl_easy_cleanup(easy);
+	curl_slist_free_all(headers);
+	if (rc == 0 && answer_r->body)
+		answer_r->json = json_loadb(answer_r->body, answer_r->len, JSON_REJECT_DUPLICATES, NULL);
+	return rc;
+}
+
+struct line_reader {
+	bool (*line)(void *arg, const char *text);
+	void *arg;
+	char buf[8192];
+	size_t len;
+	bool stopped;
+};
+
+static size_t take_lines(char *data, size_t size, size_t n, void *arg)
+{
+	struct line_reader *reader = arg;
+
+	for (size_t i = 0; i < size * n && !reader->stopped; i++) {
+		if (data[i] == '\n') {
+			reader->buf[reader->len] = '\0';
+			reader->stopped = !reader->line(reader->arg, reader->buf);
+			reader->len = 0;
+		} else if (reader->len < sizeof(reader->buf) - 1) {
+			reader->buf[reader->len++] = data[i];
+		}
+	}
+	return reader->stopped ? 0 : size * n;
+}
+
+int web_stream(const char *url, const char *token, bool (*line)(void *arg, const char *text), void *arg, struct error *err)
+{
+	struct curl_slist *headers = headers_new(token, false);
+	CURL *easy = easy_new(url, headers);
+	struct line_reader reader = {.line = line, .arg = arg};
+	long status = 0;
+
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_lines);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, &reader);
+	int rc = perform(easy, url, err);
+	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
+	curl_easy_cleanup(easy);
+	curl_slist_free_all(headers);
+	if (status == 401)
+		return error_refuse(err, ERR_UNAUTHENTICATED, "session_invalid", "the session is over; sign in again");
+	return reader.stopped ? 0 : rc;
+}
+
+static enum error_code code_of_status(long status)
+{
+	switch (status) {
+	case 400:
+		return ERR_INVALID;
+	case 401:
+		return ERR_UNAUTHENTICATED;
+	case 403:
+		return ERR_DENIED;
+	case 404:
+		return ERR_NOT_FOUND;
+	case 409:
+		return ERR_CONFLICT;
+	case 429:
+		return ERR_BUSY;
+	case 502:
+	case 503:
+	case 504:
+		return ERR_UNAVAILABLE;
+	default:
+		return ERR_INTERNAL;
+	}
+}
+
+int web_problem(const struct web_answer *answer, struct error *err)
+{
+	const char *code = json_string_value(json_object_get(answer->json, "code"));
+	const char *detail = json_string_value(json_object_get(answer->json, "detail"));
+	const char *title = json_string_value(json_object_get(answer->json, "title"));
+
+	return error_refuse(err, code_of_status(answer->status), code ? code : "", "%s (HTTP %ld)",
+	    detail  ? detail :
+	    title   ? title :
+		      "refused",
+	    answer->status);
+}
+
+int web_call(struct cli *cli, const char *method, const char *path, const char *body, struct web_answer *answer_r,
+    struct error *err)
+{
+	struct session_file file;
+	char url[1024];
+
+	memset(answer_r, 0, sizeof(*answer_r));
+	if (session_file_read(cli->session_path, &file, err) < 0)
+		return -1;
+	snprintf(url, sizeof(url), "%s%s", file.url, path);
+	if (web_request(method, url, body, file.token, answer_r, err) < 0)
+		return -1;
+	return answer_r->status < 400 ? 0 : web_problem(answer_r, err);
+}
