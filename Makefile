@@ -106,13 +106,14 @@ $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/lib.a
 deps: ## install every Debian package that building, running and testing needs
 	@deploy/deps
 
-run: all ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it
-	@BUILD=$(BUILD) deploy/run
+# a fresh machine has neither compiler nor libraries, so these two see to that before they build
+run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it
+	@deploy/deps --needed && $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
 tools: all $(UNIT)
 
 test: ## everything: unit, protocol, integration, node; installs what is missing
-	@BUILD=$(BUILD) SANITIZE=$(SANITIZE) tests/run
+	@MAKEFLAGS= SANITIZE=$(SANITIZE) tests/run
 
 test-unit: $(UNIT) ## unit tests only
 	@tests/run-unit $(UNIT)
