@@ -4,14 +4,15 @@ BUILD    ?= build
 SANITIZE ?=
 V        ?=
 
+comma    := ,
+BUILD_BASE := $(BUILD)
 ifneq ($(SANITIZE),)
-BUILD    := $(BUILD)/$(subst $(comma),-,$(SANITIZE))
+override BUILD := $(BUILD)/$(subst $(comma),-,$(SANITIZE))
 SANFLAGS := -fsanitize=$(SANITIZE) -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 HARDEN   :=
 else
 HARDEN   := -D_FORTIFY_SOURCE=3
 endif
-comma := ,
 
 Q := $(if $(V),,@)
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wcast-qual -Wvla \
@@ -73,7 +74,6 @@ $(BUILD)/lib/%.a:
 	$(if $(V),,@echo "  AR      $@")
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
-link = $(if $(V),,@echo "  LINK    $@") ; mkdir -p $(@D)
 $(BUILD)/bin/multiclaw-devchain: $(BUILD)/obj/tests/devchain/main.o $(BUILD)/lib/devchain.a $(COMMON_LIB)
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
@@ -113,7 +113,7 @@ run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL 
 tools: all $(UNIT)
 
 test: ## everything: unit, protocol, integration, node; installs what is missing
-	@MAKEFLAGS= SANITIZE=$(SANITIZE) tests/run
+	@MAKEFLAGS= BUILD=$(BUILD_BASE) SANITIZE=$(SANITIZE) tests/run
 
 test-unit: $(UNIT) ## unit tests only
 	@tests/run-unit $(UNIT)
