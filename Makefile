@@ -124,7 +124,12 @@ test-integration: all ## integration tests only (real Redis, real nginx); ARGS= 
 test-node: all ## the tests that use the ecosystem's own JavaScript libraries
 	@BUILD=$(BUILD) tests/node/run
 
-bench: all ## measure against peers and physical limits, print the table
+BENCH := $(BUILD)/bench/load $(BUILD)/bench/probe $(BUILD)/bench/floor
+$(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
+
+bench: all $(BENCH) ## measure against peers and physical limits, print the table
 	@BUILD=$(BUILD) tests/bench/run
 
 fuzz: $(FUZZ) ## run each fuzz target for FUZZ_SECONDS
