@@ -1,0 +1,101 @@
+#include "services/router/problem.h"
+
+#include <string.h>
+
+#include "common/scoped.h"
+
+/* clang-format off */
+static const struct problem by_reason[] = {
+    {"nonce_unknown", 401, 0, "The nonce was never issued, has expired or was used already. Ask for a new challenge."},
+    {"signature_invalid", 401, 0, "The signature is not one of this wallet over this message."},
+    {"message_mismatch", 401, 0, "What was signed is not the text that was issued."},
+    {"session_missing", 401, 0, "Sign in first."},
+    {"session_invalid", 401, 0, "The session cookie is not one of ours."},
+    {"session_expired", 401, 0, "The session has expired. Sign in again."},
+    {"session_revoked", 401, 0, "The session was ended. Sign in again."},
+    {"not_owner", 403, 0, "This wallet does not own the asset."},
+    {"asset_refused", 403, 0, "The asset is of another collection, burned, not a Core asset, or owned by a program."},
+    {"banned", 403, 0, "This wallet is not allowed to sign in."},
+    {"origin_refused", 403, 0, "The request comes from a page of another origin."},
+    {"asset_required", 409, 0, "The wallet owns several assets. Ask for a challenge that names one."},
+    {"wallet_invalid", 400, 0, "wallet is not a base58 public key."},
+    {"asset_invalid", 400, 0, "asset is not a base58 address."},
+    {"body_invalid", 400, 0, "The body is not the JSON object that this request needs."},
+    {"query_invalid", 400, 0, "The query is not what this request needs."},
+    {"client_address_missing", 400, 0, "The client's address is unknown."},
+    {"not_found", 404, 0, "There is nothing here."},
+    {"method_not_allowed", 405, 0, "This path does not know this method."},
+    {"body_too_large", 413, 0, "The body is larger than 64 KiB."},
+    {"rate_limited", 429, 10, "Too many requests. Try again later."},
+    {"streams_exhausted", 429, 30, "Too many event streams are open."},
+    {"chain_unavailable", 503, 5, "The chain cannot be read reliably at this moment."},
+    {"service_unavailable", 503, 2, "A part of the service does not answer at this moment."},
+    {"agent_starting", 503, 2, "The agent is starting."},
+};
+
+/* Replies of services that gave no reason. */
+static const struct {
+	enum error_code code;
+	struct problem problem;
+} by_code[] = {
+    {ERR_INVALID, {"invalid", 400, 0, "The request is wrong."}},
+    {ERR_UNAUTHENTICATED, {"unauthenticated", 401, 0, "Sign in first."}},
+    {ERR_DENIED, {"denied", 403, 0, "Not allowed."}},
+    {ERR_NOT_FOUND, {"not_found", 404, 0, "There is nothing here."}},
+    {ERR_CONFLICT, {"conflict", 409, 0, "The request does not fit the present state."}},
+    {ERR_BUSY, {"rate_limited", 429, 10, "Too many requests. Try again later."}},
+    {ERR_TIMEOUT, {"service_unavailable", 503, 2, "A part of the service did not answer in time."}},
+    {ERR_UNAVAILABLE, {"service_unavailable", 503, 2, "A part of the service does not answer at this moment."}},
+    {ERR_INTERNAL, {"internal", 500, 0, "Something went wrong on our side."}},
+};
+/* clang-format on */
+
+const struct problem *problem_of(const struct error *err)
+{
+	for (size_t i = 0; err->reason[0] && i < ARRAY_LEN(by_reason); i++)
+		if (strcmp(by_reason[i].code, err->reason) == 0)
+			return &by_reason[i];
+	for (size_t i = 0; i < ARRAY_LEN(by_code); i++)
+		if (by_code[i].code == err->code)
+			return &by_code[i].problem;
+	return &by_code[ARRAY_LEN(by_code) - 1].problem;
+}
+
+const struct problem *problem_named(const char *code)
+{
+	for (size_t i = 0; i < ARRAY_LEN(by_reason); i++)
+		if (strcmp(by_reason[i].code, code) == 0)
+			return &by_reason[i];
+	error_bug(__FILE__, __LINE__, code);
+}
+
+void problem_reply(struct http_request *request, const struct error *err)
+{
+	const struct problem *problem = problem_of(err);
+	bool speaks_of_request = err->code == ERR_INVALID && err->text[0];
+	http_reply_problem(request, problem->status, problem->code,
+	    speaks_of_request ? err->text : problem->detail,
+	    err->retry_after_s ? err->retry_after_s : problem->retry_after_s);
+}
+
+void problem_reply_named(struct http_request *request, const char *code)
+{
+	const struct problem *problem = problem_named(code);
+	http_reply_problem(
+	    request, problem->status, problem->code, problem->detail, problem->retry_after_s);
+}
+
+void problem_reply_asset_required(struct http_request *request, json_t *assets)
+{
+	const struct problem *problem = problem_named("asset_required");
+	scoped_json json_t *body =
+	    json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o}", "type", "about:blank", "title",
+		"Conflict", "status", problem->status, "detail", problem->detail, "code",
+		problem->code, "request_id", http_request_id(request), "assets", assets);
+	scoped_free char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+	if (!text) {
+		http_reply_problem(request, 500, "internal", NULL, 0);
+		return;
+	}
+	http_reply_text(request, problem->status, "application/problem+json", text, strlen(text));
+}

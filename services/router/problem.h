@@ -1,0 +1,28 @@
+/* problem - how a refusal becomes HTTP (RFC 9457): one table from reason, else from error code, to status, code and sentence. */
+#ifndef ROUTER_PROBLEM_H
+#define ROUTER_PROBLEM_H
+
+#include <jansson.h>
+
+#include "common/error.h"
+#include "common/http_server.h"
+
+struct problem {
+	const char *code; /* the reason; stable, snake_case */
+	int status;
+	unsigned retry_after_s; /* if the error brings no advice of its own; 0: none */
+	const char *detail;
+};
+
+/* The row for an error; an unknown reason falls back to the error's code. */
+const struct problem *problem_of(const struct error *err);
+/* By its code, which must be in the table. */
+const struct problem *problem_named(const char *code);
+
+/* Answers the request. A text for people is passed on only with ERR_INVALID, where it speaks of the request itself. */
+void problem_reply(struct http_request *request, const struct error *err);
+void problem_reply_named(struct http_request *request, const char *code);
+/* 409 with what there is to choose from. Consumes assets. */
+void problem_reply_asset_required(struct http_request *request, json_t *assets);
+
+#endif
