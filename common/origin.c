@@ -44,7 +44,7 @@ int origin_parse(const char *url, struct origin *origin_r, struct error *err)
 		return error_set(err, ERR_INVALID, "'%s' is more than scheme, host and port", url);
 
 	*origin_r = (struct origin){.is_https = https};
-	char port_text[8] = "";
+	char port_text[16] = "";
 	if (port != 0 && port != (https ? 443u : 80u))
 		snprintf(port_text, sizeof(port_text), ":%u", port);
 	snprintf(origin_r->text, sizeof(origin_r->text), "%s%.*s%s", https ? "https://" : "http://",
