@@ -1,0 +1,92 @@
+#include "services/chain-oracle/rpc_request.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "common/scoped.h"
+#include "services/chain-oracle/core_account.h"
+
+/* Takes params. Running out of memory aborts, as everywhere. */
+static char *request(uint64_t id, const char *method, json_t *params)
+{
+	scoped_json json_t *message = json_pack("{s:s, s:I, s:s, s:o}", "jsonrpc", "2.0", "id",
+	    (json_int_t)id, "method", method, "params", params);
+	bug_if(!message);
+	char *text = json_dumps(message, JSON_COMPACT);
+	bug_if(!text);
+	return text;
+}
+
+static json_t *config(void)
+{
+	return json_pack("{s:s, s:s, s:{s:i, s:i}}", "encoding", "base64", "commitment",
+	    "confirmed", "dataSlice", "offset", 0, "length", CORE_SLICE);
+}
+
+/* Key 1 at offset 0 and the collection as update authority at 33: without the first, a collection account whose free-text name
+ * imitates the second would match. */
+static json_t *filters(const uint8_t collection[PUBKEY_LEN])
+{
+	uint8_t authority[1 + PUBKEY_LEN] = {2};
+	memcpy(authority + 1, collection, PUBKEY_LEN);
+	char text[64];
+	base58_encode(authority, sizeof(authority), text, sizeof(text));
+	return json_pack("[{s:{s:i, s:s, s:s}}, {s:{s:i, s:s, s:s}}]", "memcmp", "offset", 0,
+	    "bytes", "2", "encoding", "base58", "memcmp", "offset", 33, "bytes", text, "encoding",
+	    "base58");
+}
+
+static json_t *collection_config(const uint8_t collection[PUBKEY_LEN])
+{
+	json_t *with_filters = config();
+	json_object_set_new(with_filters, "filters", filters(collection));
+	return with_filters;
+}
+
+char *rpc_request_accounts(uint64_t id, const char *const *keys, size_t len, uint64_t min_slot)
+{
+	bug_if(len > RPC_KEYS_MAX);
+	json_t *list = json_array();
+	for (size_t i = 0; i < len; i++)
+		json_array_append_new(list, json_string(keys[i]));
+	json_array_append_new(list, json_string(RPC_CLOCK));
+	json_t *with_slot = config();
+	if (min_slot > 0)
+		json_object_set_new(
+		    with_slot, "minContextSlot", json_integer((json_int_t)min_slot));
+	return request(id, "getMultipleAccounts", json_pack("[o, o]", list, with_slot));
+}
+
+char *rpc_request_collection(uint64_t id, const uint8_t collection[32])
+{
+	json_t *with_context = collection_config(collection);
+	json_object_set_new(with_context, "withContext", json_true());
+	return request(id, "getProgramAccounts", json_pack("[s, o]", CORE_PROGRAM, with_context));
+}
+
+char *rpc_request_genesis(uint64_t id)
+{
+	return request(id, "getGenesisHash", json_array());
+}
+
+char *rpc_request_subscribe_account(uint64_t id, const char *key)
+{
+	return request(id, "accountSubscribe", json_pack("[s, o]", key, config()));
+}
+
+char *rpc_request_subscribe_collection(uint64_t id, const uint8_t collection[32])
+{
+	return request(id, "programSubscribe",
+	    json_pack("[s, o]", CORE_PROGRAM, collection_config(collection)));
+}
+
+char *rpc_request_subscribe_slots(uint64_t id)
+{
+	return request(id, "slotSubscribe", json_array());
+}
+
+char *rpc_request_unsubscribe_account(uint64_t id, uint64_t subscription)
+{
+	return request(id, "accountUnsubscribe", json_pack("[I]", (json_int_t)subscription));
+}
