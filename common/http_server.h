@@ -3,7 +3,9 @@
  * The guard (edge-and-bus.md section 7) refuses with 400 and closes: versions other than 1.0 and 1.1; header names that are not tokens, values with
  * controls; not exactly one Host; more than one Content-Length or one that is not digits; Transfer-Encoding other than "chunked", with
  * Content-Length, or on 1.0; HEAD with a body; a target that is not "/..." in printable ASCII.
- * Every error is application/problem+json (RFC 9457) with code and request_id.
+ * The body read must be exactly as long as its headers said.
+ * Every error is application/problem+json (RFC 9457) with code and request_id; only what evhttp itself cannot parse (400), bodies over 256 KiB (413) and
+ * unknown expectations (417) get its own HTML, with Connection: close.
  */
 #ifndef COMMON_HTTP_SERVER_H
 #define COMMON_HTTP_SERVER_H
@@ -18,7 +20,9 @@
 #define HTTP_HEADERS_MAX (16 * 1024)
 
 struct http_server;
-struct http_request; /* answered exactly once, at any later time, by one of the http_reply functions */
+/* Answered exactly once, at any later time, by one of the http_reply functions or http_stream_start, even after its server was destroyed (the answer
+ * then goes nowhere, and reading it gives empty values). */
+struct http_request;
 typedef void (*http_handler)(void *arg, struct http_request *request);
 
 /* address: "unix:run/router.sock" (mode 0660) or "127.0.0.1:9101". Removes a stale socket file that nobody answers on. */
@@ -45,7 +49,8 @@ void http_reply_empty(struct http_request *request, int status);
 /* code: stable snake_case; status by the caller; detail may be NULL. retry_after_s 0: none. */
 void http_reply_problem(struct http_request *request, int status, const char *code, const char *detail, unsigned retry_after_s);
 
-/* Server-sent events: headers go out at once; closed is called once when the client goes or is cut. */
+/* Server-sent events: headers go out at once; closed is called once when the client goes or is cut, from the loop, never from inside send; the stream
+ * is gone when it returns (it may call http_stream_end, it need not). NULL, and closed is not called: the client has left already. */
 struct http_stream;
 struct http_stream *http_stream_start(struct http_request *request, void (*closed)(void *arg), void *arg);
 /* Returns -1 and cuts the stream if the reader is too slow (64 KiB waiting). data is one line of JSON. event NULL: a comment (ping). */
