@@ -1,0 +1,105 @@
+#include "services/chain-oracle/plausible.h"
+
+#include "common/error.h"
+
+#define SOLANA_BEGAN_S 1584316800 /* 2020-03-16, the first slot of the main network */
+
+static const char *const aside_texts[] = {
+#define PLAUSIBLE_TEXT(name, text) [ASIDE_##name] = text,
+    PLAUSIBLE_ASIDES(PLAUSIBLE_TEXT)
+#undef PLAUSIBLE_TEXT
+};
+
+const char *plausible_text(enum plausible_aside aside)
+{
+	return aside_texts[aside];
+}
+
+static uint64_t slots_in(uint64_t ms)
+{
+	return ms / (1000 / PLAUSIBLE_SLOTS_PER_S);
+}
+
+static uint64_t add(uint64_t a, uint64_t b)
+{
+	return __builtin_add_overflow(a, b, &a) ? UINT64_MAX : a;
+}
+
+/* Highest slot since Solana began, whatever anyone says. */
+static uint64_t absolute_ceiling(const struct plausible_chain *chain)
+{
+	const uint64_t began_ms = (uint64_t)SOLANA_BEGAN_S * 1000;
+	return slots_in(chain->now_ms > began_ms ? chain->now_ms - began_ms : 0) + PLAUSIBLE_SLACK;
+}
+
+static bool is_late(const struct plausible_view *view, const struct plausible_chain *chain)
+{
+	int64_t said_s = (int64_t)(view->at_ms / 1000);
+	int64_t lag_s;
+	return __builtin_sub_overflow(said_s, view->clock_s, &lag_s) ||
+	       lag_s > (int64_t)chain->clock_lag_s;
+}
+
+static bool counts(const struct plausible_view *view, const struct plausible_chain *chain)
+{
+	return view->known && !view->other_chain && view->slot <= absolute_ceiling(chain) &&
+	       !is_late(view, chain);
+}
+
+/* 0 if fewer than two nodes count. */
+static uint64_t second_best(
+    const struct plausible_view *views, size_t n, const struct plausible_chain *chain)
+{
+	uint64_t best = 0, second = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (!counts(&views[i], chain))
+			continue;
+		if (views[i].slot > best) {
+			second = best;
+			best = views[i].slot;
+		} else if (views[i].slot > second) {
+			second = views[i].slot;
+		}
+	}
+	return second;
+}
+
+uint64_t plausible_ceiling(
+    const struct plausible_view *views, size_t n, const struct plausible_chain *chain)
+{
+	uint64_t absolute = absolute_ceiling(chain);
+	uint64_t ceiling = absolute;
+	if (chain->known) {
+		ceiling = add(chain->slot, add(slots_in(chain->age_ms), PLAUSIBLE_SLACK));
+	} else {
+		uint64_t second = second_best(views, n, chain);
+		if (second > 0)
+			ceiling = add(second, PLAUSIBLE_SLACK);
+	}
+	return ceiling < absolute ? ceiling : absolute;
+}
+
+void plausible_judge(const struct plausible_view *views, size_t n,
+    const struct plausible_chain *chain, enum plausible_aside *aside_r)
+{
+	bug_if(n > PLAUSIBLE_NODES_MAX);
+	uint64_t ceiling = plausible_ceiling(views, n, chain);
+	uint64_t best = 0;
+	for (size_t i = 0; i < n; i++) {
+		aside_r[i] = ASIDE_NONE;
+		if (!views[i].known)
+			continue;
+		if (views[i].other_chain)
+			aside_r[i] = ASIDE_OTHER_CHAIN;
+		else if (views[i].slot > ceiling)
+			aside_r[i] = ASIDE_AHEAD;
+		else if (is_late(&views[i], chain))
+			aside_r[i] = ASIDE_CLOCK;
+		else if (views[i].slot > best)
+			best = views[i].slot;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (views[i].known && aside_r[i] == ASIDE_NONE &&
+		    best - views[i].slot > PLAUSIBLE_BEHIND)
+			aside_r[i] = ASIDE_BEHIND;
+}
