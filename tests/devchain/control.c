@@ -1,0 +1,156 @@
+#include "tests/devchain/control.h"
+
+#include <string.h>
+
+#include "common/log.h"
+#include "common/scoped.h"
+#include "tests/devchain/control_args.h"
+#include "tests/devchain/control_chain.h"
+#include "tests/devchain/control_fault.h"
+
+/* every command may also be given these */
+#define COMMON_PARAMS "node wait"
+
+static const struct command {
+	const char *name, *params, *doc;
+	int (*run)(struct control_call *call, struct error *err);
+} commands[] = {
+    {"create_collection", "address authority name uri", "make a collection",
+	control_create_collection},
+    {"mint", "asset owner collection authority name uri attributes seq delegate count",
+	"mint into a collection, or without one standalone; attributes as k=v,k=v; count makes "
+	"several",
+	control_mint},
+    {"transfer", "asset to", "give the asset to another wallet", control_transfer},
+    {"burn", "asset", "burn the asset: its account stays, one byte long", control_burn},
+    {"move", "asset collection authority",
+	"into another collection, or out of any (authority: an address)", control_move},
+    {"fork", "slots", "drop the newest slots that are not confirmed, with what changed in them",
+	control_fork},
+    {"set_account", "key program data lamports",
+	"put raw bytes (base64); lamports 0 removes the account", control_set_account},
+    {"status", "", "slots, faults, connections", control_status},
+    {"ok", "", "end every fault of the node", fault_ok},
+    {"silent", "", "accept requests and connections, never answer", fault_silent},
+    {"mute_push", "", "WebSockets stay connected, nothing is pushed", fault_mute_push},
+    {"drop_ws", "", "close every WebSocket once", fault_drop_ws},
+    {"refuse", "retry_after quiet", "HTTP 429; quiet true: HTTP 200 with a JSON error 429",
+	fault_refuse},
+    {"html", "", "HTTP 502 with an HTML body", fault_html},
+    {"half_body", "json", "cut the body and the connection; json true: a whole reply of cut JSON",
+	fault_half_body},
+    {"wrong_id", "", "answer with another id", fault_wrong_id},
+    {"delay", "ms", "every reply waits", fault_delay},
+    {"lag", "slots", "be that many slots behind", fault_lag},
+    {"lower_slot", "slots", "the same, and minContextSlot is not honoured", fault_lower_slot},
+    {"freeze", "", "stand still", fault_freeze},
+    {"skew_clock", "seconds", "the Clock sysvar moves, that many seconds late", fault_skew_clock},
+    {"bad_slot", "", "every slot is 18446744073709551615", fault_bad_slot},
+    {"lie", "asset owner", "report another owner of the asset", fault_lie},
+};
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+bool control_exists(const char *name)
+{
+	return find(name) != NULL;
+}
+
+static bool is_word_of(const char *list, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *at = list; (at = strstr(at, word)); at += len)
+		if ((at == list || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+static int check_params(const struct command *command, const json_t *params, struct error *err)
+{
+	const char *name;
+	const json_t *value;
+
+	json_object_foreach((json_t *)(uintptr_t)params, name,
+	    value) if (!is_word_of(command->params, name) &&
+		       !is_word_of(COMMON_PARAMS, name)) return error_set(err, ERR_INVALID,
+	    "%s takes no %s", command->name, name);
+	return 0;
+}
+
+static int choose_node(struct control_call *call, struct error *err)
+{
+	const char *name = arg_text(call, "node");
+
+	for (size_t i = 0; name && i < NODES; i++)
+		if (strcmp(call->devchain->nodes[i].name, name) == 0) {
+			call->node = &call->devchain->nodes[i];
+			return 0;
+		}
+	return name ? error_set(err, ERR_INVALID, "no node %s", name) : 0;
+}
+
+static int choose_wait(struct control_call *call, struct error *err)
+{
+	static const char *const names[COMMITMENTS] = {"processed", "confirmed", "finalized"};
+	const char *name = arg_text(call, "wait");
+
+	for (size_t i = 0; name && i < COMMITMENTS; i++)
+		if (strcmp(names[i], name) == 0) {
+			call->waits = true;
+			call->wait_for = (enum commitment)i;
+			return 0;
+		}
+	return name ? error_set(err, ERR_INVALID, "wait for processed, confirmed or finalized") : 0;
+}
+
+int control_run(struct control_call *call, const char *name, struct error *err)
+{
+	const struct command *command = find(name);
+	scoped_json json_t *reply = json_object();
+
+	if (!command)
+		return error_set(err, ERR_NOT_FOUND, "no command %s", name);
+	/* one object, bare or as the only element of an array */
+	if (json_array_size(call->params) == 1)
+		call->params = json_array_get(call->params, 0);
+	if (call->params && !json_is_object(call->params) && json_array_size(call->params) != 0)
+		return error_set(err, ERR_INVALID, "parameters are one object");
+	if (check_params(command, call->params, err) != 0 || choose_node(call, err) != 0 ||
+	    choose_wait(call, err) != 0)
+		return -1;
+	call->reply = reply;
+	if (command->run(call, err) != 0)
+		return -1;
+	if (call->slot)
+		json_object_set_new(reply, "slot", json_integer((json_int_t)call->slot));
+	call->waits = call->waits && call->slot;
+	call->reply = json_incref(reply);
+	log_info("done", "command", name, "node", call->node->name, "slot", log_u64(call->slot));
+	return 0;
+}
+
+void control_help(FILE *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		char name[32], params[160], *word, *rest = NULL;
+
+		snprintf(name, sizeof(name), "%s", commands[i].name);
+		for (char *at = name; (at = strchr(at, '_'));)
+			*at = '-';
+		snprintf(params, sizeof(params), "%s", commands[i].params);
+		fprintf(out, "  %s", name);
+		for (word = strtok_r(params, " ", &rest); word; word = strtok_r(NULL, " ", &rest)) {
+			for (char *at = word; (at = strchr(at, '_'));)
+				*at = '-';
+			fprintf(out, " [--%s V]", word);
+		}
+		fprintf(out, "\n      %s\n", commands[i].doc);
+	}
+}

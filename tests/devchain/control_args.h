@@ -1,0 +1,21 @@
+/* control_args - parameters of a control command. */
+#ifndef DEVCHAIN_CONTROL_ARGS_H
+#define DEVCHAIN_CONTROL_ARGS_H
+
+#include "tests/devchain/control.h"
+
+/* Borrowed text; NULL: not given (or not text). */
+const char *arg_text(const struct control_call *call, const char *name);
+/* A key that must be there. */
+int arg_key(const struct control_call *call, const char *name, uint8_t key_r[PUBKEY_LEN],
+    struct error *err);
+/* A key; without one *key_r becomes the address of a new random key pair. */
+int arg_key_or_random(const struct control_call *call, const char *name, uint8_t key_r[PUBKEY_LEN],
+    struct error *err);
+/* A number, or text of one; without it *value_r stays. */
+int arg_u64(
+    const struct control_call *call, const char *name, uint64_t *value_r, struct error *err);
+/* true, "true", "yes" or "1". */
+bool arg_bool(const struct control_call *call, const char *name);
+
+#endif

@@ -1,0 +1,314 @@
+#include "tests/devchain/control_chain.h"
+
+#include <sodium.h>
+#include <string.h>
+
+#include "common/scoped.h"
+#include "tests/devchain/control_args.h"
+#include "tests/devchain/control_fault.h"
+#include "tests/devchain/core.h"
+
+#define MINT_MAX 10000u
+
+static void reply_key(struct control_call *call, const char *name, const uint8_t *key)
+{
+	char text[PUBKEY_TEXT_MAX + 1];
+
+	json_object_set_new(call->reply, name, json_string(pubkey_text(key, text)));
+}
+
+static void put(struct control_call *call, const uint8_t *key, const struct account_state *state)
+{
+	call->slot = chain_put(call->devchain->chain, key, state);
+}
+
+/* a copy of what the account will hold after the changes that are already under way */
+static int newest(const struct control_call *call, const uint8_t *key,
+    struct account_state *state_r, struct error *err)
+{
+	const struct account_state *state =
+	    account_at(chain_find(call->devchain->chain, key), UINT64_MAX);
+	char text[PUBKEY_TEXT_MAX + 1];
+
+	if (!state)
+		return error_set(err, ERR_INVALID, "no account %s", pubkey_text(key, text));
+	account_state_copy(state, state_r);
+	return 0;
+}
+
+static int check_free(const struct control_call *call, const uint8_t *key, struct error *err)
+{
+	if (account_at(chain_find(call->devchain->chain, key), UINT64_MAX))
+		return error_set(
+		    err, ERR_CONFLICT, "the address is in use (a burned one stays so)");
+	return 0;
+}
+
+static const char *text_or(const struct control_call *call, const char *name, const char *otherwise)
+{
+	const char *text = arg_text(call, name);
+
+	return text ? text : otherwise;
+}
+
+static int check_texts(const struct control_call *call, struct error *err)
+{
+	if (strlen(text_or(call, "name", "")) > CORE_TEXT_MAX ||
+	    strlen(text_or(call, "uri", "")) > CORE_TEXT_MAX)
+		return error_set(err, ERR_INVALID, "name or uri too long");
+	return 0;
+}
+
+int control_create_collection(struct control_call *call, struct error *err)
+{
+	struct account_state scoped_state state = {0};
+	uint8_t address[PUBKEY_LEN], authority[PUBKEY_LEN];
+
+	if (check_texts(call, err) != 0 || arg_key_or_random(call, "address", address, err) != 0 ||
+	    arg_key_or_random(call, "authority", authority, err) != 0 ||
+	    check_free(call, address, err) != 0)
+		return -1;
+	core_collection_create(authority, text_or(call, "name", "Collection"),
+	    text_or(call, "uri", "https://example.org/c.json"), &state);
+	put(call, address, &state);
+	reply_key(call, "collection", address);
+	reply_key(call, "authority", authority);
+	return devchain_save(call->devchain, err);
+}
+
+static int count_in(
+    struct control_call *call, const uint8_t *collection, int minted, int size, struct error *err)
+{
+	struct account_state scoped_state state = {0};
+
+	if (newest(call, collection, &state, err) != 0 ||
+	    core_collection_count(&state, minted, size, err) != 0)
+		return -1;
+	put(call, collection, &state);
+	return 0;
+}
+
+/* leaving a collection that is gone is no error */
+static void count_out(struct control_call *call, const struct account_state *asset)
+{
+	uint8_t collection[PUBKEY_LEN];
+
+	if (core_asset_collection(asset, collection))
+		count_in(call, collection, 0, -1, NULL);
+}
+
+/* cuts "k=v,k=v" up in place */
+static int read_attributes(char *text, struct core_asset *asset, struct error *err)
+{
+	char *rest = NULL;
+
+	for (char *pair = strtok_r(text, ",", &rest); pair; pair = strtok_r(NULL, ",", &rest)) {
+		char *value = strchr(pair, '=');
+
+		if (!value || asset->nattributes == CORE_ATTRIBUTES_MAX)
+			return error_set(err, ERR_INVALID, "attributes are k=v,k=v; at most %d",
+			    CORE_ATTRIBUTES_MAX);
+		*value++ = '\0';
+		asset->attributes[asset->nattributes++] = (struct core_attribute){pair, value};
+	}
+	return 0;
+}
+
+static int read_asset(
+    const struct control_call *call, char *attributes, struct core_asset *asset, struct error *err)
+{
+	*asset = (struct core_asset){
+	    .update = arg_text(call, "collection") ? CORE_UPDATE_COLLECTION : CORE_UPDATE_ADDRESS,
+	    .uri = text_or(call, "uri", "https://example.org/a.json"),
+	    .has_seq = arg_text(call, "seq") || json_object_get(call->params, "seq"),
+	    .has_delegate = arg_text(call, "delegate"),
+	};
+	if (check_texts(call, err) != 0 || arg_key(call, "owner", asset->owner, err) != 0 ||
+	    arg_u64(call, "seq", &asset->seq, err) != 0 ||
+	    read_attributes(attributes, asset, err) != 0)
+		return -1;
+	if (asset->has_delegate && arg_key(call, "delegate", asset->delegate, err) != 0)
+		return -1;
+	return arg_key_or_random(call,
+	    asset->update == CORE_UPDATE_COLLECTION ? "collection" : "authority", asset->authority,
+	    err);
+}
+
+static void mint_one(struct control_call *call, struct core_asset *asset, const uint8_t *address,
+    const char *number, json_t *minted)
+{
+	struct account_state scoped_state state = {0};
+	char text[PUBKEY_TEXT_MAX + 1], name[CORE_TEXT_MAX + 32];
+
+	snprintf(name, sizeof(name), "%s%s", text_or(call, "name", "Asset"), number);
+	asset->name = name;
+	core_asset_create(asset, &state);
+	put(call, address, &state);
+	json_array_append_new(minted, json_string(pubkey_text(address, text)));
+}
+
+int control_mint(struct control_call *call, struct error *err)
+{
+	scoped_free char *attributes = strdup(text_or(call, "attributes", ""));
+	scoped_json json_t *minted = json_array();
+	struct core_asset asset;
+	uint8_t address[PUBKEY_LEN];
+	uint64_t count = 1;
+	char number[32] = "";
+
+	bug_if(!attributes);
+	if (read_asset(call, attributes, &asset, err) != 0 ||
+	    arg_u64(call, "count", &count, err) != 0 ||
+	    arg_key_or_random(call, "asset", address, err) != 0 ||
+	    check_free(call, address, err) != 0)
+		return -1;
+	if (count < 1 || count > MINT_MAX || (count > 1 && arg_text(call, "asset")))
+		return error_set(
+		    err, ERR_INVALID, "count is 1 to %u, and 1 with an address", MINT_MAX);
+	if (asset.update == CORE_UPDATE_COLLECTION &&
+	    count_in(call, asset.authority, (int)count, (int)count, err) != 0)
+		return -1;
+	for (uint64_t i = 0; i < count; i++) {
+		if (count > 1)
+			snprintf(number, sizeof(number), " #%llu", (unsigned long long)i + 1);
+		if (i > 0)
+			arg_key_or_random(call, "asset", address, NULL);
+		mint_one(call, &asset, address, number, minted);
+	}
+	json_object_set(call->reply, "asset", json_array_get(minted, 0));
+	if (count > 1)
+		json_object_set(call->reply, "assets", minted);
+	return devchain_save(call->devchain, err);
+}
+
+int control_transfer(struct control_call *call, struct error *err)
+{
+	struct account_state scoped_state state = {0};
+	uint8_t asset[PUBKEY_LEN], to[PUBKEY_LEN], from[PUBKEY_LEN];
+
+	if (arg_key(call, "asset", asset, err) != 0 || arg_key(call, "to", to, err) != 0 ||
+	    newest(call, asset, &state, err) != 0)
+		return -1;
+	if (!core_is_asset(&state))
+		return error_set(err, ERR_INVALID, "not a Core asset");
+	memcpy(from, state.data + 1, PUBKEY_LEN);
+	if (core_transfer(&state, to, err) != 0)
+		return -1;
+	put(call, asset, &state);
+	reply_key(call, "asset", asset);
+	reply_key(call, "from", from);
+	reply_key(call, "to", to);
+	return devchain_save(call->devchain, err);
+}
+
+int control_burn(struct control_call *call, struct error *err)
+{
+	struct account_state scoped_state state = {0};
+	uint8_t asset[PUBKEY_LEN];
+
+	if (arg_key(call, "asset", asset, err) != 0 || newest(call, asset, &state, err) != 0)
+		return -1;
+	if (!core_is_asset(&state))
+		return error_set(err, ERR_INVALID, "not a Core asset");
+	count_out(call, &state);
+	if (core_burn(&state, err) != 0)
+		return -1;
+	put(call, asset, &state);
+	reply_key(call, "asset", asset);
+	return devchain_save(call->devchain, err);
+}
+
+int control_move(struct control_call *call, struct error *err)
+{
+	bool into = arg_text(call, "collection") != NULL;
+	struct account_state scoped_state before = {0}, after = {0};
+	uint8_t asset[PUBKEY_LEN], authority[PUBKEY_LEN];
+
+	if (into && arg_text(call, "authority"))
+		return error_set(err, ERR_INVALID, "either a collection or an authority");
+	if (arg_key(call, "asset", asset, err) != 0 ||
+	    arg_key(call, into ? "collection" : "authority", authority, err) != 0 ||
+	    newest(call, asset, &before, err) != 0)
+		return -1;
+	account_state_copy(&before, &after);
+	if (core_move(
+		&after, into ? CORE_UPDATE_COLLECTION : CORE_UPDATE_ADDRESS, authority, err) != 0)
+		return -1;
+	if (into && count_in(call, authority, 0, 1, err) != 0)
+		return -1;
+	count_out(call, &before);
+	put(call, asset, &after);
+	reply_key(call, "asset", asset);
+	return devchain_save(call->devchain, err);
+}
+
+int control_fork(struct control_call *call, struct error *err)
+{
+	uint64_t slots = 1;
+
+	if (arg_u64(call, "slots", &slots, err) != 0)
+		return -1;
+	json_object_set_new(
+	    call->reply, "dropped", json_integer((json_int_t)devchain_fork(call->devchain, slots)));
+	return devchain_save(call->devchain, err);
+}
+
+int control_set_account(struct control_call *call, struct error *err)
+{
+	const char *data = text_or(call, "data", "");
+	struct account_state scoped_state state = {0};
+	uint8_t key[PUBKEY_LEN];
+	size_t room = strlen(data) / 4 * 3;
+
+	if (arg_key(call, "key", key, err) != 0)
+		return -1;
+	account_state_resize(&state, room);
+	if (sodium_base642bin(state.data, room, data, strlen(data), NULL, &state.len, NULL,
+		sodium_base64_VARIANT_ORIGINAL) != 0 ||
+	    state.len > ACCOUNT_DATA_MAX)
+		return error_set(err, ERR_INVALID, "data is not base64, or too long");
+	bug_if(pubkey_parse(
+		   arg_text(call, "program") ? SYSTEM_PROGRAM : CORE_PROGRAM, state.program) != 0);
+	if (arg_text(call, "program") && arg_key(call, "program", state.program, err) != 0)
+		return -1;
+	state.lamports = rent_exempt(state.len);
+	if (arg_u64(call, "lamports", &state.lamports, err) != 0)
+		return -1;
+	put(call, key, &state);
+	return devchain_save(call->devchain, err);
+}
+
+static json_t *describe_node(struct devchain *devchain, size_t i)
+{
+	static const char *const names[COMMITMENTS] = {"processed", "confirmed", "finalized"};
+	struct pubsub *pubsub = endpoint_pubsub(devchain->endpoints[i]);
+	json_t *node = fault_describe(&devchain->nodes[i].faults);
+	struct view view;
+
+	node_view(&devchain->nodes[i], &view);
+	json_object_set_new(node, "name", json_string(devchain->nodes[i].name));
+	for (size_t c = 0; c < COMMITMENTS; c++)
+		json_object_set_new(node, names[c],
+		    json_integer((json_int_t)chain_block(devchain->chain, view.height[c]).slot));
+	json_object_set_new(
+	    node, "websockets", json_integer((json_int_t)pubsub_connections(pubsub)));
+	json_object_set_new(
+	    node, "subscriptions", json_integer((json_int_t)pubsub_subscriptions(pubsub)));
+	return node;
+}
+
+int control_status(struct control_call *call, struct error *err)
+{
+	struct account *const *accounts;
+	json_t *nodes = json_array();
+
+	(void)err;
+	for (size_t i = 0; i < NODES; i++)
+		json_array_append_new(nodes, describe_node(call->devchain, i));
+	json_object_set_new(call->reply, "accounts",
+	    json_integer((json_int_t)chain_accounts(call->devchain->chain, &accounts)));
+	json_object_set_new(call->reply, "next_slot",
+	    json_integer((json_int_t)chain_next_slot(call->devchain->chain)));
+	json_object_set_new(call->reply, "nodes", nodes);
+	return 0;
+}

@@ -1,0 +1,344 @@
+#include "tests/devchain/core.h"
+
+#include <string.h>
+
+#define KEY_ASSET 1
+#define KEY_HEADER 3
+#define KEY_REGISTRY 4
+#define KEY_COLLECTION 5
+#define PLUGIN_TRANSFER_DELEGATE 3
+#define PLUGIN_ATTRIBUTES 6
+#define AUTHORITY_OWNER 1
+#define AUTHORITY_UPDATE 2
+#define AUTHORITY_ADDRESS 3
+#define CREATE_FEE 1500000u
+#define PLUGINS_MAX 64
+
+/* Writes when out is set, and only counts when it is not: one function describes a layout and its size. */
+struct writer {
+	uint8_t *out;
+	size_t len;
+};
+
+static void put(struct writer *w, const void *bytes, size_t len)
+{
+	if (w->out)
+		memcpy(w->out + w->len, bytes, len);
+	w->len += len;
+}
+
+static void put_u8(struct writer *w, uint8_t value)
+{
+	put(w, &value, 1);
+}
+
+static void put_le(struct writer *w, uint64_t value, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		put_u8(w, (uint8_t)(value >> (8 * i)));
+}
+
+static void put_text(struct writer *w, const char *text)
+{
+	put_le(w, strlen(text), 4);
+	put(w, text, strlen(text));
+}
+
+struct reader {
+	const uint8_t *at, *end;
+	bool bad;
+};
+
+static const uint8_t *take(struct reader *r, uint64_t len)
+{
+	const uint8_t *at = r->at;
+
+	if (r->bad || (uint64_t)(r->end - r->at) < len) {
+		r->bad = true;
+		return NULL;
+	}
+	r->at += len;
+	return at;
+}
+
+static uint64_t take_le(struct reader *r, size_t len)
+{
+	const uint8_t *at = take(r, len);
+	uint64_t value = 0;
+
+	for (size_t i = 0; at && i < len; i++)
+		value |= (uint64_t)at[i] << (8 * i);
+	return value;
+}
+
+static void set_program(struct account_state *state)
+{
+	bug_if(pubkey_parse(CORE_PROGRAM, state->program) != 0);
+}
+
+bool core_is_asset(const struct account_state *state)
+{
+	uint8_t program[PUBKEY_LEN];
+
+	bug_if(pubkey_parse(CORE_PROGRAM, program) != 0);
+	return state->lamports && state->len >= 34 && state->data[0] == KEY_ASSET &&
+	       memcmp(state->program, program, PUBKEY_LEN) == 0;
+}
+
+bool core_is_collection(const struct account_state *state)
+{
+	uint8_t program[PUBKEY_LEN];
+
+	bug_if(pubkey_parse(CORE_PROGRAM, program) != 0);
+	return state->lamports && state->len >= 49 && state->data[0] == KEY_COLLECTION &&
+	       memcmp(state->program, program, PUBKEY_LEN) == 0;
+}
+
+bool core_asset_collection(const struct account_state *asset, uint8_t collection_r[PUBKEY_LEN])
+{
+	if (!core_is_asset(asset) || asset->len < 66 || asset->data[33] != CORE_UPDATE_COLLECTION)
+		return false;
+	memcpy(collection_r, asset->data + 34, PUBKEY_LEN);
+	return true;
+}
+
+static void write_collection(
+    struct writer *w, const uint8_t *authority, const char *name, const char *uri)
+{
+	put_u8(w, KEY_COLLECTION);
+	put(w, authority, PUBKEY_LEN);
+	put_text(w, name);
+	put_text(w, uri);
+	put_le(w, 0, 4);
+	put_le(w, 0, 4);
+}
+
+void core_collection_create(const uint8_t authority[PUBKEY_LEN], const char *name, const char *uri,
+    struct account_state *state_r)
+{
+	struct writer w = {0};
+
+	*state_r = (struct account_state){0};
+	write_collection(&w, authority, name, uri);
+	w = (struct writer){.out = account_state_resize(state_r, w.len)};
+	write_collection(&w, authority, name, uri);
+	set_program(state_r);
+	state_r->lamports = rent_exempt(state_r->len);
+}
+
+static void write_attributes(struct writer *w, const struct core_asset *asset)
+{
+	put_u8(w, PLUGIN_ATTRIBUTES);
+	put_le(w, asset->nattributes, 4);
+	for (size_t i = 0; i < asset->nattributes; i++) {
+		put_text(w, asset->attributes[i].key);
+		put_text(w, asset->attributes[i].value);
+	}
+}
+
+/* header_at is where the header's registry offset is patched in, once it is known */
+static void write_plugins(struct writer *w, const struct core_asset *asset)
+{
+	size_t header = w->len, delegate, attributes;
+	struct writer offset;
+
+	put_u8(w, KEY_HEADER);
+	put_le(w, 0, 8);
+	delegate = w->len;
+	if (asset->has_delegate)
+		put_u8(w, PLUGIN_TRANSFER_DELEGATE);
+	attributes = w->len;
+	if (asset->nattributes)
+		write_attributes(w, asset);
+	offset = (struct writer){.out = w->out, .len = header + 1};
+	put_le(&offset, w->len, 8);
+	put_u8(w, KEY_REGISTRY);
+	put_le(w, (uint64_t)asset->has_delegate + (asset->nattributes > 0), 4);
+	if (asset->has_delegate) {
+		put_u8(w, PLUGIN_TRANSFER_DELEGATE);
+		put_u8(w, AUTHORITY_ADDRESS);
+		put(w, asset->delegate, PUBKEY_LEN);
+		put_le(w, delegate, 8);
+	}
+	if (asset->nattributes) {
+		put_u8(w, PLUGIN_ATTRIBUTES);
+		put_u8(w, AUTHORITY_UPDATE);
+		put_le(w, attributes, 8);
+	}
+	put_le(w, 0, 4);
+}
+
+static void write_asset(struct writer *w, const struct core_asset *asset)
+{
+	put_u8(w, KEY_ASSET);
+	put(w, asset->owner, PUBKEY_LEN);
+	put_u8(w, (uint8_t)asset->update);
+	if (asset->update != CORE_UPDATE_NONE)
+		put(w, asset->authority, PUBKEY_LEN);
+	put_text(w, asset->name);
+	put_text(w, asset->uri);
+	put_u8(w, asset->has_seq);
+	if (asset->has_seq)
+		put_le(w, asset->seq, 8);
+	if (asset->nattributes || asset->has_delegate)
+		write_plugins(w, asset);
+}
+
+void core_asset_create(const struct core_asset *asset, struct account_state *state_r)
+{
+	struct writer w = {0};
+
+	*state_r = (struct account_state){0};
+	write_asset(&w, asset);
+	w = (struct writer){.out = account_state_resize(state_r, w.len)};
+	write_asset(&w, asset);
+	set_program(state_r);
+	state_r->lamports = rent_exempt(state_r->len) + CREATE_FEE;
+}
+
+/* Where an asset's sequence number and its plugins are. */
+struct layout {
+	size_t seq;      /* offset of the u64, 0: none */
+	size_t registry; /* 0: no plugins */
+};
+
+static int read_layout(
+    const struct account_state *asset, struct layout *layout_r, struct error *err)
+{
+	struct reader r = {asset->data + 33, asset->data + asset->len, false};
+
+	if (!core_is_asset(asset))
+		return error_set(err, ERR_INVALID, "not a Core asset");
+	*layout_r = (struct layout){0};
+	if (take_le(&r, 1) != CORE_UPDATE_NONE)
+		take(&r, PUBKEY_LEN);
+	take(&r, take_le(&r, 4));
+	take(&r, take_le(&r, 4));
+	if (take_le(&r, 1)) {
+		layout_r->seq = (size_t)(r.at - asset->data);
+		take(&r, 8);
+	}
+	if (!r.bad && r.at < r.end) {
+		uint64_t key = take_le(&r, 1), registry = take_le(&r, 8);
+		if (key != KEY_HEADER || registry >= asset->len)
+			r.bad = true;
+		layout_r->registry = (size_t)registry;
+	}
+	return r.bad ? error_set(err, ERR_INVALID, "the asset's bytes cannot be read") : 0;
+}
+
+static void bump_seq(struct account_state *asset, const struct layout *layout)
+{
+	uint8_t *seq = layout->seq ? asset->data + layout->seq : NULL;
+
+	for (size_t i = 0; seq && i < 8 && ++seq[i] == 0; i++)
+		;
+}
+
+static bool owner_managed(uint64_t type)
+{
+	return type == 1 || type == 2 || type == 3 || type == 14 || type == 16;
+}
+
+/* The registry is written again over itself, shorter by 32 bytes for each authority that falls back to the owner; the account keeps
+ * its length, so what was there stays behind it. */
+static int reset_authorities(struct account_state *asset, size_t registry, struct error *err)
+{
+	struct reader r = {asset->data + registry, asset->data + asset->len, false};
+	struct account_state scoped_state fresh = {0};
+	struct writer w = {.out = account_state_resize(&fresh, asset->len)};
+	uint64_t key = take_le(&r, 1), n = take_le(&r, 4);
+
+	if (r.bad || key != KEY_REGISTRY || n > PLUGINS_MAX)
+		return error_set(err, ERR_INVALID, "the plugin registry cannot be read");
+	put_u8(&w, KEY_REGISTRY);
+	put_le(&w, n, 4);
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t type = take_le(&r, 1), authority = take_le(&r, 1);
+		const uint8_t *address =
+		    authority == AUTHORITY_ADDRESS ? take(&r, PUBKEY_LEN) : NULL;
+		const uint8_t *offset = take(&r, 8);
+
+		if (!offset)
+			return error_set(err, ERR_INVALID, "the plugin registry is cut short");
+		put_u8(&w, (uint8_t)type);
+		put_u8(&w, owner_managed(type) ? AUTHORITY_OWNER : (uint8_t)authority);
+		if (address && !owner_managed(type))
+			put(&w, address, PUBKEY_LEN);
+		put(&w, offset, 8);
+	}
+	if (take_le(&r, 4) != 0 || r.bad)
+		return error_set(
+		    err, ERR_INVALID, "external plugins are not carried by this chain");
+	put_le(&w, 0, 4);
+	memcpy(asset->data + registry, fresh.data, w.len);
+	return 0;
+}
+
+int core_transfer(struct account_state *asset, const uint8_t to[PUBKEY_LEN], struct error *err)
+{
+	struct layout layout;
+
+	if (read_layout(asset, &layout, err) != 0)
+		return -1;
+	if (layout.registry && reset_authorities(asset, layout.registry, err) != 0)
+		return -1;
+	memcpy(asset->data + 1, to, PUBKEY_LEN);
+	bump_seq(asset, &layout);
+	return 0;
+}
+
+int core_burn(struct account_state *asset, struct error *err)
+{
+	uint64_t rent = rent_exempt(asset->len);
+	uint64_t fees = asset->lamports > rent ? asset->lamports - rent : 0;
+
+	if (!core_is_asset(asset))
+		return error_set(err, ERR_INVALID, "not a Core asset");
+	account_state_resize(asset, 1);
+	asset->lamports = rent_exempt(1) + fees;
+	return 0;
+}
+
+int core_move(struct account_state *asset, enum core_update update,
+    const uint8_t authority[PUBKEY_LEN], struct error *err)
+{
+	struct layout layout;
+
+	if (read_layout(asset, &layout, err) != 0)
+		return -1;
+	if (asset->data[33] == CORE_UPDATE_NONE || update == CORE_UPDATE_NONE)
+		return error_set(
+		    err, ERR_INVALID, "an asset without update authority cannot be moved");
+	asset->data[33] = (uint8_t)update;
+	memcpy(asset->data + 34, authority, PUBKEY_LEN);
+	bump_seq(asset, &layout);
+	return 0;
+}
+
+static void add_u32(uint8_t *at, int delta)
+{
+	struct reader r = {at, at + 4, false};
+	struct writer w = {.out = at};
+	int64_t value = (int64_t)take_le(&r, 4) + delta;
+
+	put_le(&w, value < 0 ? 0 : (uint64_t)value, 4);
+}
+
+int core_collection_count(struct account_state *collection, int minted, int size, struct error *err)
+{
+	struct reader r = {collection->data, collection->data + collection->len, false};
+	const uint8_t *counters;
+
+	if (!core_is_collection(collection))
+		return error_set(err, ERR_INVALID, "not a Core collection");
+	take(&r, 33);
+	take(&r, take_le(&r, 4));
+	take(&r, take_le(&r, 4));
+	counters = take(&r, 8);
+	if (!counters)
+		return error_set(err, ERR_INVALID, "the collection's bytes cannot be read");
+	add_u32(collection->data + (counters - collection->data), minted);
+	add_u32(collection->data + (counters - collection->data) + 4, size);
+	return 0;
+}

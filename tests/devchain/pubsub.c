@@ -1,0 +1,410 @@
+#include "tests/devchain/pubsub.h"
+
+#include <arpa/inet.h>
+#include <event2/listener.h>
+#include <string.h>
+
+#include "common/scoped.h"
+#include "tests/devchain/listen.h"
+#include "tests/devchain/read_config.h"
+#include "tests/devchain/websocket.h"
+
+enum topic { TOPIC_ACCOUNT, TOPIC_PROGRAM, TOPIC_SLOT };
+static const char *const topic_names[] = {"account", "program", "slot"};
+
+struct subscription {
+	enum topic topic;
+	uint64_t id;
+	char *text; /* topic and parameters: equal ones share an id */
+	uint8_t key[PUBKEY_LEN];
+	struct read_config config;
+};
+
+struct connection {
+	struct pubsub *pubsub;
+	struct websocket *websocket;
+	bool doomed; /* reads too slowly; cut at the end of the round */
+	size_t nsubscriptions, room;
+	struct subscription *subscriptions;
+	struct connection *next;
+};
+
+struct pubsub {
+	struct event_base *base;
+	struct node *node;
+	struct evconnlistener *listener;
+	struct connection *connections;
+	struct view seen; /* pushed up to these heights */
+	uint64_t last_id;
+};
+
+/* ---- subscriptions ---- */
+
+static void remove_subscription(struct connection *connection, size_t i)
+{
+	free(connection->subscriptions[i].text);
+	connection->subscriptions[i] = connection->subscriptions[--connection->nsubscriptions];
+}
+
+static bool has_id(const struct connection *connection, uint64_t id, size_t *i_r)
+{
+	for (size_t i = 0; i < connection->nsubscriptions; i++)
+		if (connection->subscriptions[i].id == id) {
+			*i_r = i;
+			return true;
+		}
+	return false;
+}
+
+static uint64_t id_of(struct pubsub *pubsub, const char *text)
+{
+	for (struct connection *c = pubsub->connections; c; c = c->next)
+		for (size_t i = 0; i < c->nsubscriptions; i++)
+			if (strcmp(c->subscriptions[i].text, text) == 0)
+				return c->subscriptions[i].id;
+	return ++pubsub->last_id;
+}
+
+static void add_subscription(struct connection *connection, const struct subscription *subscription)
+{
+	if (connection->nsubscriptions == connection->room) {
+		connection->room = connection->room ? 2 * connection->room : 8;
+		connection->subscriptions = reallocarray(
+		    connection->subscriptions, connection->room, sizeof(*subscription));
+		bug_if(!connection->subscriptions);
+	}
+	connection->subscriptions[connection->nsubscriptions++] = *subscription;
+}
+
+static int subscribe(struct connection *connection, enum topic topic, const json_t *params,
+    struct evbuffer *out, struct rpc_error *err)
+{
+	struct subscription subscription = {.topic = topic};
+	scoped_free char *text =
+	    params ? json_dumps(params, JSON_COMPACT | JSON_SORT_KEYS) : strdup("[]");
+	size_t at;
+
+	if (topic != TOPIC_SLOT &&
+	    (read_key(json_array_get(params, 0), subscription.key, err) != 0 ||
+		read_config_parse(json_array_get(params, 1), &subscription.config, err) != 0))
+		return -1;
+	bug_if(!text || asprintf(&subscription.text, "%s %s", topic_names[topic], text) < 0);
+	subscription.id = id_of(connection->pubsub, subscription.text);
+	if (has_id(connection, subscription.id, &at))
+		free(subscription.text);
+	else
+		add_subscription(connection, &subscription);
+	evbuffer_add_printf(out, "%llu", (unsigned long long)subscription.id);
+	return 0;
+}
+
+static int unsubscribe(struct connection *connection, enum topic topic, const json_t *params,
+    struct evbuffer *out, struct rpc_error *err)
+{
+	const json_t *id = json_array_get(params, 0);
+	size_t at;
+
+	if (!json_is_integer(id) || !has_id(connection, (uint64_t)json_integer_value(id), &at) ||
+	    connection->subscriptions[at].topic != topic)
+		return rpc_fail(err, RPC_INVALID_PARAMS, "Invalid subscription id.");
+	remove_subscription(connection, at);
+	evbuffer_add(out, "true", 4);
+	return 0;
+}
+
+static int call_method(struct connection *connection, const struct rpc_request *request,
+    struct evbuffer *out, struct rpc_error *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(topic_names); i++) {
+		size_t len = strlen(topic_names[i]);
+
+		if (strncmp(request->method, topic_names[i], len) != 0)
+			continue;
+		if (strcmp(request->method + len, "Subscribe") == 0)
+			return subscribe(connection, (enum topic)i, request->params, out, err);
+		if (strcmp(request->method + len, "Unsubscribe") == 0)
+			return unsubscribe(connection, (enum topic)i, request->params, out, err);
+	}
+	return rpc_fail(err, RPC_NO_METHOD, "Method not found");
+}
+
+static void push(struct connection *connection, struct evbuffer *out)
+{
+	size_t len = evbuffer_get_length(out);
+	const char *text = (const char *)evbuffer_pullup(out, -1);
+
+	if (len && !websocket_send(connection->websocket, text, len))
+		connection->doomed = true;
+}
+
+static void on_text(void *arg, const char *text, size_t len)
+{
+	struct connection *connection = arg;
+	struct evbuffer *out scoped_evbuffer = evbuffer_new();
+	struct evbuffer *result scoped_evbuffer = evbuffer_new();
+	scoped_json json_t *message = json_loadb(text, len, 0, NULL);
+	struct rpc_request request = {0};
+	struct rpc_error err = {0};
+	int failed;
+
+	if (connection->pubsub->node->faults.silent)
+		return;
+	failed = message ? rpc_request_read(message, &request, &err)
+			 : rpc_fail(&err, RPC_PARSE_ERROR, "Parse error");
+	if (!failed)
+		failed = call_method(connection, &request, result, &err);
+	if (failed && (request.id || !request.method))
+		rpc_write_error(out, request.id, &err);
+	else if (request.id)
+		rpc_write_result(out, request.id, result);
+	push(connection, out);
+}
+
+/* ---- pushing ---- */
+
+static void end_notification(
+    struct connection *connection, const struct subscription *subscription, struct evbuffer *out)
+{
+	evbuffer_add_printf(out, "},\"subscription\":%llu}}", (unsigned long long)subscription->id);
+	push(connection, out);
+}
+
+static void push_account(struct connection *connection, const struct subscription *subscription,
+    uint64_t slot, const struct reading *reading)
+{
+	struct evbuffer *out scoped_evbuffer = evbuffer_new();
+	char key[PUBKEY_TEXT_MAX + 1];
+	struct rpc_error err;
+
+	evbuffer_add_printf(out,
+	    "{\"jsonrpc\":\"2.0\",\"method\":\"%sNotification\",\"params\":{\"result\":{"
+	    "\"context\":{\"slot\":%llu},\"value\":",
+	    topic_names[subscription->topic], (unsigned long long)slot);
+	if (subscription->topic == TOPIC_PROGRAM)
+		evbuffer_add_printf(
+		    out, "{\"pubkey\":\"%s\",\"account\":", pubkey_text(reading->key, key));
+	if (write_account(out, &subscription->config, reading, &err) != 0)
+		evbuffer_add_printf(out, "\"error: data too large for base58 encoding\"");
+	if (subscription->topic == TOPIC_PROGRAM)
+		evbuffer_add(out, "}", 1);
+	end_notification(connection, subscription, out);
+}
+
+static void push_slot(struct connection *connection, const struct subscription *subscription,
+    uint64_t slot, uint64_t parent, uint64_t root)
+{
+	struct evbuffer *out scoped_evbuffer = evbuffer_new();
+
+	evbuffer_add_printf(out,
+	    "{\"jsonrpc\":\"2.0\",\"method\":\"slotNotification\",\"params\":{\"result\":{"
+	    "\"parent\":%llu,\"root\":%llu,\"slot\":%llu",
+	    (unsigned long long)parent, (unsigned long long)root, (unsigned long long)slot);
+	end_notification(connection, subscription, out);
+}
+
+struct change {
+	enum commitment commitment;
+	bool newest; /* of a jump */
+	bool exists;
+	uint64_t slot;
+	struct reading reading;
+};
+
+static void tell_change(struct connection *connection, const struct change *change)
+{
+	for (size_t i = 0; i < connection->nsubscriptions; i++) {
+		const struct subscription *s = &connection->subscriptions[i];
+		const uint8_t *key =
+		    s->topic == TOPIC_ACCOUNT ? change->reading.key : change->reading.program;
+
+		if (s->topic == TOPIC_SLOT || s->config.commitment != change->commitment ||
+		    memcmp(s->key, key, PUBKEY_LEN) != 0)
+			continue;
+		if (s->topic == TOPIC_PROGRAM &&
+		    (!change->exists || !read_config_matches(&s->config, &change->reading)))
+			continue;
+		/* a program's finalized changes come from the newest root's own slot alone */
+		if (s->topic == TOPIC_PROGRAM && change->commitment == FINALIZED && !change->newest)
+			continue;
+		push_account(connection, s, change->slot, &change->reading);
+	}
+}
+
+static void tell_block(
+    struct pubsub *pubsub, enum commitment commitment, uint64_t height, bool newest)
+{
+	static const uint8_t system_program[PUBKEY_LEN];
+	struct block block = chain_block(pubsub->node->chain, height);
+	struct change change = {.commitment = commitment,
+	    .newest = newest,
+	    .slot = node_told_slot(pubsub->node, block.slot)};
+
+	for (size_t i = 0; i < block.nchanged; i++) {
+		change.exists =
+		    node_read(pubsub->node, block.changed[i]->key, height, &change.reading);
+		if (!change.exists)
+			change.reading = (struct reading){
+			    .key = block.changed[i]->key, .program = system_program};
+		for (struct connection *c = pubsub->connections; c; c = c->next)
+			tell_change(c, &change);
+	}
+}
+
+static void tell_slot(struct pubsub *pubsub, uint64_t height, uint64_t root)
+{
+	uint64_t slot = node_told_slot(pubsub->node, chain_block(pubsub->node->chain, height).slot);
+	uint64_t parent = chain_block(pubsub->node->chain, height - 1).slot;
+
+	for (struct connection *c = pubsub->connections; c; c = c->next)
+		for (size_t i = 0; i < c->nsubscriptions; i++)
+			if (c->subscriptions[i].topic == TOPIC_SLOT)
+				push_slot(c, &c->subscriptions[i], slot, parent, root);
+}
+
+static void cut_doomed(struct pubsub *pubsub);
+
+void pubsub_advance(struct pubsub *pubsub)
+{
+	const struct faults *faults = &pubsub->node->faults;
+	bool muted = faults->mute_push || faults->silent;
+	struct view view;
+
+	node_view(pubsub->node, &view);
+	for (enum commitment c = PROCESSED; c < COMMITMENTS; c++)
+		for (; pubsub->seen.height[c] < view.height[c]; pubsub->seen.height[c]++) {
+			uint64_t height = pubsub->seen.height[c] + 1;
+
+			if (muted)
+				continue;
+			if (c == PROCESSED)
+				tell_slot(pubsub, height,
+				    chain_block(pubsub->node->chain, view.height[FINALIZED]).slot);
+			tell_block(pubsub, c, height, height == view.height[c]);
+		}
+	cut_doomed(pubsub);
+}
+
+void pubsub_rewind(struct pubsub *pubsub, uint64_t height)
+{
+	if (pubsub->seen.height[PROCESSED] > height)
+		pubsub->seen.height[PROCESSED] = height;
+}
+
+/* ---- connections ---- */
+
+static void forget(struct connection *connection)
+{
+	struct connection **at = &connection->pubsub->connections;
+
+	while (*at != connection)
+		at = &(*at)->next;
+	*at = connection->next;
+	while (connection->nsubscriptions)
+		remove_subscription(connection, 0);
+	free(connection->subscriptions);
+	free(connection);
+}
+
+static void cut(struct connection *connection)
+{
+	websocket_destroy(&connection->websocket);
+	forget(connection);
+}
+
+static void cut_doomed(struct pubsub *pubsub)
+{
+	for (struct connection *c = pubsub->connections, *next; c; c = next) {
+		next = c->next;
+		if (c->doomed)
+			cut(c);
+	}
+}
+
+void pubsub_drop(struct pubsub *pubsub)
+{
+	while (pubsub->connections)
+		cut(pubsub->connections);
+}
+
+static void on_closed(void *arg)
+{
+	forget(arg);
+}
+
+static enum websocket_welcome on_request(void *arg, const char **http_r)
+{
+	const struct connection *connection = arg;
+	const struct faults *faults = &connection->pubsub->node->faults;
+
+	if (faults->silent)
+		return WEBSOCKET_IGNORE;
+	if (faults->refuse || faults->refuse_quiet)
+		*http_r = "HTTP/1.1 429 Too Many Requests\r\nConnection: close\r\nContent-Length: "
+			  "0\r\n\r\n";
+	else if (faults->html)
+		*http_r =
+		    "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\nContent-Type: text/html\r\n"
+		    "Content-Length: 24\r\n\r\n<html>bad gateway</html>";
+	return *http_r ? WEBSOCKET_REFUSE : WEBSOCKET_ACCEPT;
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address,
+    int len, void *arg)
+{
+	static const struct websocket_hooks hooks = {on_request, on_text, on_closed};
+	struct pubsub *pubsub = arg;
+	struct connection *connection = calloc(1, sizeof(*connection));
+
+	(void)listener;
+	(void)address;
+	(void)len;
+	bug_if(!connection);
+	connection->pubsub = pubsub;
+	connection->websocket = websocket_new(pubsub->base, fd, &hooks, connection);
+	connection->next = pubsub->connections;
+	pubsub->connections = connection;
+}
+
+struct pubsub *pubsub_new(
+    struct event_base *base, struct node *node, uint16_t *port, struct error *err)
+{
+	struct pubsub *pubsub = calloc(1, sizeof(*pubsub));
+
+	bug_if(!pubsub);
+	pubsub->base = base;
+	pubsub->node = node;
+	node_view(node, &pubsub->seen);
+	pubsub->listener = listen_loopback(base, port, on_accept, pubsub, err);
+	if (!pubsub->listener)
+		pubsub_destroy(&pubsub);
+	return pubsub;
+}
+
+void pubsub_destroy(struct pubsub **pubsub)
+{
+	if (!*pubsub)
+		return;
+	pubsub_drop(*pubsub);
+	if ((*pubsub)->listener)
+		evconnlistener_free((*pubsub)->listener);
+	free(*pubsub);
+	*pubsub = NULL;
+}
+
+size_t pubsub_connections(const struct pubsub *pubsub)
+{
+	size_t n = 0;
+
+	for (const struct connection *c = pubsub->connections; c; c = c->next)
+		n++;
+	return n;
+}
+
+size_t pubsub_subscriptions(const struct pubsub *pubsub)
+{
+	size_t n = 0;
+
+	for (const struct connection *c = pubsub->connections; c; c = c->next)
+		n += c->nsubscriptions;
+	return n;
+}
