@@ -84,9 +84,11 @@ $(BUILD)/bin/multiclaw-%: $(BUILD)/obj/services/%/main.o $(BUILD)/lib/%.a $(PROT
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
 
-# tests/unit/<folder>/test_x.c links its folder's library (if it has one), proto and common; archives keep it to what it names
+# tests/unit/<folder>/test_x.c links what its folder shares (files not named test_*), the folder's library (if it has one), proto
+# and common; archives keep it to what it names
+unit_shared = $(call obj,$(filter-out tests/unit/$(1)/test_%,$(wildcard tests/unit/$(1)/*.c)))
 .SECONDEXPANSION:
-$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(filter $$(BUILD)/lib/$$(firstword $$(subst /, ,$$*)).a,$(FOLDER_LIBS)) $(PROTO_LIB) $(COMMON_LIB)
+$(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(call unit_shared,$$(firstword $$(subst /, ,$$*))) $$(filter $$(BUILD)/lib/$$(firstword $$(subst /, ,$$*)).a,$(FOLDER_LIBS)) $(PROTO_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS) -lcmocka
 
