@@ -74,6 +74,8 @@ struct service {
 	/* self points to self_size zeroed bytes whose first member is  struct process *process; settings are loaded. */
 	int (*open)(void *self, struct error *err);  /* may be NULL; privileged: read keys */
 	int (*start)(void *self, struct error *err); /* confined; bus, redis and follower exist */
+	/* The loop is over; everything of process still exists. Destroys what the service made. Requests to Redis and over HTTP that are still pending end
+	 * after it with err set, before self is freed: their callbacks may use self, process and bus_fail, not what stop has destroyed. */
 	void (*stop)(void *self);
 	void (*reload)(void *self);		     /* SIGHUP; may be NULL */
 	struct {
