@@ -1,0 +1,166 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/error.h"
+#include "proto/registry.h"
+
+/* Who serves the calls of a service. */
+static const struct {
+	const char *service;
+	unsigned server;
+} servers[] = {
+    {"auth", ROLE_AUTH},
+    {"session", ROLE_SESSION},
+    {"oracle", ROLE_ORACLE},
+    {"service", ROLE_DAEMONS},
+};
+
+#define ROLE_BIT(bit, name, text) ROLE_##name |
+static const unsigned known_roles = ROLES(ROLE_BIT) 0;
+#undef ROLE_BIT
+#define OPERATORS (ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE)
+
+static unsigned server_of(const struct proto_call *call)
+{
+	size_t len = strcspn(call->name, ".");
+
+	for (size_t i = 0; i < ARRAY_LEN(servers); i++)
+		if (strlen(servers[i].service) == len &&
+		    memcmp(servers[i].service, call->name, len) == 0)
+			return servers[i].server;
+	fail_msg("%s: nobody serves it", call->name);
+	return 0;
+}
+
+/* The whole matrix once more, on purpose: a right is given or taken in two places, or not at all. */
+static const struct {
+	const char *name;
+	unsigned callers;
+} matrix[] = {
+    {"auth.challenge", ROLE_ROUTER},
+    {"auth.verify", ROLE_ROUTER},
+    {"auth.assets", ROLE_ROUTER},
+    {"session.mint", ROLE_AUTH},
+    {"session.check", ROLE_ROUTER | ROLE_AUTH | ROLE_ORACLE},
+    {"session.list", ROLE_ROUTER},
+    {"session.end", ROLE_ROUTER},
+    {"session.revoke", ROLE_OPERATOR_REVOKE},
+    {"session.ban", ROLE_OPERATOR_REVOKE},
+    {"oracle.owner", ROLE_AUTH | ROLE_SESSION},
+    {"oracle.assets", ROLE_AUTH},
+    {"oracle.reset", ROLE_OPERATOR_REVOKE},
+    {"service.status", ROLE_OPERATOR_READ},
+};
+
+static void the_access_matrix_is_this_one(void **state)
+{
+	(void)state;
+	assert_int_equal(proto_ncalls, ARRAY_LEN(matrix));
+	for (size_t i = 0; i < proto_ncalls; i++) {
+		size_t row = 0;
+		while (
+		    row < ARRAY_LEN(matrix) && strcmp(matrix[row].name, proto_calls[i]->name) != 0)
+			row++;
+		if (row == ARRAY_LEN(matrix))
+			fail_msg("%s: not in the matrix", proto_calls[i]->name);
+		if (matrix[row].callers != proto_calls[i]->callers)
+			fail_msg("%s: other callers than in the matrix", proto_calls[i]->name);
+	}
+}
+
+static void every_call_has_a_server_and_callers_we_know(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < proto_ncalls; i++) {
+		const struct proto_call *call = proto_calls[i];
+
+		assert_true(server_of(call) != 0);
+		assert_true(call->callers != 0);
+		assert_int_equal(call->callers & ~known_roles, 0);
+		assert_true(strlen(call->name) <= 64 && strlen(call->doc) > 0);
+		assert_true(call->kind == PROTO_READ || call->kind == PROTO_ONCE);
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(call->name, proto_calls[j]->name);
+	}
+}
+
+static void each_call_has_messages_of_its_own_name(void **state)
+{
+	char name[80];
+
+	(void)state;
+	for (size_t i = 0; i < proto_ncalls; i++) {
+		snprintf(name, sizeof(name), "%s request", proto_calls[i]->name);
+		assert_string_equal(proto_calls[i]->req->name, name);
+		snprintf(name, sizeof(name), "%s reply", proto_calls[i]->name);
+		assert_string_equal(proto_calls[i]->rsp->name, name);
+	}
+}
+
+static void only_operators_may_ask_what_every_daemon_answers(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < proto_ncalls; i++)
+		if (server_of(proto_calls[i]) == ROLE_DAEMONS)
+			assert_int_equal(proto_calls[i]->callers & ~(unsigned)OPERATORS, 0);
+}
+
+/* Whom a role may call, directly. */
+static unsigned reach(unsigned role)
+{
+	unsigned set = 0;
+
+	for (size_t i = 0; i < proto_ncalls; i++)
+		if (proto_calls[i]->callers & role)
+			set |= server_of(proto_calls[i]);
+	return set;
+}
+
+/* Two daemons that wait for each other can stand still together; a graph without a cycle cannot. */
+static void no_daemon_can_call_itself_by_any_detour(void **state)
+{
+	(void)state;
+	for (unsigned role = 1; role & known_roles; role <<= 1) {
+		unsigned reached = reach(role), before;
+		char text[64];
+
+		if (!(role & ROLE_DAEMONS))
+			continue;
+		do {
+			before = reached;
+			for (unsigned step = 1; step & known_roles; step <<= 1)
+				reached |= before & step ? reach(step) : 0;
+		} while (reached != before);
+		if (reached & role)
+			fail_msg("%s can reach itself", role_text(role, text, sizeof(text)));
+	}
+}
+
+static void nobody_on_the_bus_calls_the_edge(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < proto_ncalls; i++)
+		assert_true(server_of(proto_calls[i]) == ROLE_DAEMONS ||
+			    !(server_of(proto_calls[i]) & ROLE_ROUTER));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(the_access_matrix_is_this_one),
+	    cmocka_unit_test(every_call_has_a_server_and_callers_we_know),
+	    cmocka_unit_test(each_call_has_messages_of_its_own_name),
+	    cmocka_unit_test(only_operators_may_ask_what_every_daemon_answers),
+	    cmocka_unit_test(no_daemon_can_call_itself_by_any_detour),
+	    cmocka_unit_test(nobody_on_the_bus_calls_the_edge),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
