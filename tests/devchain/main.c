@@ -125,6 +125,7 @@ static int serve(int argc, char **argv)
 		event_add(stops[i], NULL);
 	if (devchain_open(&devchain, base, &options, &err) != 0)
 		fatal("%s", err.text);
+	log_info("serving", "state", options.state_dir, "slot_ms", log_u64(options.slot_ms));
 	event_base_dispatch(base);
 	devchain_close(&devchain);
 	for (size_t i = 0; i < ARRAY_LEN(stops); i++)

@@ -317,7 +317,8 @@ static int call_method(struct call *call, const char *name)
 static json_t *told_id(const struct node *node, const json_t *id)
 {
 	/* a message with an integer beyond 2^63 is read with reals throughout */
-	if (json_is_real(id) && json_real_value(id) == (double)(json_int_t)json_real_value(id))
+	if (json_is_real(id) && json_real_value(id) < 0x1p53 &&
+	    json_real_value(id) == (double)(json_int_t)json_real_value(id))
 		return json_integer((json_int_t)json_real_value(id) + node->faults.wrong_id);
 	if (!node->faults.wrong_id)
 		return json_deep_copy(id);
