@@ -1,0 +1,34 @@
+/* session - the state of services/session. It keeps no cache: every check is one look in the ledger. */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include "common/codec.h"
+#include "common/origin.h"
+#include "common/service.h"
+#include "proto/registry.h"
+#include "services/session/rotation.h"
+#include "services/session/token.h"
+
+struct session {
+	struct process *process;
+	struct origin origin; /* of the public URL: the tokens' issuer */
+	struct rotation rotation;
+	struct metric *minted, *refused, *good, *bad;
+};
+
+int session_open(void *self, struct error *err);
+int session_start(void *self, struct error *err);
+void session_stop(void *self);
+void session_reload(void *self);
+bool session_keys_are_ready(void *self, char *why, size_t size);
+
+SESSION_CALLS(PROTO_HANDLER)
+
+/* A token as presented: MAC, claims and times. What the ledger says of it comes after. */
+int session_read_token(const struct session *self, const char *token, struct token_claims *claims_r,
+    struct error *err);
+/* The common reply of what ends sessions: tells everybody, and names the event. */
+void session_tell(struct session *self, const struct ledger_ended *ended, const char *asset,
+    struct session_end_rsp *rsp_r);
+
+#endif
