@@ -1,0 +1,309 @@
+#include "services/router/api.h"
+
+#include <arpa/inet.h>
+#include <sodium.h>
+#include <string.h>
+#include <strings.h>
+
+#include "services/router/gate.h"
+#include "services/router/problem.h"
+#include "services/router/sessions.h"
+#include "services/router/signin.h"
+#include "services/router/stream.h"
+
+static const struct api_route routes[] = {
+    {"POST", "/v1/auth/challenge", API_CHANGES | API_BODY, signin_challenge},
+    {"POST", "/v1/auth/verify", API_CHANGES | API_BODY, signin_verify},
+    {"GET", "/v1/assets", 0, signin_assets},
+    {"POST", "/v1/auth/logout", API_CHANGES | API_BODY | API_SESSION | API_TO_END, signin_logout},
+    {"GET", "/v1/session", API_SESSION | API_LOOK, sessions_show},
+    {"GET", "/v1/sessions", API_SESSION, sessions_list},
+    {"DELETE", "/v1/sessions", API_CHANGES | API_SESSION | API_TO_END, sessions_end_all},
+    {"DELETE", "/v1/sessions/", API_CHANGES | API_SESSION | API_TO_END, sessions_end_one},
+    {"GET", "/v1/events", API_SESSION | API_LOOK, stream_open},
+};
+
+/* Of the console and the API (http-api.md); nginx adds the same to what it answers itself. */
+static const char *const security_headers[][2] = {
+    {"Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+    {"Cross-Origin-Opener-Policy", "same-origin"},
+    {"Referrer-Policy", "no-referrer"},
+};
+
+static void harden(const struct router *router, struct http_request *request)
+{
+	for (size_t i = 0; i < ARRAY_LEN(security_headers); i++)
+		http_reply_header(request, security_headers[i][0], security_headers[i][1]);
+	if (strcmp(router->names.scheme, "https://") == 0)
+		http_reply_header(request, "Strict-Transport-Security", "max-age=63072000");
+}
+
+void api_done(struct api_call *call)
+{
+	json_decref(call->body);
+	sodium_memzero(call, sizeof(*call));
+	free(call);
+}
+
+void api_reply(struct api_call *call, int status, json_t *body)
+{
+	http_reply_header(call->request, "Cache-Control", "no-store");
+	http_reply_json(call->request, status, body);
+	api_done(call);
+}
+
+void api_reply_empty(struct api_call *call, int status)
+{
+	http_reply_header(call->request, "Cache-Control", "no-store");
+	http_reply_empty(call->request, status);
+	api_done(call);
+}
+
+void api_refuse(struct api_call *call, const struct error *err)
+{
+	problem_reply(call->request, err);
+	api_done(call);
+}
+
+void api_refuse_named(struct api_call *call, const char *code)
+{
+	problem_reply_named(call->request, code);
+	api_done(call);
+}
+
+static const struct api_field *field_named(
+    const struct api_field *fields, size_t nfields, const char *name)
+{
+	for (size_t i = 0; i < nfields; i++)
+		if (strcmp(fields[i].name, name) == 0)
+			return &fields[i];
+	return NULL;
+}
+
+int api_fields(
+    const struct api_call *call, const struct api_field *fields, size_t nfields, struct error *err)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach(call->body, name, value)
+	{
+		const struct api_field *field = field_named(fields, nfields, name);
+		if (!field)
+			return error_refuse(
+			    err, ERR_INVALID, "body_invalid", "unknown member in the body");
+		if (!json_is_string(value) || json_string_length(value) >= field->size)
+			return error_refuse(err, ERR_INVALID, "body_invalid",
+			    "%s is not text of at most %zu bytes", field->name, field->size - 1);
+		memcpy(field->text, json_string_value(value), json_string_length(value) + 1);
+	}
+	for (size_t i = 0; i < nfields; i++)
+		if (!fields[i].is_optional && !json_object_get(call->body, fields[i].name))
+			return error_refuse(
+			    err, ERR_INVALID, "body_invalid", "%s is missing", fields[i].name);
+	return 0;
+}
+
+json_t *api_time(uint64_t unix_ms)
+{
+	char text[CLOCK_RFC3339_LEN + 1];
+	return json_string(clock_rfc3339(unix_ms, text, sizeof(text)));
+}
+
+void api_user_agent(const struct api_call *call, char *text, size_t size)
+{
+	const char *from = http_header(call->request, "User-Agent", NULL);
+	size_t len = 0;
+	for (; from && from[len] && len < size - 1; len++)
+		text[len] = from[len] >= 0x20 && from[len] < 0x7f ? from[len] : '?';
+	text[len] = '\0';
+}
+
+/* Does the route match, and what is its argument? */
+static bool matches(const struct api_route *route, const char *path, const char **argument_r)
+{
+	size_t len = strlen(route->path);
+	*argument_r = "";
+	if (route->path[len - 1] != '/')
+		return strcmp(route->path, path) == 0;
+	if (strncmp(route->path, path, len) != 0 || path[len] == '\0' || strchr(path + len, '/') ||
+	    strlen(path + len) > API_ARGUMENT_MAX)
+		return false;
+	*argument_r = path + len;
+	return true;
+}
+
+/* The route for method and path; else answers 404 or 405 and returns NULL. */
+static const struct api_route *route_for(struct http_request *request, const char **argument_r)
+{
+	char allow[32] = "";
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+		if (!matches(&routes[i], http_path(request), argument_r))
+			continue;
+		if (strcmp(routes[i].method, http_method(request)) == 0)
+			return &routes[i];
+		size_t used = strlen(allow);
+		snprintf(
+		    allow + used, sizeof(allow) - used, "%s%s", used ? ", " : "", routes[i].method);
+	}
+	if (allow[0])
+		http_reply_header(request, "Allow", allow);
+	problem_reply_named(request, allow[0] ? "method_not_allowed" : "not_found");
+	return NULL;
+}
+
+static bool is_json(const char *type)
+{
+	static const char json[] = "application/json";
+	size_t len = sizeof(json) - 1;
+	return type && strncasecmp(type, json, len) == 0 &&
+	       (type[len] == '\0' || strchr("; \t", type[len]));
+}
+
+/* What makes a forged request from another page impossible: a type that no form can send without asking, and the page's origin. */
+static int check_change(const struct api_call *call, struct error *err)
+{
+	bool repeated;
+	const char *origin = http_header(call->request, "Origin", &repeated);
+	if (repeated || (origin && strcmp(origin, call->router->names.console) != 0))
+		return error_refuse(err, ERR_DENIED, "origin_refused", "foreign origin");
+	if (!is_json(http_header(call->request, "Content-Type", NULL)))
+		return error_refuse(
+		    err, ERR_INVALID, "body_invalid", "Content-Type is not application/json");
+	return 0;
+}
+
+static int read_ip(struct api_call *call, struct error *err)
+{
+	uint8_t address[16];
+	const char *ip = http_header(call->request, "X-Real-IP", NULL);
+	if (!ip || strlen(ip) >= sizeof(call->ip) ||
+	    (inet_pton(AF_INET, ip, address) != 1 && inet_pton(AF_INET6, ip, address) != 1))
+		return error_refuse(err, ERR_INVALID, "client_address_missing", "no X-Real-IP");
+	memcpy(call->ip, ip, strlen(ip) + 1);
+	return 0;
+}
+
+static void add_cookie(void *arg, const char *name, const char *value)
+{
+	if (strcasecmp(name, "Cookie") == 0)
+		cookies_add(arg, value);
+}
+
+/* A token that is no good is an error only where a session is needed: signing in must be possible with an old cookie. */
+static int read_token(struct api_call *call, struct error *err)
+{
+	struct cookies cookies;
+	cookies_init(&cookies);
+	http_headers(call->request, add_cookie, &cookies);
+	if (cookies.repeated)
+		return error_refuse(
+		    err, ERR_UNAUTHENTICATED, "session_invalid", "our cookie twice");
+	bool is_token = cookie_is_token(cookies.console);
+	if (is_token)
+		memcpy(call->token, cookies.console.text, cookies.console.len);
+	if (is_token || !(call->route->flags & API_SESSION))
+		return 0;
+	return error_refuse(err, ERR_UNAUTHENTICATED,
+	    cookies.console.text ? "session_invalid" : "session_missing", "no token");
+}
+
+/* The agent's session is refused here, the console's (one day) by the agents' hosts. */
+static int check_audience(enum decision_audience audience, struct error *err)
+{
+	if (audience == DECISION_CONSOLE)
+		return 0;
+	return error_refuse(err, ERR_UNAUTHENTICATED, "session_invalid", "an agent's session");
+}
+
+static void refuse_session(struct api_call *call, const struct error *err)
+{
+	char cookie[COOKIE_SET_SIZE];
+	if (call->route->handler == signin_logout && err->code == ERR_UNAUTHENTICATED)
+		http_reply_header(call->request, "Set-Cookie", cookie_clear(cookie));
+	api_refuse(call, err);
+}
+
+static void on_session(void *arg, const struct session_check_rsp *session,
+    enum decision_audience audience, const struct error *failure)
+{
+	struct api_call *call = arg;
+	struct error err;
+	if (failure) {
+		refuse_session(call, failure);
+	} else if (check_audience(audience, &err) != 0) {
+		refuse_session(call, &err);
+	} else {
+		bug_if(pubkey_parse(session->asset, call->asset) != 0); /* the gate has read it */
+		call->exp_ms = session->exp_ms;
+		call->route->handler(call, session);
+	}
+}
+
+static void need_session(struct api_call *call)
+{
+	const struct decision_entry *found;
+	struct error err;
+	struct cookie_value token = {call->token, strlen(call->token)};
+	unsigned flags = call->route->flags;
+	if (!(flags & API_TO_END) && gate_open(call->router, &err) != 0) {
+		api_refuse(call, &err);
+		return;
+	}
+	if (!(flags & (API_TO_END | API_LOOK)) &&
+	    gate_lookup(call->router, token, NULL, &found) == DECISION_ALLOW &&
+	    check_audience(found->audience, &err) == 0) {
+		memcpy(call->asset, found->asset, PUBKEY_LEN);
+		call->route->handler(call, NULL);
+		return;
+	}
+	gate_ask(call->router,
+	    &(struct gate_question){
+		.token = token,
+		.timeout_ms = GATE_API_MS,
+		.trace = http_request_id(call->request),
+		.to_end = flags & API_TO_END,
+	    },
+	    on_session, call);
+}
+
+static int prepare(struct api_call *call, struct error *err)
+{
+	unsigned flags = call->route->flags;
+	if (flags & API_CHANGES && check_change(call, err) != 0)
+		return -1;
+	if (read_ip(call, err) != 0 || read_token(call, err) != 0)
+		return -1;
+	if (flags & API_BODY && !(call->body = http_body_json(call->request, err)))
+		return -1;
+	return 0;
+}
+
+static void on_request(void *arg, struct http_request *request)
+{
+	struct router *router = arg;
+	const char *argument;
+	struct error err;
+	harden(router, request);
+	const struct api_route *route = route_for(request, &argument);
+	if (!route)
+		return;
+	struct api_call *call = calloc(1, sizeof(*call));
+	bug_if(!call);
+	call->router = router;
+	call->request = request;
+	call->route = route;
+	snprintf(call->argument, sizeof(call->argument), "%s", argument);
+	if (prepare(call, &err) != 0)
+		api_refuse(call, &err);
+	else if (route->flags & API_SESSION)
+		need_session(call);
+	else
+		route->handler(call, NULL);
+}
+
+struct http_server *api_new(struct router *router, struct error *err)
+{
+	return http_server_new(router->process->base, router->api_listen, on_request, router, err);
+}

@@ -1,0 +1,69 @@
+/* api - the JSON API behind nginx: one table of routes, and everything that is the same for each (http-api.md): 404, 405, Content-Type,
+ * Origin, session, security headers, problems.
+ *
+ * Text from the chain (names) leaves as JSON strings: JSON's escaping is all the API owes it, showing it safely is the client's part.
+ */
+#ifndef ROUTER_API_H
+#define ROUTER_API_H
+
+#include <jansson.h>
+
+#include "common/clock.h"
+#include "common/http_server.h"
+#include "proto/session.h"
+#include "services/router/cookie.h"
+#include "services/router/router.h"
+
+#define API_ARGUMENT_MAX 64
+
+enum api_flag {
+	API_SESSION = 1, /* a good session of the console is needed */
+	API_TO_END = 2,	 /* with API_SESSION: the request ends sessions, which needs no fresh knowledge */
+	API_LOOK = 4,	 /* with API_SESSION: wants session's own answer, not one from the table */
+	API_CHANGES = 8, /* Content-Type and Origin are checked */
+	API_BODY = 16,	 /* a JSON object is read */
+};
+
+/* One request on its way; ended by exactly one of api_reply, api_reply_empty, api_refuse, api_done. */
+struct api_call {
+	struct router *router;
+	struct http_request *request;
+	const struct api_route *route;
+	char ip[46];			   /* the client's, by nginx */
+	char token[COOKIE_TOKEN_MAX + 1];  /* "" if none was presented */
+	char argument[API_ARGUMENT_MAX + 1]; /* last path segment of a route that takes one */
+	uint8_t asset[PUBKEY_LEN];	   /* with API_SESSION: the session's */
+	uint64_t exp_ms;		   /* with API_SESSION and API_LOOK or a miss: 0 if unknown */
+	json_t *body;			   /* with API_BODY */
+};
+
+struct api_route {
+	const char *method, *path; /* a path that ends in '/' takes one more segment */
+	unsigned flags;
+	/* session: borrowed for the call; NULL unless API_LOOK. */
+	void (*handler)(struct api_call *call, const struct session_check_rsp *session);
+};
+
+struct http_server *api_new(struct router *router, struct error *err); /* caller owns the result */
+
+void api_reply(struct api_call *call, int status, json_t *body); /* consumes body */
+void api_reply_empty(struct api_call *call, int status);
+void api_refuse(struct api_call *call, const struct error *err);
+void api_refuse_named(struct api_call *call, const char *code);
+void api_done(struct api_call *call); /* the request itself was answered or taken over */
+
+/* The body's members, all strings. A member that no field names, a missing or overlong one: body_invalid. */
+struct api_field {
+	const char *name;
+	char *text; /* stays as it is if an optional member is absent */
+	size_t size;
+	bool is_optional;
+};
+int api_fields(const struct api_call *call, const struct api_field *fields, size_t nfields, struct error *err);
+
+/* Time as the API writes it. */
+json_t *api_time(uint64_t unix_ms);
+/* The client's User-Agent in printable ASCII, cut to size - 1. */
+void api_user_agent(const struct api_call *call, char *text, size_t size);
+
+#endif

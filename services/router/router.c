@@ -1,0 +1,138 @@
+#include "services/router/router.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "services/router/api.h"
+#include "services/router/authz.h"
+#include "services/router/stream.h"
+
+#define ROW(name, type, member, min, max, value, doc) \
+	{ \
+		"MULTICLAW_" name, SETTING_##type, offsetof(struct router, member), min, max, \
+		    value, doc \
+	}
+const struct setting router_settings[] = {
+    ROW("API_LISTEN", STR, api_listen, 0, 200, "",
+	"Where nginx reaches the JSON API; empty: unix:run/<replica>.api."),
+    ROW("AUTHZ_LISTEN", STR, authz_listen, 0, 200, "",
+	"Where the proxy reaches the decision endpoint; empty: unix:run/<replica>.authz."),
+    ROW("AUTHZ_DIALECT", STR, authz_dialect, 1, 16, "nginx",
+	"How the decision endpoint is asked: nginx, traefik or envoy."),
+    ROW("AGENT_UPSTREAM", STR, agent_upstream, 0, 64, "",
+	"Address and port that serves every agent as long as there are no containers; empty: "
+	"agents are starting."),
+    ROW("DECISION_ENTRIES", UINT, decision_entries, 64, 1 << 24, "16384",
+	"Sessions whose last answer is kept, 128 bytes each; rounded up to a power of two."),
+    ROW("STREAMS_MAX", UINT, streams_max, 1, 100000, "1024", "Event streams at one time."),
+    ROW("STREAMS_PER_ASSET", UINT, streams_per_asset, 1, 1000, "16",
+	"Event streams at one time of one asset."),
+};
+const size_t router_nsettings = ARRAY_LEN(router_settings);
+
+/* An empty address becomes the replica's own socket. */
+static void default_listen(struct router *router, char **address, const char *suffix)
+{
+	char text[128];
+	if ((*address)[0])
+		return;
+	snprintf(text, sizeof(text), "unix:run/%s.%s", router->process->settings.replica, suffix);
+	free(*address);
+	*address = strdup(text);
+	bug_if(!*address);
+}
+
+int router_open(void *self, struct error *err)
+{
+	struct router *router = self;
+	const struct suite_settings *settings = &router->process->settings;
+	default_listen(router, &router->api_listen, "api");
+	default_listen(router, &router->authz_listen, "authz");
+	router->table = decision_table_new(router->decision_entries);
+	if (!router->table)
+		return error_set(err, ERR_UNAVAILABLE, "no memory for %llu decisions",
+		    (unsigned long long)router->decision_entries);
+	return host_names_init(&router->names, settings->public_url, settings->agents_domain, err);
+}
+
+int router_start(void *self, struct error *err)
+{
+	struct router *router = self;
+	router->auths = process_client(router->process, ROLE_AUTH);
+	router->sessions = process_client(router->process, ROLE_SESSION);
+	router->streams = streams_new(router);
+	router->authz = authz_new(router, err);
+	if (!router->authz)
+		return -1;
+	router->api = api_new(router, err);
+	return router->api ? 0 : -1;
+}
+
+/* The clients first: their last answers reach requests that still exist. */
+void router_stop(void *self)
+{
+	struct router *router = self;
+	bus_client_destroy(&router->auths);
+	bus_client_destroy(&router->sessions);
+	streams_destroy(&router->streams);
+	http_server_destroy(&router->api);
+	authz_destroy(&router->authz);
+	decision_table_destroy(&router->table);
+}
+
+static void mark(struct router *router, const struct ledger_event *event)
+{
+	uint8_t asset[PUBKEY_LEN];
+	bool one = pubkey_parse(event->asset, asset) == 0;
+	decision_mark(router->table, one ? asset : NULL, event->id);
+}
+
+void router_on_event(void *self, const struct ledger_event *event)
+{
+	struct router *router = self;
+	mark(router, event);
+	if (router->streams)
+		streams_on_event(router->streams, event);
+}
+
+void router_on_heard(void *self, const struct ledger_event *event)
+{
+	mark(self, event);
+}
+
+void router_on_restart(void *self, const char *history, struct event_id head)
+{
+	struct router *router = self;
+	(void)history;
+	decision_restart(router->table, follower_history_number(router->process->follower), head);
+	if (router->streams)
+		streams_on_restart(router->streams);
+}
+
+static bool reaches(const struct bus_client *client, char *why, size_t size)
+{
+	size_t ready = client ? bus_client_ready(client) : 0;
+	snprintf(why, size, "%zu ready", ready);
+	return ready > 0;
+}
+
+bool router_reaches_auth(void *self, char *why, size_t size)
+{
+	return reaches(((struct router *)self)->auths, why, size);
+}
+
+bool router_reaches_session(void *self, char *why, size_t size)
+{
+	return reaches(((struct router *)self)->sessions, why, size);
+}
+
+bool router_knows_chain(void *self, char *why, size_t size)
+{
+	const struct process *process = ((struct router *)self)->process;
+	uint64_t age_ms = follower_chain_age_ms(process->follower);
+	if (age_ms == UINT64_MAX)
+		snprintf(why, size, "no sweep has counted yet");
+	else
+		snprintf(why, size, "swept %llu s ago", (unsigned long long)(age_ms / 1000));
+	return age_ms <= process->settings.chain_grace_s * 1000;
+}
