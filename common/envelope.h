@@ -3,6 +3,7 @@
 #ifndef COMMON_ENVELOPE_H
 #define COMMON_ENVELOPE_H
 
+#include "common/error.h"
 #include "common/schema.h"
 
 #define BUS_FRAME_MAX (256 * 1024)

@@ -24,6 +24,9 @@ unsigned keyring_roles(const struct keyring *keyring, const uint8_t key[32]);
 unsigned keyring_roles_z85(const struct keyring *keyring, const char *z85);
 /* Public key of the first entry that has this role alone; NULL if none. Borrowed until the next reload. */
 const char *keyring_server_key(const struct keyring *keyring, enum role role);
+/* The same for any entry whose only role is one of roles, in the file's order; turn counts round and round (during a rotation a server has
+ * one of several keys). */
+const char *keyring_server_key_at(const struct keyring *keyring, unsigned roles, size_t turn);
 const char *keyring_own_public(const struct keyring *keyring);
 const char *keyring_own_secret(const struct keyring *keyring); /* Z85; for zmq_setsockopt only */
 /* Looks whether the allow-list file changed and reads it again; a file that cannot be read or parsed empties the list (fail closed) and
