@@ -20,8 +20,8 @@ enum api_flag {
 	API_SESSION = 1, /* a good session of the console is needed */
 	API_TO_END = 2,	 /* with API_SESSION: the request ends sessions, which needs no fresh knowledge */
 	API_LOOK = 4,	 /* with API_SESSION: wants session's own answer, not one from the table */
-	API_CHANGES = 8, /* Content-Type and Origin are checked */
-	API_BODY = 16,	 /* a JSON object is read */
+	API_CHANGES = 8, /* Origin is checked */
+	API_BODY = 16,	 /* a JSON object is read, Content-Type is checked */
 };
 
 /* One request on its way; ended by exactly one of api_reply, api_reply_empty, api_refuse, api_done. */
@@ -40,7 +40,7 @@ struct api_call {
 struct api_route {
 	const char *method, *path; /* a path that ends in '/' takes one more segment */
 	unsigned flags;
-	/* session: borrowed for the call; NULL unless API_LOOK. */
+	/* session: borrowed for the call; always there with API_LOOK, else perhaps NULL. */
 	void (*handler)(struct api_call *call, const struct session_check_rsp *session);
 };
 

@@ -1,0 +1,64 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "services/router/problem.h"
+
+static void a_reason_decides_and_else_the_code(void **state)
+{
+	(void)state;
+	static const struct {
+		enum error_code code;
+		const char *reason;
+		int status;
+		const char *name;
+	} cases[] = {
+	    {ERR_UNAUTHENTICATED, "nonce_unknown", 401, "nonce_unknown"},
+	    {ERR_UNAUTHENTICATED, "signature_invalid", 401, "signature_invalid"},
+	    {ERR_UNAUTHENTICATED, "message_mismatch", 401, "message_mismatch"},
+	    {ERR_UNAUTHENTICATED, "session_missing", 401, "session_missing"},
+	    {ERR_UNAUTHENTICATED, "session_invalid", 401, "session_invalid"},
+	    {ERR_UNAUTHENTICATED, "session_expired", 401, "session_expired"},
+	    {ERR_UNAUTHENTICATED, "session_revoked", 401, "session_revoked"},
+	    {ERR_DENIED, "not_owner", 403, "not_owner"},
+	    {ERR_DENIED, "asset_refused", 403, "asset_refused"},
+	    {ERR_DENIED, "banned", 403, "banned"},
+	    {ERR_DENIED, "origin_refused", 403, "origin_refused"},
+	    {ERR_CONFLICT, "asset_required", 409, "asset_required"},
+	    {ERR_UNAVAILABLE, "chain_unavailable", 503, "chain_unavailable"},
+	    {ERR_UNAVAILABLE, "service_unavailable", 503, "service_unavailable"},
+	    {ERR_BUSY, "rate_limited", 429, "rate_limited"},
+	    {ERR_INVALID, "wallet_invalid", 400, "wallet_invalid"},
+	    {ERR_INVALID, "asset_invalid", 400, "asset_invalid"},
+	    {ERR_INVALID, "body_invalid", 400, "body_invalid"},
+	    {ERR_NOT_FOUND, "", 404, "not_found"},
+	    {ERR_TIMEOUT, "", 503, "service_unavailable"},
+	    {ERR_UNAVAILABLE, "", 503, "service_unavailable"},
+	    {ERR_BUSY, "", 429, "rate_limited"},
+	    {ERR_INTERNAL, "", 500, "internal"},
+	    {ERR_DENIED, "", 403, "denied"},
+	    /* a reason that nobody told us about says no more than its code */
+	    {ERR_DENIED, "moon_in_wrong_phase", 403, "denied"},
+	    {(enum error_code)99, "", 500, "internal"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct error err = {.code = cases[i].code};
+		if (cases[i].reason[0])
+			error_refuse(&err, cases[i].code, cases[i].reason, "text");
+		const struct problem *problem = problem_of(&err);
+		assert_string_equal(problem->code, cases[i].name);
+		assert_int_equal(problem->status, cases[i].status);
+		assert_true(problem->detail[0] != '\0');
+		/* whoever is told to come back is told when */
+		if (problem->status == 429 || problem->status == 503)
+			assert_true(problem->retry_after_s > 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(a_reason_decides_and_else_the_code)};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
