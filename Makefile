@@ -143,10 +143,15 @@ lint: check-layers check-docs ## static analysis, formatting, layers, banned fun
 check-layers: ## services -> proto -> common -> libraries, nothing else
 	@tests/check-layers
 
-docs: all ## regenerate what is derived from tables: proto/README.md, deploy/conf
+PRINT_PROTO := $(BUILD)/docs/print_proto
+$(PRINT_PROTO): $(BUILD)/obj/tests/docs/print_proto.o $(PROTO_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
+
+docs: all $(PRINT_PROTO) ## regenerate what is derived from tables: proto/README.md, deploy/conf
 	@BUILD=$(BUILD) deploy/docs
 
-check-docs: all ## fail if a derived file differs from its table
+check-docs: all $(PRINT_PROTO) ## fail if a derived file differs from its table
 	@BUILD=$(BUILD) deploy/docs --check
 
 format: ## clang-format the C sources in place

@@ -387,10 +387,10 @@ static void print_range(FILE *out, const struct setting *row)
 
 void settings_print(FILE *out, const char *title, const struct setting *rows, size_t nrows)
 {
-	fprintf(out, "# %s\n", title);
+	fprintf(out, "# %s\n\n", title);
 	for (size_t i = 0; i < nrows; i++) {
-		fprintf(out, "\n# %s\n", rows[i].doc);
+		fprintf(out, "# %s\n", rows[i].doc);
 		print_range(out, &rows[i]);
-		fprintf(out, "#%s=%s\n", rows[i].name, rows[i].value ? rows[i].value : "");
+		fprintf(out, "#%s=%s\n\n", rows[i].name, rows[i].value ? rows[i].value : "");
 	}
 }
