@@ -22,7 +22,8 @@ void redis_destroy(struct redis **redis);
 
 /* Not connected: fails at once with ERR_UNAVAILABLE (nothing queues for a dead Redis). At most 10,000 pending: ERR_BUSY. Arguments are copied. */
 void redis_command(struct redis *redis, int argc, const char *const *argv, const size_t *argvlen, redis_done done, void *arg);
-/* EVALSHA with no keys; on NOSCRIPT once more as EVAL with the text. sha: 40 hex. */
+/* EVALSHA with no keys; on NOSCRIPT once more as EVAL with the text, which outlives redis. sha: 40 hex, or NULL: computed (and remembered for the
+ * last text). */
 void redis_script(struct redis *redis, const char *sha, const char *text, int argc, const char *const *argv,
     const size_t *argvlen, redis_done done, void *arg);
 bool redis_is_ready(const struct redis *redis);

@@ -1,0 +1,95 @@
+#include "common/redis_guard.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* hiredis lets errors through by itself: so Redis says that it has too many clients. */
+static bool is_unasked(const redisReadTask *task)
+{
+	const redisAsyncContext *ac = task->privdata;
+
+	return !task->parent && !ac->replies.head && task->type != REDIS_REPLY_ERROR;
+}
+
+static redisReply *reply_new(const redisReadTask *task)
+{
+	redisReply *reply = is_unasked(task) ? NULL : calloc(1, sizeof(*reply));
+
+	if (reply)
+		reply->type = task->type;
+	return reply;
+}
+
+/* The parent owns it from now on. */
+static redisReply *adopted(const redisReadTask *task, redisReply *reply)
+{
+	if (reply && task->parent) {
+		redisReply *parent = task->parent->obj;
+		parent->element[task->idx] = reply;
+	}
+	return reply;
+}
+
+static void *create_string(const redisReadTask *task, char *text, size_t len)
+{
+	redisReply *reply = reply_new(task);
+
+	if (!reply)
+		return NULL;
+	reply->str = malloc(len + 1);
+	if (!reply->str) {
+		freeReplyObject(reply);
+		return NULL;
+	}
+	memcpy(reply->str, text, len);
+	reply->str[len] = '\0';
+	reply->len = len;
+	return adopted(task, reply);
+}
+
+static void *create_array(const redisReadTask *task, int elements)
+{
+	redisReply *reply = elements > REDIS_ARRAY_MAX ? NULL : reply_new(task);
+
+	if (!reply)
+		return NULL;
+	if (elements > 0) {
+		reply->element = calloc((size_t)elements, sizeof(reply->element[0]));
+		if (!reply->element) {
+			freeReplyObject(reply);
+			return NULL;
+		}
+		reply->elements = (size_t)elements;
+	}
+	return adopted(task, reply);
+}
+
+static void *create_integer(const redisReadTask *task, long long integer)
+{
+	redisReply *reply = reply_new(task);
+
+	if (reply)
+		reply->integer = integer;
+	return adopted(task, reply);
+}
+
+static void *create_nil(const redisReadTask *task)
+{
+	return adopted(task, reply_new(task));
+}
+
+void redis_guard(redisAsyncContext *ac)
+{
+	static const redisReplyObjectFunctions functions = {
+	    .createString = create_string,
+	    .createArray = create_array,
+	    .createInteger = create_integer,
+	    .createNil = create_nil,
+	    .freeObject = freeReplyObject,
+	};
+
+	ac->c.reader->fn = (redisReplyObjectFunctions *)(uintptr_t)&functions;
+	ac->c.reader->privdata = ac;
+}
