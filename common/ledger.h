@@ -49,6 +49,7 @@ struct ledger_follow {
 	uint64_t now_ms;      /* Redis' clock */
 	bool restart;	      /* start over: events after the cursor are not all known (rule 12) */
 	struct event_id head;
+	char head_history[HISTORY_MAX + 1]; /* that the head was added in; "" if there is no event yet */
 	struct ledger_chain chain;
 	size_t nevents; /* after the cursor, oldest first; empty if restart */
 	const struct ledger_event *events;
@@ -131,7 +132,7 @@ void ledger_observe(
     struct redis *redis, const char *asset, const char *owner, uint64_t slot, bool watch, ledger_record_done done, void *arg);
 /* word: counted, behind, other_chain */
 void ledger_chain(struct redis *redis, uint64_t slot, uint64_t age_ms, const char *genesis, ledger_word_done done, void *arg);
-/* word: "1" if not watched any more */
+/* word: "1" if not watched any more; "0" while a session lives, or until a sweep has passed what the record had seen */
 void ledger_forget(struct redis *redis, const char *asset, ledger_word_done done, void *arg);
 void ledger_reset(struct redis *redis, const char *asset, ledger_ended_done done, void *arg);
 void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg);

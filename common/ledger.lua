@@ -1,14 +1,17 @@
 -- ledger - every step that decides, inside Redis. One script, ARGV[1] is the operation; each reply begins with the history it was served in.
 -- The rules quoted by number are those of ARCHITECTURE.md, "Ownership and revocation". Slots are 20-digit decimal text, so that text
--- order is number order over all of u64; times are Unix milliseconds by Redis' clock.
+-- order is number order over all of u64; times are Unix milliseconds by Redis' clock. No arguments are keys: the ACL judges each access.
 
 local SETTLING_MS = 2000
 local EVENTS_KEPT = 250000
 local EVENTS_PER_READ = 1000
 local REPLICA_TTL_MS = 5000
 local SIGN_IN_CHAIN_AGE_MS = 60000
+local CLOCK_SLACK_MS = 5000
+local NONCE_MS = 300000
 local SESSIONS_PER_ASSET = 64
 local SEEN_EVERY_MS = 60000
+local NO_SLOT = string.rep('0', 20)
 
 local op = ARGV[1]
 local t = redis.call('TIME')
@@ -17,15 +20,23 @@ local now = t[1] * 1000 + math.floor(t[2] / 1000)
 -- Lua prints large numbers as 1.7e+12: whole numbers only, as digits
 local function digits(n) return string.format('%.0f', n) end
 
+local now_us = digits(t[1] * 1000000 + t[2])
+
 -- Rule 16: a history is what one Redis process served.
 local history, generation, began, lost
 do
-	local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+	local info = redis.call('INFO', 'server')
+	local _, label_end = string.find(info, '\nrun_id:', 1, true)
+	local run_id = string.match(info, '^%x+', label_end + 1)
 	local h = redis.call('HMGET', 'mc:history', 'id', 'run_id', 'began', 'generation', 'lost')
 	if h[1] and h[2] == run_id then
 		history, began, generation, lost = h[1], tonumber(h[3]), h[4], h[5] == '1'
+		if began > now then -- the clock was set back: settle anew, but not until it has caught up
+			began = now
+			redis.call('HSET', 'mc:history', 'began', digits(began))
+		end
 	else
-		history = string.sub(run_id, 1, 12) .. '-' .. digits(t[1] * 1000000 + t[2])
+		history = string.sub(run_id, 1, 12) .. '-' .. now_us
 		began, lost, generation = now, false, h[4] or history
 		redis.call('HSET', 'mc:history', 'id', history, 'run_id', run_id, 'began', digits(began),
 			'generation', generation, 'lost', '0')
@@ -41,37 +52,42 @@ local function add_event(asset, kind)
 	return redis.call('XADD', 'mc:events', 'MAXLEN', '~', EVENTS_KEPT, '*', 'h', history, 'a', asset, 'k', kind)
 end
 
+-- the newest event's id and history
 local function head()
-	local last = redis.call('XREVRANGE', 'mc:events', '+', '-', 'COUNT', 1)
-	return last[1] and last[1][1] or '0-0'
+	local last = redis.call('XREVRANGE', 'mc:events', '+', '-', 'COUNT', 1)[1]
+	if not last then return '0-0', '' end
+	return last[1], last[2][2]
 end
+
+-- decimal text of any size, no leading zeros
+local function number_less(a, b) return #a < #b or (#a == #b and a < b) end
 
 -- a < b for stream ids "ms-seq"
 local function id_less(a, b)
 	local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
 	local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
-	ams, bms, aseq, bseq = tonumber(ams), tonumber(bms), tonumber(aseq), tonumber(bseq)
-	return ams < bms or (ams == bms and aseq < bseq)
+	if ams ~= bms then return number_less(ams, bms) end
+	return number_less(aseq, bseq)
 end
 
 local function new_generation()
-	generation = history .. '+' .. digits(t[1] * 1000000 + t[2])
+	generation = history .. '+' .. now_us
 	redis.call('HSET', 'mc:history', 'generation', generation)
 end
 
--- Rule 6. s: asset, wallet, slot, generation of a session; the verdict as one word.
+-- Rule 6, the verdict on a session as one word. A record that was begun anew (reset) vouches for no session made before.
 local function verdict(s)
 	if not s[1] then return 'ended' end
 	if s[4] ~= generation then return 'ended' end
 	if redis.call('EXISTS', 'mc:banned:' .. s[2]) == 1 then return 'banned' end
-	local rec = redis.call('HMGET', 'mc:owner:' .. s[1], 'owner', 'other_slot')
-	if rec[1] ~= s[2] or not (s[3] > rec[2]) then return 'ended' end
+	local rec = redis.call('HMGET', 'mc:owner:' .. s[1], 'owner', 'other_slot', 'began')
+	if rec[1] ~= s[2] or rec[3] ~= s[12] or not (s[3] > rec[2]) then return 'ended' end
 	return 'good'
 end
 
 local function session_read(jti)
 	return redis.call('HMGET', 'mc:session:' .. jti, 'asset', 'wallet', 'slot', 'generation', 'iat', 'exp', 'aud', 'name',
-		'seen', 'ip', 'agent')
+		'seen', 'ip', 'agent', 'record')
 end
 
 local function session_end(jti, asset, kind)
@@ -82,23 +98,34 @@ end
 
 local ops = {}
 
--- name role history cursor newest newest_history -> history settling now restart head slot at genesis generation {{id, history, asset, kind}...}
+-- Rule 17: an event that somebody knows of and that is gone proves that writes were lost.
+local function note_loss(newest, newest_history, oldest)
+	if newest == '' or lost then return end
+	local found = redis.call('XRANGE', 'mc:events', newest, newest)[1]
+	if found and found[2][2] == newest_history then return end
+	if oldest and id_less(newest, oldest) then return end
+	new_generation()
+	redis.call('HSET', 'mc:history', 'lost', '1')
+	add_event('*', 'lost')
+end
+
+-- Rule 12: are events after the cursor not all known? A cursor of 0-0 saw an empty stream, and nothing is trimmed from a short one.
+local function must_restart(known_history, cursor, oldest, newest)
+	if known_history ~= history or cursor == '' or id_less(newest, cursor) then return true end
+	if not oldest or not id_less(cursor, oldest) then return false end
+	return cursor ~= '0-0' or redis.call('XLEN', 'mc:events') >= EVENTS_KEPT
+end
+
+-- name role history cursor newest newest_history
+-- -> history settling now restart head head_history slot at genesis {{id, history, asset, kind}...}
 ops.follow = function(name, role, known_history, cursor, newest, newest_history)
-	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)
-	oldest = oldest[1] and oldest[1][1]
-	-- Rule 17: an event that somebody knows of and that is gone proves that writes were lost.
-	if newest ~= '' and not lost then
-		local found = redis.call('XRANGE', 'mc:events', newest, newest)
-		local same = found[1] and found[1][2][2] == newest_history
-		if not same and not (oldest and id_less(newest, oldest)) then
-			new_generation()
-			redis.call('HSET', 'mc:history', 'lost', '1')
-			add_event('*', 'lost')
-		end
-	end
-	local restart = known_history ~= history or cursor == '' or (oldest and id_less(cursor, oldest))
+	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)[1]
+	oldest = oldest and oldest[1]
+	note_loss(newest, newest_history, oldest)
+	local last, last_history = head()
+	local restart = must_restart(known_history, cursor, oldest, last)
 	local entries = {}
-	if not restart then
+	if not restart and cursor ~= last then
 		for i, e in ipairs(redis.call('XRANGE', 'mc:events', '(' .. cursor, '+', 'COUNT', EVENTS_PER_READ)) do
 			entries[i] = {e[1], e[2][2], e[2][4], e[2][6]}
 		end
@@ -107,8 +134,8 @@ ops.follow = function(name, role, known_history, cursor, newest, newest_history)
 	redis.call('HSET', 'mc:replica:' .. name, 'role', role, 'handled', cursor, 'history', known_history)
 	redis.call('PEXPIRE', 'mc:replica:' .. name, REPLICA_TTL_MS)
 	local chain = redis.call('HMGET', 'mc:chain', 'slot', 'at', 'genesis')
-	return {history, digits(settling), digits(now), restart and '1' or '0', head(), chain[1] or '', chain[2] or '', chain[3] or '',
-		generation, entries}
+	return {history, digits(settling), digits(now), restart and '1' or '0', last, last_history, chain[1] or '', chain[2] or '',
+		chain[3] or '', entries}
 end
 
 -- jti -> history head verdict asset wallet slot iat exp aud name
@@ -122,16 +149,18 @@ ops.look = function(jti)
 end
 
 -- asset owner slot watch('1': begin a record, for a sign-in) -> history event('' if nothing changed) owner seen_slot other_slot
--- owner is 'nobody' for an asset that is burned, moved out, not a Core asset.
+-- owner is 'nobody' for an asset that is burned, moved out, not a Core asset. A new record begins above what the forgotten ones had seen,
+-- so that a reading that was under way meanwhile cannot go back in time.
 ops.observe = function(asset, owner, slot, watch)
 	local key = 'mc:owner:' .. asset
 	local rec = redis.call('HMGET', key, 'owner', 'seen_slot', 'other_slot')
-	local zero = string.rep('0', 20)
 	if not rec[1] then
-		if watch ~= '1' then return {history, '', '', zero, zero} end
-		redis.call('HSET', key, 'owner', owner, 'seen_slot', slot, 'other_slot', zero)
+		if watch ~= '1' then return {history, '', '', NO_SLOT, NO_SLOT} end
+		local floor = redis.call('HGET', 'mc:chain', 'forgotten') or NO_SLOT
+		local seen = slot > floor and slot or floor
+		redis.call('HSET', key, 'owner', owner, 'seen_slot', seen, 'other_slot', floor, 'began', now_us)
 		redis.call('SADD', 'mc:assets', asset)
-		return {history, '', owner, slot, zero}
+		return {history, '', owner, seen, floor}
 	end
 	if rec[1] == owner then -- rule 5, first case
 		if slot > rec[2] then redis.call('HSET', key, 'seen_slot', slot) end
@@ -153,22 +182,30 @@ ops.chain = function(slot, age_ms, genesis)
 	local chain = redis.call('HMGET', 'mc:chain', 'slot', 'genesis')
 	if chain[2] and chain[2] ~= genesis then return {history, 'other_chain'} end
 	if chain[1] and not (slot > chain[1]) then return {history, 'behind'} end
-	redis.call('HSET', 'mc:chain', 'slot', slot, 'at', digits(now - tonumber(age_ms)), 'genesis', genesis)
+	redis.call('HSET', 'mc:chain', 'slot', slot, 'at', digits(math.max(0, now - tonumber(age_ms))), 'genesis', genesis)
 	return {history, 'counted'}
 end
 
--- Rule 2: nothing is held any more. asset -> history '1' if it is not watched now
-ops.forget = function(asset)
-	if redis.call('ZCOUNT', 'mc:sessions:' .. asset, digits(now), '+inf') > 0 then return {history, '0'} end
+-- Records that end leave behind how far they had seen; it never passes the slot in mc:chain, which every reading is asked to reach (rule 3).
+local function forget_record(asset, seen)
+	local floor = redis.call('HGET', 'mc:chain', 'forgotten')
+	if seen and not (floor and floor >= seen) then redis.call('HSET', 'mc:chain', 'forgotten', seen) end
 	redis.call('SREM', 'mc:assets', asset)
 	redis.call('DEL', 'mc:owner:' .. asset)
+end
+
+-- Rule 2: nothing is held any more. asset -> history '1' if it is not watched now ('0' also until a sweep has passed what it had seen)
+ops.forget = function(asset)
+	if redis.call('ZCOUNT', 'mc:sessions:' .. asset, digits(now), '+inf') > 0 then return {history, '0'} end
+	local seen, chain = redis.call('HGET', 'mc:owner:' .. asset, 'seen_slot'), redis.call('HGET', 'mc:chain', 'slot')
+	if seen and not (chain and chain >= seen) then return {history, '0'} end
+	forget_record(asset, seen)
 	return {history, '1'}
 end
 
 -- An operator repairs a poisoned record: it begins anew, its sessions are over. asset -> history event
 ops.reset = function(asset)
-	redis.call('SREM', 'mc:assets', asset)
-	redis.call('DEL', 'mc:owner:' .. asset)
+	forget_record(asset, redis.call('HGET', 'mc:chain', 'slot'))
 	return {history, add_event(asset, 'reset')}
 end
 
@@ -185,7 +222,7 @@ local function limited(args, first)
 	if wait > 0 then return wait end
 	for _, c in ipairs(charged) do
 		redis.call('HSET', c[1], 'left', tostring(c[2]), 'at', digits(now))
-		redis.call('PEXPIRE', c[1], c[3] + 1000)
+		redis.call('PEXPIRE', c[1], digits(c[3] + 1000))
 	end
 end
 
@@ -198,7 +235,7 @@ end
 ops.issue = function(nonce, value, ...)
 	local wait = limited({...}, 1)
 	if wait then return {history, digits(wait)} end
-	redis.call('SET', 'mc:nonce:' .. nonce, history .. '\n' .. value, 'PX', 300000)
+	redis.call('SET', 'mc:nonce:' .. nonce, history .. '\n' .. value, 'PX', NONCE_MS)
 	return {history, '0'}
 end
 
@@ -216,10 +253,12 @@ ops.mint = function(asset, wallet, slot, known_history, jti, iat, exp, aud, name
 	if known_history ~= history then return {history, 'history', ''} end
 	if settling > 0 then return {history, 'settling', ''} end
 	local chain_at = redis.call('HGET', 'mc:chain', 'at')
-	if not chain_at or now - tonumber(chain_at) > SIGN_IN_CHAIN_AGE_MS then return {history, 'chain', ''} end
+	local age = chain_at and now - tonumber(chain_at)
+	if not age or age > SIGN_IN_CHAIN_AGE_MS or age < -CLOCK_SLACK_MS then return {history, 'chain', ''} end
 	if redis.call('EXISTS', 'mc:banned:' .. wallet) == 1 then return {history, 'banned', ''} end
-	local rec = redis.call('HMGET', 'mc:owner:' .. asset, 'owner', 'other_slot')
-	if rec[1] ~= wallet or not (slot > rec[2]) then return {history, 'not_owner', ''} end
+	local rec = redis.call('HMGET', 'mc:owner:' .. asset, 'owner', 'other_slot', 'seen_slot', 'began')
+	-- a slot nobody has observed proves nothing: it would outlive every later transfer
+	if rec[1] ~= wallet or not (slot > rec[2]) or slot > rec[3] then return {history, 'not_owner', ''} end
 	local all = 'mc:sessions:' .. asset
 	if previous ~= '' and redis.call('HGET', 'mc:session:' .. previous, 'asset') == asset then
 		session_end(previous, asset, 'replaced')
@@ -231,10 +270,11 @@ ops.mint = function(asset, wallet, slot, known_history, jti, iat, exp, aud, name
 		session_end(oldest, asset, 'replaced')
 	end
 	redis.call('HSET', 'mc:session:' .. jti, 'asset', asset, 'wallet', wallet, 'slot', slot, 'generation', generation, 'iat', iat,
-		'exp', exp, 'aud', aud, 'name', name, 'seen', digits(now), 'ip', ip, 'agent', agent, 'kid', kid)
+		'exp', exp, 'aud', aud, 'name', name, 'seen', digits(now), 'ip', ip, 'agent', agent, 'kid', kid,
+		'record', rec[4])
 	redis.call('PEXPIREAT', 'mc:session:' .. jti, exp)
 	redis.call('ZADD', all, exp, jti)
-	redis.call('PEXPIREAT', all, exp)
+	redis.call('PEXPIREAT', all, digits(tonumber(redis.call('ZRANGE', all, -1, -1, 'WITHSCORES')[2])))
 	return {history, 'good', add_event(asset, 'session')}
 end
 
@@ -254,12 +294,12 @@ ops['end'] = function(asset, jti, kind)
 	return {history, session_end(jti, asset, kind) or ''}
 end
 
--- asset kind -> history event ended
+-- asset kind -> history event
 ops.end_all = function(asset, kind)
 	local all = redis.call('ZRANGE', 'mc:sessions:' .. asset, 0, -1)
 	for _, jti in ipairs(all) do redis.call('DEL', 'mc:session:' .. jti) end
 	redis.call('DEL', 'mc:sessions:' .. asset)
-	return {history, add_event(asset, kind), digits(#all)}
+	return {history, add_event(asset, kind)}
 end
 
 -- Every session there is ends. -> history event

@@ -1,0 +1,331 @@
+#include "common/ledger.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/ledger_parse.h"
+#include "common/scoped.h"
+
+#define LIMITS_MAX 8
+#define ARGS_MAX (4 + 4 * LIMITS_MAX)
+#define NUMBERS_MAX (2 * LIMITS_MAX + 4)
+
+/* The script is part of the binary; the path is the compiler's working directory, the project's root. */
+__asm__(".pushsection .rodata\n"
+	"ledger_script:\n"
+	".incbin \"common/ledger.lua\"\n"
+	".byte 0\n"
+	".popsection\n");
+extern const char ledger_script[] __attribute__((visibility("hidden")));
+
+/* ---- what is sent */
+
+struct args {
+	int n, nnumbers;
+	const char *text[ARGS_MAX];
+	size_t len[ARGS_MAX];
+	char number[NUMBERS_MAX][EVENT_ID_MAX + 1];
+};
+
+static void args_bytes(struct args *args, const void *bytes, size_t len)
+{
+	bug_if(args->n == ARGS_MAX);
+	args->text[args->n] = bytes;
+	args->len[args->n++] = len;
+}
+
+static void args_text(struct args *args, const char *text)
+{
+	args_bytes(args, text, strlen(text));
+}
+
+static char *args_room(struct args *args)
+{
+	bug_if(args->nnumbers == NUMBERS_MAX);
+	return args->number[args->nnumbers++];
+}
+
+static void args_u64(struct args *args, uint64_t n)
+{
+	char *text = args_room(args);
+
+	snprintf(text, sizeof(args->number[0]), "%" PRIu64, n);
+	args_text(args, text);
+}
+
+static void args_slot(struct args *args, uint64_t slot)
+{
+	char *text = args_room(args);
+
+	snprintf(text, sizeof(args->number[0]), "%0*" PRIu64, LEDGER_SLOT_DIGITS, slot);
+	args_text(args, text);
+}
+
+static void args_id(struct args *args, const struct event_id *id)
+{
+	args_text(args, id ? event_id_text(*id, args_room(args)) : "");
+}
+
+static void args_limits(struct args *args, const struct ledger_limit *limits, size_t nlimits)
+{
+	bug_if(nlimits > LIMITS_MAX);
+	for (size_t i = 0; i < nlimits; i++) {
+		bug_if(limits[i].per_minute == 0 || limits[i].burst == 0);
+		args_text(args, limits[i].kind);
+		args_text(args, limits[i].key);
+		args_u64(args, limits[i].per_minute);
+		args_u64(args, limits[i].burst);
+	}
+}
+
+struct call {
+	union {
+		ledger_follow_done follow;
+		ledger_look_done look;
+		ledger_record_done record;
+		ledger_ended_done ended;
+		ledger_list_done list;
+		ledger_wait_done wait;
+		ledger_taken_done taken;
+		ledger_word_done word;
+	} done;
+	void *arg;
+};
+
+static void send_call(
+    struct redis *redis, const struct args *args, redis_done on_answer, struct call filled)
+{
+	struct call *call = malloc(sizeof(*call));
+
+	bug_if(!call);
+	*call = filled;
+	redis_script(redis, NULL, ledger_script, args->n, args->text, args->len, on_answer, call);
+}
+
+static const struct error *malformed(struct error *err, const char *what)
+{
+	error_set(err, ERR_UNAVAILABLE, "ledger: malformed answer (%s)", what);
+	return err;
+}
+
+static void on_follow(void *arg, const redisReply *reply, const struct error *err)
+{
+	scoped_free struct call *call = arg;
+	scoped_free struct ledger_event *events = calloc(LEDGER_EVENTS_MAX, sizeof(*events));
+	struct ledger_follow out = {0};
+	struct error bad;
+
+	bug_if(!events);
+	if (!err && ledger_parse_follow(reply, &out, events) < 0)
+		err = malformed(&bad, "follow");
+	call->done.follow(call->arg, err ? NULL : &out, err);
+}
+
+void ledger_follow(struct redis *redis, const char *name, const char *role, const char *history,
+    const struct event_id *cursor, const struct event_id *newest, const char *newest_history,
+    ledger_follow_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "follow");
+	args_text(&args, name);
+	args_text(&args, role);
+	args_text(&args, history);
+	args_id(&args, cursor);
+	args_id(&args, newest);
+	args_text(&args, newest ? newest_history : "");
+	send_call(redis, &args, on_follow, (struct call){.done.follow = done, .arg = arg});
+}
+
+#define ON_ANSWER(name, shape) \
+	static void on_##name(void *arg, const redisReply *reply, const struct error *err) \
+	{ \
+		scoped_free struct call *call = arg; \
+		struct ledger_##shape out = {0}; \
+		struct error bad; \
+\
+		if (!err && ledger_parse_##name(reply, &out) < 0) \
+			err = malformed(&bad, #name); \
+		call->done.shape(call->arg, err ? NULL : &out, err); \
+	}
+ON_ANSWER(look, look)
+ON_ANSWER(record, record)
+ON_ANSWER(minted, ended)
+ON_ANSWER(ended, ended)
+ON_ANSWER(wait, wait)
+ON_ANSWER(taken, taken)
+
+static void on_word(void *arg, const redisReply *reply, const struct error *err)
+{
+	scoped_free struct call *call = arg;
+	char word[LEDGER_WORD_MAX + 1];
+	struct error bad;
+
+	if (!err && ledger_parse_word(reply, word) < 0)
+		err = malformed(&bad, "word");
+	call->done.word(call->arg, err ? NULL : word, err);
+}
+
+static void on_list(void *arg, const redisReply *reply, const struct error *err)
+{
+	scoped_free struct call *call = arg;
+	struct ledger_session sessions[LEDGER_SESSIONS_MAX];
+	struct ledger_list out = {0};
+	struct error bad;
+
+	if (!err && ledger_parse_list(reply, &out, sessions) < 0)
+		err = malformed(&bad, "list");
+	call->done.list(call->arg, err ? NULL : &out, err);
+}
+
+/* ---- the calls, one operation of the script each */
+
+void ledger_look(struct redis *redis, const char *jti, ledger_look_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "look");
+	args_text(&args, jti);
+	send_call(redis, &args, on_look, (struct call){.done.look = done, .arg = arg});
+}
+
+void ledger_observe(struct redis *redis, const char *asset, const char *owner, uint64_t slot,
+    bool watch, ledger_record_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "observe");
+	args_text(&args, asset);
+	args_text(&args, owner);
+	args_slot(&args, slot);
+	args_text(&args, watch ? "1" : "0");
+	send_call(redis, &args, on_record, (struct call){.done.record = done, .arg = arg});
+}
+
+void ledger_chain(struct redis *redis, uint64_t slot, uint64_t age_ms, const char *genesis,
+    ledger_word_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "chain");
+	args_slot(&args, slot);
+	args_u64(&args, age_ms);
+	args_text(&args, genesis);
+	send_call(redis, &args, on_word, (struct call){.done.word = done, .arg = arg});
+}
+
+void ledger_forget(struct redis *redis, const char *asset, ledger_word_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "forget");
+	args_text(&args, asset);
+	send_call(redis, &args, on_word, (struct call){.done.word = done, .arg = arg});
+}
+
+void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t nlimits,
+    ledger_wait_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "limit");
+	args_limits(&args, limits, nlimits);
+	send_call(redis, &args, on_wait, (struct call){.done.wait = done, .arg = arg});
+}
+
+void ledger_issue(struct redis *redis, const char *nonce, const void *value, size_t len,
+    const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "issue");
+	args_text(&args, nonce);
+	args_bytes(&args, value, len);
+	args_limits(&args, limits, nlimits);
+	send_call(redis, &args, on_wait, (struct call){.done.wait = done, .arg = arg});
+}
+
+void ledger_take(struct redis *redis, const char *nonce, ledger_taken_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "take");
+	args_text(&args, nonce);
+	send_call(redis, &args, on_taken, (struct call){.done.taken = done, .arg = arg});
+}
+
+void ledger_mint(
+    struct redis *redis, const struct ledger_mint *mint, ledger_ended_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "mint");
+	args_text(&args, mint->asset);
+	args_text(&args, mint->wallet);
+	args_slot(&args, mint->slot);
+	args_text(&args, mint->history);
+	args_text(&args, mint->jti);
+	args_u64(&args, mint->iat_ms);
+	args_u64(&args, mint->exp_ms);
+	args_text(&args, mint->aud);
+	args_text(&args, mint->name);
+	args_text(&args, mint->ip);
+	args_text(&args, mint->agent);
+	args_text(&args, mint->kid);
+	args_text(&args, mint->previous);
+	send_call(redis, &args, on_minted, (struct call){.done.ended = done, .arg = arg});
+}
+
+void ledger_list(struct redis *redis, const char *asset, ledger_list_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "list");
+	args_text(&args, asset);
+	send_call(redis, &args, on_list, (struct call){.done.list = done, .arg = arg});
+}
+
+/* Operations of up to three words that end sessions. */
+static void end_words(
+    struct redis *redis, const char *const words[4], ledger_ended_done done, void *arg)
+{
+	struct args args = {0};
+
+	for (size_t i = 0; i < 4 && words[i]; i++)
+		args_text(&args, words[i]);
+	send_call(redis, &args, on_ended, (struct call){.done.ended = done, .arg = arg});
+}
+
+void ledger_reset(struct redis *redis, const char *asset, ledger_ended_done done, void *arg)
+{
+	end_words(redis, (const char *const[4]){"reset", asset}, done, arg);
+}
+
+void ledger_end(struct redis *redis, const char *asset, const char *jti, const char *kind,
+    ledger_ended_done done, void *arg)
+{
+	end_words(redis, (const char *const[4]){"end", asset, jti, kind}, done, arg);
+}
+
+void ledger_end_all(
+    struct redis *redis, const char *asset, const char *kind, ledger_ended_done done, void *arg)
+{
+	end_words(redis, (const char *const[4]){"end_all", asset, kind}, done, arg);
+}
+
+void ledger_end_everything(struct redis *redis, ledger_ended_done done, void *arg)
+{
+	end_words(redis, (const char *const[4]){"end_everything"}, done, arg);
+}
+
+void ledger_ban(
+    struct redis *redis, const char *wallet, bool banned, ledger_ended_done done, void *arg)
+{
+	end_words(redis, (const char *const[4]){"ban", wallet, banned ? "1" : "0"}, done, arg);
+}
+
+void ledger_announce(struct redis *redis, const char *kind, ledger_ended_done done, void *arg)
+{
+	end_words(redis, (const char *const[4]){"announce", kind}, done, arg);
+}
