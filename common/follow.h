@@ -1,0 +1,82 @@
+/* follow - what one read of the events means for its reader (architecture, rules 10-12, 16-18): no clock, no socket, no callback, so that
+ * each decision can be tested on its own. follower.c owns the timers and acts on the verdicts. Times are milliseconds of CLOCK_BOOTTIME. */
+#ifndef COMMON_FOLLOW_H
+#define COMMON_FOLLOW_H
+
+#include "common/ledger.h"
+
+#define FOLLOW_LEASE_MS 2000
+#define FOLLOW_ASK_AGAIN_MAX 8
+
+/* An event that Redis must still have. */
+struct follow_known {
+	bool set;
+	struct event_id id;
+	char history[HISTORY_MAX + 1];
+};
+
+struct follow {
+	char history[HISTORY_MAX + 1]; /* "" before the first answer */
+	struct event_id cursor;        /* last event handled */
+	struct follow_known newest; /* handled, written or heard of; never falls within a history */
+	struct follow_known
+	    stray; /* heard of, from a history that is not this one: late, or not yet known here. Told once. */
+	uint64_t lease_until_ms;
+	uint64_t judged; /* number of the last read judged */
+	unsigned asked_again;
+
+	struct ledger_chain chain;
+	uint64_t now_ms;       /* Redis' clock, in the last answer */
+	uint64_t now_sent_ms;  /* when that was asked for */
+	uint64_t slot_rose_ms; /* when chain.slot was last seen to rise */
+};
+
+struct follow_read {
+	uint64_t number; /* 1, 2, ...: an answer older than one already judged is ignored */
+	uint64_t sent_ms;
+	char history[HISTORY_MAX + 1];
+	bool has_cursor;
+	struct event_id cursor;
+	struct follow_known newest; /* what it tells Redis: newest, or the stray */
+	bool tells_stray;
+};
+
+enum follow_act {
+	FOLLOW_IGNORE, /* overtaken by an answer to a later read */
+	FOLLOW_ASK_AGAIN, /* a new history, but something is known that this read did not tell it (rule 12) */
+	FOLLOW_START_OVER, /* go on from the head */
+	FOLLOW_GO_ON,      /* handle events[first..] */
+};
+
+struct follow_verdict {
+	enum follow_act act;
+	bool new_history;
+	size_t first;
+	bool more;               /* the head was not reached: read again at once */
+	uint64_t lease_until_ms; /* once everything is handled */
+};
+
+/* Fills in what the next read says. last_told_stray: the read before it did; they take turns. */
+void follow_ask(const struct follow *follow, uint64_t number, uint64_t now_ms, bool last_told_stray,
+    struct follow_read *read_r);
+struct follow_verdict follow_judge(const struct follow *follow, const struct follow_read *read,
+    const struct ledger_follow *answer);
+
+/* The steps a verdict asks for, in this order. follow_begin: everything but events and lease; false: nothing more to do (ignored, or ask again). */
+bool follow_begin(struct follow *follow, const struct follow_read *read,
+    const struct ledger_follow *answer, const struct follow_verdict *verdict);
+void follow_handled(struct follow *follow, const char *history,
+    struct event_id id); /* an event; cursor and newest advance */
+void follow_started_over(struct follow *follow, const struct follow_read *read,
+    const struct ledger_follow *answer, const struct follow_verdict *verdict);
+void follow_lease(struct follow *follow, const struct follow_verdict *verdict);
+
+/* An event written or heard of. True: news. */
+bool follow_heard(struct follow *follow, const char *history, struct event_id id);
+
+/* Rule 18: the larger of the age by Redis' clock and by ours since the slot last rose; UINT64_MAX if no sweep ever counted. */
+uint64_t follow_chain_age_ms(const struct follow *follow, uint64_t now_ms);
+/* Redis' clock, rather ahead than behind (it was asked at the moment of sending); 0: unknown. */
+uint64_t follow_redis_now_ms(const struct follow *follow, uint64_t now_ms);
+
+#endif
