@@ -25,7 +25,8 @@ struct account {
 	uint8_t key[PUBKEY_LEN];
 	size_t nversions, room; /* versions are in order of their slots */
 	struct version *versions;
-	bool pending; /* changes in the next slot */
+	bool pending;                    /* changes in the next slot */
+	uint64_t pushed_slot, pushed_us; /* first push of its newest change, Unix microseconds */
 	struct account *next_in_bucket;
 };
 

@@ -14,6 +14,7 @@ struct control_call {
 	struct devchain *devchain;
 	struct node *node; /* the one asked, or the one that parameter node names */
 	const json_t *params;
+	const char *command;
 	json_t *reply; /* an object; the caller owns it after success */
 	bool waits;    /* the reply is to be held back until slot is seen at wait_for */
 	uint64_t slot;

@@ -220,23 +220,22 @@ int control_burn(struct control_call *call, struct error *err)
 
 int control_move(struct control_call *call, struct error *err)
 {
-	bool into = arg_text(call, "collection") != NULL;
 	struct account_state scoped_state before = {0}, after = {0};
-	uint8_t asset[PUBKEY_LEN], authority[PUBKEY_LEN];
+	const struct account_state *target;
+	uint8_t asset[PUBKEY_LEN], to[PUBKEY_LEN];
+	bool into;
 
-	if (into && arg_text(call, "authority"))
-		return error_set(err, ERR_INVALID, "either a collection or an authority");
-	if (arg_key(call, "asset", asset, err) != 0 ||
-	    arg_key(call, into ? "collection" : "authority", authority, err) != 0 ||
+	if (arg_key(call, "asset", asset, err) != 0 || arg_key(call, "to", to, err) != 0 ||
 	    newest(call, asset, &before, err) != 0)
 		return -1;
+	target = account_at(chain_find(call->devchain->chain, to), UINT64_MAX);
+	into = target && core_is_collection(target);
 	account_state_copy(&before, &after);
-	if (core_move(
-		&after, into ? CORE_UPDATE_COLLECTION : CORE_UPDATE_ADDRESS, authority, err) != 0)
-		return -1;
-	if (into && count_in(call, authority, 0, 1, err) != 0)
+	if (core_move(&after, into ? CORE_UPDATE_COLLECTION : CORE_UPDATE_ADDRESS, to, err) != 0)
 		return -1;
 	count_out(call, &before);
+	if (into && count_in(call, to, 0, 1, err) != 0)
+		return -1;
 	put(call, asset, &after);
 	reply_key(call, "asset", asset);
 	return devchain_save(call->devchain, err);
@@ -276,6 +275,21 @@ int control_set_account(struct control_call *call, struct error *err)
 		return -1;
 	put(call, key, &state);
 	return devchain_save(call->devchain, err);
+}
+
+int control_pushed(struct control_call *call, struct error *err)
+{
+	const struct account *account;
+	uint8_t key[PUBKEY_LEN];
+
+	if (arg_key(call, "account", key, err) != 0)
+		return -1;
+	account = chain_find(call->devchain->chain, key);
+	if (!account || !account->pushed_us)
+		return error_set(err, ERR_INVALID, "nothing was pushed of this account");
+	json_object_set_new(call->reply, "slot", json_integer((json_int_t)account->pushed_slot));
+	json_object_set_new(call->reply, "unix_us", json_integer((json_int_t)account->pushed_us));
+	return 0;
 }
 
 static json_t *describe_node(struct devchain *devchain, size_t i)

@@ -11,6 +11,7 @@ int control_burn(struct control_call *call, struct error *err);
 int control_move(struct control_call *call, struct error *err);
 int control_fork(struct control_call *call, struct error *err);
 int control_set_account(struct control_call *call, struct error *err);
+int control_pushed(struct control_call *call, struct error *err);
 int control_status(struct control_call *call, struct error *err);
 
 #endif

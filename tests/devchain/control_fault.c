@@ -4,9 +4,93 @@
 
 #include "tests/devchain/control_args.h"
 
+#define FLAG(field) #field, true, offsetof(struct faults, field), 1, 1
+#define DEGREE(name, field, usual, max) name, false, offsetof(struct faults, field), usual, max
+
+static const struct field {
+	const char *name;
+	bool is_flag; /* a bool, else a uint64_t */
+	size_t offset;
+	uint64_t usual, max;
+} fields[] = {
+    {FLAG(silent)},
+    {FLAG(mute_push)},
+    {FLAG(refuse)},
+    {FLAG(refuse_quiet)},
+    {DEGREE("retry_after", retry_after_s, 1, 86400)},
+    {FLAG(html)},
+    {FLAG(half_body)},
+    {FLAG(half_json)},
+    {FLAG(wrong_id)},
+    {DEGREE("delay", delay_ms, 1000, 600000)},
+    {DEGREE("lag", lag, 200, CHAIN_HISTORY_BLOCKS / 4)},
+    {DEGREE("lower_slot", lower, 200, CHAIN_HISTORY_BLOCKS / 4)},
+    {FLAG(freeze)},
+    {DEGREE("skew_clock", skew_s, 600, 1000000)},
+    {FLAG(bad_slot)},
+};
+
+static uint64_t get(const struct faults *faults, const struct field *field)
+{
+	const char *at = (const char *)faults + field->offset;
+
+	return field->is_flag ? *(const bool *)at : *(const uint64_t *)(const void *)at;
+}
+
 static struct endpoint *endpoint_of(const struct control_call *call)
 {
 	return call->devchain->endpoints[call->node - call->devchain->nodes];
+}
+
+static int set(
+    struct control_call *call, const struct field *field, uint64_t value, struct error *err)
+{
+	char *at = (char *)&call->node->faults + field->offset;
+
+	if (value > field->max)
+		return error_set(err, ERR_INVALID, "%s is at most %llu", field->name,
+		    (unsigned long long)field->max);
+	if (field->offset == offsetof(struct faults, freeze) && value)
+		node_freeze(call->node);
+	else if (field->is_flag)
+		*(bool *)at = value;
+	else
+		*(uint64_t *)(void *)at = value;
+	if (field->offset == offsetof(struct faults, silent) && !value)
+		endpoint_release(endpoint_of(call));
+	return 0;
+}
+
+/* a flag is a bool, or text of one; a degree is a number, or text of one */
+static int set_from(
+    struct control_call *call, const struct field *field, const char *param, struct error *err)
+{
+	uint64_t value = field->usual;
+
+	if (!json_object_get(call->params, param))
+		return set(call, field, value, err);
+	if (field->is_flag)
+		value = arg_bool(call, param);
+	else if (arg_u64(call, param, &value, err) != 0)
+		return -1;
+	return set(call, field, value, err);
+}
+
+int fault_set(struct control_call *call, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (json_object_get(call->params, fields[i].name) &&
+		    set_from(call, &fields[i], fields[i].name, err) != 0)
+			return -1;
+	return 0;
+}
+
+int fault_by_name(struct control_call *call, struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (strcmp(fields[i].name, call->command) == 0)
+			return set_from(call, &fields[i], "value", err);
+	return error_set(err, ERR_NOT_FOUND, "no fault %s", call->command);
 }
 
 int fault_ok(struct control_call *call, struct error *err)
@@ -17,106 +101,10 @@ int fault_ok(struct control_call *call, struct error *err)
 	return 0;
 }
 
-int fault_silent(struct control_call *call, struct error *err)
-{
-	(void)err;
-	call->node->faults.silent = true;
-	return 0;
-}
-
-int fault_mute_push(struct control_call *call, struct error *err)
-{
-	(void)err;
-	call->node->faults.mute_push = true;
-	return 0;
-}
-
 int fault_drop_ws(struct control_call *call, struct error *err)
 {
 	(void)err;
 	pubsub_drop(endpoint_pubsub(endpoint_of(call)));
-	return 0;
-}
-
-int fault_refuse(struct control_call *call, struct error *err)
-{
-	struct faults *faults = &call->node->faults;
-
-	faults->retry_after_s = 1;
-	if (arg_u64(call, "retry_after", &faults->retry_after_s, err) != 0)
-		return -1;
-	faults->refuse_quiet = arg_bool(call, "quiet");
-	faults->refuse = !faults->refuse_quiet;
-	return 0;
-}
-
-int fault_html(struct control_call *call, struct error *err)
-{
-	(void)err;
-	call->node->faults.html = true;
-	return 0;
-}
-
-int fault_half_body(struct control_call *call, struct error *err)
-{
-	(void)err;
-	call->node->faults.half_json = arg_bool(call, "json");
-	call->node->faults.half_body = !call->node->faults.half_json;
-	return 0;
-}
-
-int fault_wrong_id(struct control_call *call, struct error *err)
-{
-	(void)err;
-	call->node->faults.wrong_id = true;
-	return 0;
-}
-
-int fault_delay(struct control_call *call, struct error *err)
-{
-	call->node->faults.delay_ms = 1000;
-	return arg_u64(call, "ms", &call->node->faults.delay_ms, err);
-}
-
-static int read_lag(struct control_call *call, uint64_t *lag, struct error *err)
-{
-	uint64_t slots = 200;
-
-	if (arg_u64(call, "slots", &slots, err) != 0)
-		return -1;
-	if (slots > CHAIN_HISTORY_BLOCKS / 2)
-		return error_set(err, ERR_INVALID, "at most %u slots", CHAIN_HISTORY_BLOCKS / 2);
-	*lag = slots;
-	return 0;
-}
-
-int fault_lag(struct control_call *call, struct error *err)
-{
-	return read_lag(call, &call->node->faults.lag, err);
-}
-
-int fault_lower_slot(struct control_call *call, struct error *err)
-{
-	return read_lag(call, &call->node->faults.lower, err);
-}
-
-int fault_freeze(struct control_call *call, struct error *err)
-{
-	(void)err;
-	node_freeze(call->node);
-	return 0;
-}
-
-int fault_skew_clock(struct control_call *call, struct error *err)
-{
-	call->node->faults.skew_s = 600;
-	return arg_u64(call, "seconds", &call->node->faults.skew_s, err);
-}
-
-int fault_bad_slot(struct control_call *call, struct error *err)
-{
-	(void)err;
-	call->node->faults.bad_slot = true;
 	return 0;
 }
 
@@ -141,28 +129,16 @@ int fault_lie(struct control_call *call, struct error *err)
 
 json_t *fault_describe(const struct faults *faults)
 {
-	const struct {
-		const char *name;
-		bool on;
-	} rows[] = {
-	    {"silent", faults->silent},
-	    {"mute_push", faults->mute_push},
-	    {"refuse", faults->refuse || faults->refuse_quiet},
-	    {"html", faults->html},
-	    {"half_body", faults->half_body || faults->half_json},
-	    {"wrong_id", faults->wrong_id},
-	    {"delay", faults->delay_ms > 0},
-	    {"lag", faults->lag > 0},
-	    {"lower_slot", faults->lower > 0},
-	    {"freeze", faults->freeze},
-	    {"skew_clock", faults->skew_s > 0},
-	    {"bad_slot", faults->bad_slot},
-	    {"lie", faults->nlies > 0},
-	};
-	json_t *names = json_array();
+	json_t *on = json_object();
 
-	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-		if (rows[i].on)
-			json_array_append_new(names, json_string(rows[i].name));
-	return json_pack("{s:o}", "faults", names);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		uint64_t value = get(faults, &fields[i]);
+
+		if (value)
+			json_object_set_new(on, fields[i].name,
+			    fields[i].is_flag ? json_true() : json_integer((json_int_t)value));
+	}
+	if (faults->nlies)
+		json_object_set_new(on, "lies", json_integer((json_int_t)faults->nlies));
+	return json_pack("{s:o}", "faults", on);
 }

@@ -4,23 +4,20 @@
 
 #include "tests/devchain/control.h"
 
+#define FAULT_PARAMS \
+	"silent mute_push refuse refuse_quiet retry_after html half_body half_json wrong_id " \
+	"delay " \
+	"lag lower_slot freeze skew_clock bad_slot"
+
+/* Sets the faults named by its parameters: true or false, or a number; 0 ends one. */
+int fault_set(struct control_call *call, struct error *err);
+/* The command is the fault's name; parameter value, if it is one of degree. */
+int fault_by_name(struct control_call *call, struct error *err);
 int fault_ok(struct control_call *call, struct error *err);
-int fault_silent(struct control_call *call, struct error *err);
-int fault_mute_push(struct control_call *call, struct error *err);
 int fault_drop_ws(struct control_call *call, struct error *err);
-int fault_refuse(struct control_call *call, struct error *err);
-int fault_html(struct control_call *call, struct error *err);
-int fault_half_body(struct control_call *call, struct error *err);
-int fault_wrong_id(struct control_call *call, struct error *err);
-int fault_delay(struct control_call *call, struct error *err);
-int fault_lag(struct control_call *call, struct error *err);
-int fault_lower_slot(struct control_call *call, struct error *err);
-int fault_freeze(struct control_call *call, struct error *err);
-int fault_skew_clock(struct control_call *call, struct error *err);
-int fault_bad_slot(struct control_call *call, struct error *err);
 int fault_lie(struct control_call *call, struct error *err);
 
-/* {"faults": [names]}; the caller owns it. */
+/* {"faults": {name: value}} of those that are on; the caller owns it. */
 json_t *fault_describe(const struct faults *faults);
 
 #endif

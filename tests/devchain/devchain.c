@@ -108,17 +108,16 @@ int devchain_save(struct devchain *devchain, struct error *err)
 static int write_ports(
     const struct devchain *devchain, const struct devchain_options *options, struct error *err)
 {
-	scoped_json json_t *nodes = json_array();
-	scoped_json json_t *ports = NULL;
+	scoped_json json_t *ports = json_pack("{s:i}", "pid", (int)getpid());
 	scoped_free char *text = NULL;
 
-	for (size_t i = 0; i < NODES; i++)
-		json_array_append_new(
-		    nodes, json_pack("{s:s, s:i, s:i, s:o, s:o}", "name", devchain->nodes[i].name,
-			       "port", options->port[i], "ws_port", options->ws_port[i], "rpc_url",
-			       json_sprintf("http://127.0.0.1:%u", options->port[i]), "ws_url",
-			       json_sprintf("ws://127.0.0.1:%u", options->ws_port[i])));
-	ports = json_pack("{s:i, s:O}", "pid", (int)getpid(), "nodes", nodes);
+	for (size_t i = 0; i < NODES; i++) {
+		char rpc[] = {'r', 'p', 'c', '_', devchain->nodes[i].name[0], '\0'};
+		char ws[] = {'w', 's', '_', devchain->nodes[i].name[0], '\0'};
+
+		json_object_set_new(ports, rpc, json_integer(options->port[i]));
+		json_object_set_new(ports, ws, json_integer(options->ws_port[i]));
+	}
 	text = json_dumps(ports, JSON_INDENT(2));
 	bug_if(!text);
 	return store_write(&devchain->store, "ports.json", text, 0644, err);

@@ -203,12 +203,24 @@ static void push_slot(struct connection *connection, const struct subscription *
 }
 
 struct change {
+	struct account *account;
 	enum commitment commitment;
 	bool newest; /* of a jump */
 	bool exists;
 	uint64_t slot;
 	struct reading reading;
 };
+
+static void note_push(struct account *account, uint64_t slot)
+{
+	struct timeval now;
+
+	if (account->pushed_slot == slot)
+		return;
+	evutil_gettimeofday(&now, NULL);
+	account->pushed_slot = slot;
+	account->pushed_us = (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_usec;
+}
 
 static void tell_change(struct connection *connection, const struct change *change)
 {
@@ -226,6 +238,7 @@ static void tell_change(struct connection *connection, const struct change *chan
 		/* a program's finalized changes come from the newest root's own slot alone */
 		if (s->topic == TOPIC_PROGRAM && change->commitment == FINALIZED && !change->newest)
 			continue;
+		note_push(change->account, change->slot);
 		push_account(connection, s, change->slot, &change->reading);
 	}
 }
@@ -240,6 +253,7 @@ static void tell_block(
 	    .slot = node_told_slot(pubsub->node, block.slot)};
 
 	for (size_t i = 0; i < block.nchanged; i++) {
+		change.account = block.changed[i];
 		change.exists =
 		    node_read(pubsub->node, block.changed[i]->key, height, &change.reading);
 		if (!change.exists)

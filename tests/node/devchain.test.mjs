@@ -19,6 +19,7 @@ before(async () => {
 });
 
 after(async () => {
+  connection?._rpcWebSocket.setAutoReconnect(false);
   connection?._rpcWebSocket.close();
   assert.equal(await chain?.stop(), 0);
 });
@@ -88,7 +89,7 @@ test('mpl-core reads plugins whose delegate a transfer has reset to the owner', 
 
 test('mpl-core sees an asset moved out of the collection', async () => {
   const asset = await mint();
-  await chain.command('move', { asset, authority: bob, wait: 'confirmed' });
+  await chain.command('move', { asset, to: bob, wait: 'confirmed' });
   assert.deepEqual((await fetchAsset(umi, asset)).updateAuthority, { type: 'Address', address: bob });
 });
 
@@ -149,7 +150,7 @@ test('a subscription by collection hears mints and transfers, but neither a burn
   await chain.command('transfer', { asset, to: bob, wait: 'confirmed' });
   await heard.until(3);
   await chain.command('burn', { asset, wait: 'confirmed' });
-  await chain.command('move', { asset: other, authority: bob, wait: 'confirmed' });
+  await chain.command('move', { asset: other, to: bob, wait: 'confirmed' });
   await subscribed();
   assert.deepEqual(heard.seen.map(([{ accountId }]) => accountId.toBase58()), [asset, other, asset]);
   await heard.stop();
@@ -195,7 +196,7 @@ test('the second node lies and lags for itself', async () => {
   const asset = new PublicKey(chain.demo.assets[1].asset);
   const owner = async (c) => new PublicKey((await c.getAccountInfo(asset)).data.subarray(1, 33)).toBase58();
   await chain.command('lie', { asset: asset.toBase58(), owner: bob }, chain.b);
-  await chain.command('lag', { slots: 200 }, chain.b);
+  await chain.command('fault', { lag: 200 }, chain.b);
   assert.deepEqual([await owner(connection), await owner(b)], [alice, bob]);
   assert.ok(await connection.getSlot() - await b.getSlot() >= 190);
   await assert.rejects(rpc(chain.b.rpc_url, 'getHealth'), { code: -32005 });
