@@ -124,6 +124,19 @@ static void a_line_that_is_too_long_is_cut_and_says_so(void **state)
 	assert_non_null(strstr(said, " cut=yes\n"));
 }
 
+static void nothing_follows_what_was_cut(void **state)
+{
+	static char value[9000];
+	struct capture capture = capture_begin();
+
+	(void)state;
+	memset(value, 'v', sizeof(value) - 1);
+	log_info("m", "long", value, "short", "x");
+	capture_end(&capture, said, sizeof(said));
+	assert_null(strstr(said, "short"));
+	assert_non_null(strstr(said, " long= cut=yes\n"));
+}
+
 static void levels_below_the_lowest_are_silent_but_audit_never_is(void **state)
 {
 	struct capture capture = capture_begin();
@@ -194,6 +207,7 @@ int main(void)
 	    cmocka_unit_test_setup(values_are_quoted_when_they_need_it, begin),
 	    cmocka_unit_test_setup(a_hostile_value_never_makes_a_second_line, begin),
 	    cmocka_unit_test_setup(a_line_that_is_too_long_is_cut_and_says_so, begin),
+	    cmocka_unit_test_setup(nothing_follows_what_was_cut, begin),
 	    cmocka_unit_test_setup(levels_below_the_lowest_are_silent_but_audit_never_is, begin),
 	    cmocka_unit_test_setup(eight_numbers_fit_into_one_call, begin),
 	    cmocka_unit_test(time_is_written_as_rfc_3339),

@@ -99,6 +99,21 @@ static void derives_the_signer_of_the_assets_among_the_keys(void **state)
 	assert_true(checked > 0);
 }
 
+static void every_asset_has_a_signer_however_far_the_search_goes(void **state)
+{
+	uint8_t asset[PUBKEY_LEN] = {0}, pda[PUBKEY_LEN], bump, lowest = 255;
+
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		asset[0] = (uint8_t)i;
+		asset[1] = (uint8_t)(i >> 8);
+		assert_int_equal(pubkey_asset_signer(asset, pda, &bump), 0);
+		assert_false(pubkey_is_on_curve(pda));
+		lowest = bump < lowest ? bump : lowest;
+	}
+	assert_true(lowest < 250);
+}
+
 /* Computed with Python's hashlib.blake2b and base64.b32encode. */
 static void an_agents_id_is_fixed_for_ever(void **state)
 {
@@ -141,6 +156,7 @@ int main(void)
 	    cmocka_unit_test(every_key_pair_is_on_the_curve),
 	    cmocka_unit_test(derives_the_signer_of_an_asset),
 	    cmocka_unit_test(derives_the_signer_of_the_assets_among_the_keys),
+	    cmocka_unit_test(every_asset_has_a_signer_however_far_the_search_goes),
 	    cmocka_unit_test(an_agents_id_is_fixed_for_ever),
 	    cmocka_unit_test(an_agents_id_is_a_dns_label_of_32_letters),
 	};
