@@ -3,6 +3,8 @@
  *	curve/peers		the bus's allow-list
  *	redis/<role>.password	32 random bytes as hex
  *	redis/users.acl		for Redis' aclfile: one user per role, with the keys and commands it needs and no others
+ *				and "user default off resetpass ~* &* +@all": off, but with rights, because Redis 7.0 replays the
+ *				transactions of its AOF (each script is one) as that user and silently drops what it may not do
  *	jwt.keys		session's signing keys (services/session/keys.h)
  */
 #ifndef CLI_KEYS_H
