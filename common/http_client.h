@@ -25,8 +25,8 @@ void http_post(struct http_client *client, const char *url, const char *body, si
     http_done done, void *arg);
 
 /* A raw connection for WebSocket: TCP, proxy and TLS are libcurl's (CONNECT_ONLY), the bytes are the caller's. url is http(s)://.
- * On success done gets the easy handle (stays in the client, closed with http_close) and its socket for the caller's own events. Read with
- * curl_easy_recv until CURLE_AGAIN. */
+ * On success done gets the easy handle (stays in the client, closed with http_close before the client is destroyed) and its socket for the
+ * caller's own events. Read with curl_easy_recv until CURLE_AGAIN. On failure done gets NULL and the handle returned is gone. */
 typedef void (*http_connected)(void *arg, CURL *easy, curl_socket_t fd, const struct error *err);
 CURL *http_connect(struct http_client *client, const char *url, uint64_t timeout_ms, http_connected done, void *arg);
 void http_close(struct http_client *client, CURL **easy); /* also cancels a connect under way: done is not called any more */
