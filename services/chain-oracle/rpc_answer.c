@@ -161,18 +161,21 @@ int rpc_account_clock(const struct rpc_account *account, int64_t *unix_r)
 	return 0;
 }
 
+int rpc_answer_slot(const struct rpc_answer *answer, uint64_t *slot_r, struct error *err)
+{
+	if (rpc_json_u64(rpc_json_at(answer->result, "context", "slot", NULL), slot_r) < 0)
+		return error_set(err, ERR_INVALID, "no slot");
+	return 0;
+}
+
 static json_t *context_value(const struct rpc_answer *answer, uint64_t *slot_r, struct error *err)
 {
-	json_t *value = rpc_json_at(answer->result, "value", NULL);
-	if (rpc_json_u64(rpc_json_at(answer->result, "context", "slot", NULL), slot_r) < 0) {
-		error_set(err, ERR_INVALID, "no slot");
+	json_t *value = json_object_get(answer->result, "value");
+	if (rpc_answer_slot(answer, slot_r, err) < 0)
 		return NULL;
-	}
-	if (!json_is_array(value)) {
+	if (!json_is_array(value))
 		error_set(err, ERR_INVALID, "no list of accounts");
-		return NULL;
-	}
-	return value;
+	return json_is_array(value) ? value : NULL;
 }
 
 int rpc_answer_accounts(const struct rpc_answer *answer, size_t len, struct rpc_account *accounts_r,

@@ -49,6 +49,8 @@ int rpc_account_read(const json_t *value, struct rpc_account *account_r);
 /* Unix seconds in the Clock sysvar's account; -1: it is not that account. */
 int rpc_account_clock(const struct rpc_account *account, int64_t *unix_r);
 
+/* context.slot of a result that has one; exact. */
+int rpc_answer_slot(const struct rpc_answer *answer, uint64_t *slot_r, struct error *err);
 /* The result of rpc_request_accounts: exactly len accounts, all at *slot_r. */
 int rpc_answer_accounts(const struct rpc_answer *answer, size_t len, struct rpc_account *accounts_r,
     uint64_t *slot_r, struct error *err);
