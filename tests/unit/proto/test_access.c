@@ -59,7 +59,7 @@ static const struct {
     {"auth.verify", ROLE_ROUTER},
     {"auth.assets", ROLE_ROUTER},
     {"session.mint", ROLE_AUTH},
-    {"session.check", ROLE_ROUTER | ROLE_AUTH | ROLE_ORACLE},
+    {"session.check", ROLE_ROUTER | ROLE_AUTH},
     {"session.list", ROLE_ROUTER},
     {"session.end", ROLE_ROUTER},
     {"session.revoke", ROLE_OPERATOR_REVOKE},
