@@ -18,10 +18,11 @@
 
 enum api_flag {
 	API_SESSION = 1, /* a good session of the console is needed */
-	API_TO_END = 2,	 /* with API_SESSION: the request ends sessions, which needs no fresh knowledge */
-	API_LOOK = 4,	 /* with API_SESSION: wants session's own answer, not one from the table */
+	API_TO_END =
+	    2, /* with API_SESSION: the request ends sessions, which needs no fresh knowledge */
+	API_LOOK = 4,    /* with API_SESSION: wants session's own answer, not one from the table */
 	API_CHANGES = 8, /* Origin is checked */
-	API_BODY = 16,	 /* a JSON object is read, Content-Type is checked */
+	API_BODY = 16,   /* a JSON object is read, Content-Type is checked */
 };
 
 /* One request on its way; ended by exactly one of api_reply, api_reply_empty, api_refuse, api_done. */
@@ -29,12 +30,12 @@ struct api_call {
 	struct router *router;
 	struct http_request *request;
 	const struct api_route *route;
-	char ip[46];			   /* the client's, by nginx */
-	char token[COOKIE_TOKEN_MAX + 1];  /* "" if none was presented */
+	char ip[46];                         /* the client's, by nginx */
+	char token[COOKIE_TOKEN_MAX + 1];    /* "" if none was presented */
 	char argument[API_ARGUMENT_MAX + 1]; /* last path segment of a route that takes one */
-	uint8_t asset[PUBKEY_LEN];	   /* with API_SESSION: the session's */
-	uint64_t exp_ms;		   /* with API_SESSION and API_LOOK or a miss: 0 if unknown */
-	json_t *body;			   /* with API_BODY */
+	uint8_t asset[PUBKEY_LEN];           /* with API_SESSION: the session's */
+	uint64_t exp_ms; /* with API_SESSION and API_LOOK or a miss: 0 if unknown */
+	json_t *body;    /* with API_BODY */
 };
 
 struct api_route {
@@ -59,7 +60,8 @@ struct api_field {
 	size_t size;
 	bool is_optional;
 };
-int api_fields(const struct api_call *call, const struct api_field *fields, size_t nfields, struct error *err);
+int api_fields(
+    const struct api_call *call, const struct api_field *fields, size_t nfields, struct error *err);
 
 /* Time as the API writes it. */
 json_t *api_time(uint64_t unix_ms);

@@ -16,8 +16,8 @@ struct router;
 int gate_open(const struct router *router, struct error *err);
 
 /* The table alone. agent NULL: any. found_r is borrowed until control returns to the loop. */
-enum decision_verdict gate_lookup(
-    struct router *router, struct cookie_value token, const char *agent, const struct decision_entry **found_r);
+enum decision_verdict gate_lookup(struct router *router, struct cookie_value token,
+    const char *agent, const struct decision_entry **found_r);
 
 struct gate_question {
 	struct cookie_value token; /* copied */
@@ -28,9 +28,10 @@ struct gate_question {
 };
 /* Called exactly once, never from inside gate_ask: session set and err NULL, or session NULL and err set. Unless to_end, a good answer is one that
  * gate_open allows and no event has overtaken at the moment of the call. audience is that of session's asset. Borrowed for the call. */
-typedef void (*gate_done)(
-    void *arg, const struct session_check_rsp *session, enum decision_audience audience, const struct error *err);
+typedef void (*gate_done)(void *arg, const struct session_check_rsp *session,
+    enum decision_audience audience, const struct error *err);
 /* Asks session, up to three times if events keep overtaking its answer, and keeps what it says in the table. */
-void gate_ask(struct router *router, const struct gate_question *question, gate_done done, void *arg);
+void gate_ask(
+    struct router *router, const struct gate_question *question, gate_done done, void *arg);
 
 #endif

@@ -33,7 +33,7 @@ struct streams {
 	struct router *router;
 	struct event *ping;
 	size_t n;
-	LIST_HEAD(, stream) list;
+	LIST_HEAD(stream_list, stream) list;
 	struct metric *open, *ended;
 };
 

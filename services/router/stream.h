@@ -12,7 +12,7 @@
 
 struct streams;
 struct streams *streams_new(struct router *router); /* caller owns the result; keeps router */
-void streams_destroy(struct streams **streams);	    /* after the bus clients */
+void streams_destroy(struct streams **streams);     /* after the bus clients */
 
 void stream_open(struct api_call *call, const struct session_check_rsp *session);
 void streams_on_event(struct streams *streams, const struct ledger_event *event);
