@@ -257,7 +257,7 @@ int control_set_account(struct control_call *call, struct error *err)
 	const char *data = text_or(call, "data", "");
 	struct account_state scoped_state state = {0};
 	uint8_t key[PUBKEY_LEN];
-	size_t room = strlen(data) / 4 * 3;
+	size_t room = strlen(data) / 4 * 3 + 1;
 
 	if (arg_key(call, "key", key, err) != 0)
 		return -1;

@@ -152,7 +152,7 @@ static int load_state(const json_t *version, struct account_state *state, struct
 {
 	const char *program = json_string_value(json_object_get(version, "program"));
 	const char *data = json_string_value(json_object_get(version, "data"));
-	size_t len = data ? strlen(data) / 4 * 3 : 0;
+	size_t len = data ? strlen(data) / 4 * 3 + 1 : 0;
 
 	if (!program || !data || pubkey_parse(program, state->program) != 0)
 		return error_set(err, ERR_INVALID, "chain.json: not an account");

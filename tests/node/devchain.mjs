@@ -27,32 +27,50 @@ function onceServing(child) {
   });
 }
 
-export async function startDevchain(slotMs = 40) {
-  const dir = mkdtempSync(join(tmpdir(), 'devchain-'));
+async function spawnServing(dir, slotMs, options) {
   const anyPorts = ['--port', '0', '--ws-port', '0', '--port-b', '0', '--ws-port-b', '0'];
-  const child = spawn(program, ['serve', '--state', dir, '--demo', '--slot-ms', String(slotMs), ...anyPorts], {
+  const child = spawn(program, ['serve', '--state', dir, '--demo', '--slot-ms', String(slotMs), ...anyPorts, ...options], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   await onceServing(child);
+  return child;
+}
+
+function end(child, signal) {
+  const ended = new Promise((resolve) => child.on('exit', resolve));
+  child.stopping = true;
+  child.kill(signal);
+  return ended;
+}
+
+function readNodes(dir) {
   const ports = readJson(join(dir, 'ports.json'));
   const node = (name) => ({
     rpc_url: `http://127.0.0.1:${ports[`rpc_${name}`]}`,
     ws_url: `ws://127.0.0.1:${ports[`ws_${name}`]}`,
   });
-  const [a, b] = [node('a'), node('b')];
-  return {
-    a, b,
+  return { a: node('a'), b: node('b') };
+}
+
+export async function startDevchain(slotMs = 40, ...options) {
+  const dir = mkdtempSync(join(tmpdir(), 'devchain-'));
+  let child = await spawnServing(dir, slotMs, options);
+  const chain = {
+    ...readNodes(dir),
     demo: readJson(join(dir, 'demo.json')),
-    command: (name, params = {}, node = a) => rpc(node.rpc_url, `devchain_${name}`, params),
+    command: (name, params = {}, node = chain.a) => rpc(node.rpc_url, `devchain_${name}`, params),
+    async restart(signal) {
+      await end(child, signal);
+      child = await spawnServing(dir, slotMs, options);
+      Object.assign(chain, readNodes(dir));
+    },
     async stop() {
-      const ended = new Promise((resolve) => child.on('exit', resolve));
-      child.stopping = true;
-      child.kill('SIGTERM');
-      const code = await ended;
+      const code = await end(child, 'SIGTERM');
       rmSync(dir, { recursive: true });
       return code;
     },
   };
+  return chain;
 }
 
 export async function rpc(url, method, params) {
