@@ -104,7 +104,7 @@ struct header {
 static int header_parse(const char *line, size_t len, struct header *header_r)
 {
 	const char *colon = memchr(line, ':', len);
-	if (!colon || colon == line)
+	if (!colon || colon == line || memchr(line, '\r', len) || memchr(line, '\n', len))
 		return -1;
 	const char *value = colon + 1, *end = line + len;
 	while (value < end && (*value == ' ' || *value == '\t'))
@@ -127,19 +127,23 @@ static bool value_is(const struct header *header, const char *value)
 	       strncasecmp(header->value, value, strlen(value)) == 0;
 }
 
+static bool is_separator(char c)
+{
+	return c == ',' || c == ' ' || c == '\t';
+}
+
 /* Is word one of the comma-separated ones? */
 static bool value_has(const struct header *header, const char *word)
 {
 	const char *at = header->value, *end = at + header->value_len;
 	while (at < end) {
-		size_t skip = strspn(at, ", \t");
-		if (skip >= (size_t)(end - at))
-			return false;
-		at += skip;
-		size_t len = strcspn(at, ", \t\r");
-		if (len == strlen(word) && strncasecmp(at, word, len) == 0)
+		const char *begin = at;
+		while (at < end && !is_separator(*at))
+			at++;
+		if ((size_t)(at - begin) == strlen(word) &&
+		    strncasecmp(begin, word, strlen(word)) == 0)
 			return true;
-		at += len;
+		at++;
 	}
 	return false;
 }

@@ -83,7 +83,9 @@ static void refuses_servers_that_do_not_mean_it(void **arg)
 	    "Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
 	    "HTTP/1.1 101 x\r\n" UPGRADE CONNECTION ACCEPTS "Sec-WebSocket-Protocol: chat\r\n\r\n",
 	    "HTTP/1.1 101 x\r\n" UPGRADE CONNECTION ACCEPTS "no colon\r\n\r\n",
-	    "HTTP/1.1 101 x\r\n" UPGRADE CONNECTION ACCEPTS ": no name\r\n\r\n"};
+	    "HTTP/1.1 101 x\r\n" UPGRADE CONNECTION ACCEPTS ": no name\r\n\r\n",
+	    "HTTP/1.1 101 x\r\n" UPGRADE "Connection: a\rupgrade\r\n" ACCEPTS "\r\n",
+	    "HTTP/1.1 101 x\r\n" UPGRADE CONNECTION ACCEPTS "X: a\nb\r\n\r\n"};
 	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
 		if (check(heads[i], strlen(heads[i])) != -1)
 			fail_msg("accepted %s", heads[i]);
