@@ -107,7 +107,7 @@ def test_logout_ends_the_session_and_clears_the_cookie(shared):
 def stream(suite, token):
     """Server-sent events of a session: a list that fills, and a function that says whether the server closed it."""
     raw = socket.create_connection(("127.0.0.1", suite.port))
-    raw.sendall(f"GET /v1/events HTTP/1.1\r\nHost: {suite.authority}\r\nCookie: __Host-multiclaw={token}\r\n\r\n".encode())
+    raw.sendall(f"GET /v1/events HTTP/1.1\r\nHost: {suite.authority}\r\nCookie: __Host-multiclaw={token}\r\nConnection: close\r\n\r\n".encode())
     got, closed = [], threading.Event()
 
     def read():
