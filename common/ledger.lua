@@ -12,6 +12,7 @@ local NONCE_MS = 300000
 local SESSIONS_PER_ASSET = 64
 local SEEN_EVERY_MS = 60000
 local NO_SLOT = string.rep('0', 20)
+local NOBODY = 'nobody'
 
 local op = ARGV[1]
 local t = redis.call('TIME')
@@ -258,8 +259,12 @@ ops.mint = function(asset, wallet, slot, known_history, jti, iat, exp, aud, name
 	if redis.call('EXISTS', 'mc:banned:' .. wallet) == 1 then return {history, 'banned', ''} end
 	local rec = redis.call('HMGET', 'mc:owner:' .. asset, 'owner', 'other_slot', 'seen_slot', 'began')
 	-- a slot nobody has observed proves nothing: it would outlive every later transfer
-	if rec[1] ~= wallet or not (slot > rec[2]) or slot > rec[3] then return {history, 'not_owner', ''} end
+	if wallet == NOBODY or rec[1] ~= wallet or not (slot > rec[2]) or slot > rec[3] then return {history, 'not_owner', ''} end
 	local all = 'mc:sessions:' .. asset
+	-- the one write first that a full Redis refuses: after any other it would let all pass
+	redis.call('HSET', 'mc:session:' .. jti, 'asset', asset, 'wallet', wallet, 'slot', slot, 'generation', generation, 'iat', iat,
+		'exp', exp, 'aud', aud, 'name', name, 'seen', digits(now), 'ip', ip, 'agent', agent, 'kid', kid, 'record', rec[4])
+	redis.call('PEXPIREAT', 'mc:session:' .. jti, exp)
 	if previous ~= '' and redis.call('HGET', 'mc:session:' .. previous, 'asset') == asset then
 		session_end(previous, asset, 'replaced')
 	end
@@ -269,10 +274,6 @@ ops.mint = function(asset, wallet, slot, known_history, jti, iat, exp, aud, name
 		redis.call('ZREM', all, oldest)
 		session_end(oldest, asset, 'replaced')
 	end
-	redis.call('HSET', 'mc:session:' .. jti, 'asset', asset, 'wallet', wallet, 'slot', slot, 'generation', generation, 'iat', iat,
-		'exp', exp, 'aud', aud, 'name', name, 'seen', digits(now), 'ip', ip, 'agent', agent, 'kid', kid,
-		'record', rec[4])
-	redis.call('PEXPIREAT', 'mc:session:' .. jti, exp)
 	redis.call('ZADD', all, exp, jti)
 	redis.call('PEXPIREAT', all, digits(tonumber(redis.call('ZRANGE', all, -1, -1, 'WITHSCORES')[2])))
 	return {history, 'good', add_event(asset, 'session')}

@@ -1,0 +1,870 @@
+"""common/ledger.lua on a real Redis: the rules of ARCHITECTURE.md, "Ownership and revocation", by number."""
+
+import itertools
+import random
+import threading
+import time
+
+import pytest
+import redis
+
+from redis_server import Ledger, RedisServer, slot
+
+U64_MAX = 2**64 - 1
+WEEK_MS = 7 * 86400 * 1000
+NAMES = itertools.count(1)
+
+
+def name(prefix="asset"):
+    return f"{prefix}{next(NAMES)}"
+
+
+def now_ms():
+    return int(time.time() * 1000)
+
+
+class Book(Ledger):
+    """The ledger with the words that the tests use."""
+
+    def settle(self):
+        """As if the history's first 2 s were over."""
+        self.call("limit")
+        self.client.hset("mc:history", "began", now_ms() - 2001)
+        return self
+
+    def sweep(self, number, age_ms=0, genesis="genesis"):
+        return self.call("chain", slot(number), age_ms, genesis)[1]
+
+    def see(self, asset, owner, number, watch="1"):
+        history, event, record_owner, seen, other = self.call("observe", asset, owner, slot(number), watch)
+        return event, record_owner, int(seen), int(other)
+
+    def history(self):
+        return self.call("limit")[0]
+
+    def open(self, asset, wallet, number, jti=None, history=None, previous="", exp=None):
+        jti = jti or name("jti")
+        verdict = self.call("mint", asset, wallet, slot(number), history or self.history(), jti, now_ms(),
+                            exp or now_ms() + WEEK_MS, "console", "name", "192.0.2.1", "agent", "k1", previous)[1]
+        return verdict, jti
+
+    def sign_in(self, asset, wallet, number):
+        """The whole of it: the fresh read, then the session."""
+        self.see(asset, wallet, number)
+        return self.open(asset, wallet, number)
+
+    def verdict(self, jti):
+        return self.call("look", jti)[2]
+
+    def read(self, reader="router-1", history="", cursor="", newest="", newest_history=""):
+        answer = self.call("follow", reader, "router", history, cursor, newest, newest_history)
+        keys = ("history", "settling", "now", "restart", "head", "head_history", "slot", "at", "genesis", "events")
+        return dict(zip(keys, answer))
+
+    def head(self):
+        return self.read("head")["head"]
+
+    def events_since(self, cursor):
+        return [tuple(e[1:]) for e in self.read("since", self.history(), cursor)["events"]]
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with RedisServer() as server:
+        book = Book(server.client()).settle()
+        assert book.sweep(1) == "counted"
+        yield book
+
+
+@pytest.fixture
+def book(shared):
+    """Settled, the chain fresh. Assets, wallets and sessions have names of their own in each test."""
+    shared.settle()
+    shared.client.hset("mc:chain", "at", now_ms())
+    return shared
+
+
+@pytest.fixture
+def own():
+    with RedisServer() as server:
+        yield server
+
+
+def fresh(server):
+    book = Book(server.client()).settle()
+    book.sweep(1)
+    return book
+
+
+# ---- rule 5: the record
+
+A, B, N = "A", "B", "nobody"
+RECORDS = [
+    # what is seen, in this order; owner, seen_slot, other_slot; how many events
+    ([(A, 10)], (A, 10, 0), 0),
+    ([(A, 10), (A, 12)], (A, 12, 0), 0),
+    ([(A, 10), (A, 9)], (A, 10, 0), 0),
+    ([(A, 10), (A, 10)], (A, 10, 0), 0),
+    ([(A, 10), (B, 11)], (B, 11, 10), 1),
+    ([(A, 10), (N, 11)], (N, 11, 10), 1),
+    ([(A, 12), (B, 11)], (A, 12, 11), 1),
+    ([(A, 12), (B, 12)], (A, 12, 12), 1),
+    ([(A, 12), (B, 11), (B, 11)], (A, 12, 11), 1),
+    ([(A, 12), (B, 11), (B, 10)], (A, 12, 11), 1),
+    ([(A, 12), (B, 10), (B, 11)], (A, 12, 11), 2),
+    ([(A, 10), (B, 11), (A, 12)], (A, 12, 11), 2),
+    ([(A, 10), (B, 11), (A, 10)], (B, 11, 10), 1),
+    ([(A, 10), (B, 11), (A, 11)], (B, 11, 11), 2),
+    ([(A, 10), (B, 11), (B, 15), (A, 12)], (B, 15, 12), 2),
+    ([(A, 9), (B, 10)], (B, 10, 9), 1),
+    ([(A, 999), (B, 1000)], (B, 1000, 999), 1),
+    ([(A, 10), (B, U64_MAX)], (B, U64_MAX, 10), 1),
+    ([(A, 10), (B, U64_MAX), (A, U64_MAX)], (B, U64_MAX, U64_MAX), 2),
+    ([(A, U64_MAX - 1), (B, U64_MAX), (A, U64_MAX - 1)], (B, U64_MAX, U64_MAX - 1), 1),
+    ([(A, 2**53), (B, 2**53 + 1)], (B, 2**53 + 1, 2**53), 1),
+]
+
+
+@pytest.mark.parametrize("seen, record, events", RECORDS)
+def test_the_record_is_what_rule_5_says(book, seen, record, events):
+    asset, before = name(), book.head()
+    for owner, number in seen:
+        _, *now = book.see(asset, owner, number)
+    assert tuple(now) == record
+    assert book.events_since(before) == [(book.history(), asset, "transfer")] * events
+
+
+def test_the_order_in_which_things_are_seen_does_not_matter(book):
+    seen = [("A", 10), ("B", 11), ("B", 13), ("A", 15), ("nobody", 12)]
+    for order in itertools.permutations(seen):
+        asset = name()
+        for owner, number in order:
+            _, *record = book.see(asset, owner, number)
+        assert record == ["A", 15, 13], order
+
+
+def test_an_asset_that_is_not_watched_gets_no_record(book):
+    asset = name()
+    assert book.see(asset, "A", 10, watch="0") == ("", "", 0, 0)
+    assert not book.client.exists(f"mc:owner:{asset}")
+    assert not book.client.sismember("mc:assets", asset)
+    book.see(asset, "A", 10)
+    assert book.client.sismember("mc:assets", asset)
+    assert book.see(asset, "B", 11, watch="0")[1] == "B"
+
+
+# ---- rules 6 and 7: sessions
+
+def test_an_owner_signs_in_and_is_let_in(book):
+    asset = name()
+    verdict, jti = book.sign_in(asset, "A", 10)
+    assert verdict == "good"
+    history, position, verdict, *session = book.look(jti)
+    assert (history, position, verdict) == (book.history(), book.head(), "good")
+    assert session[:3] == [asset, "A", slot(10)] and session[5:] == ["console", "name"]
+
+
+def test_a_session_nobody_made_is_ended(book):
+    assert book.look("no such") == [book.history(), book.head(), "ended", "", "", "", "", "", "", ""]
+
+
+def test_the_seller_is_out_when_the_buyer_is_seen(book):
+    asset = name()
+    _, jti = book.sign_in(asset, "A", 10)
+    event = book.see(asset, "B", 11)[0]
+    assert book.verdict(jti) == "ended"
+    assert event == book.head()
+
+
+def test_b_at_slot_11_delivered_after_a_at_slot_12_ends_what_was_proven_before(book):
+    asset = name()
+    _, early = book.sign_in(asset, "A", 10)
+    _, late = book.sign_in(asset, "A", 12)
+    assert book.see(asset, "B", 11)[0]
+    assert book.verdict(early) == "ended"
+    assert book.verdict(late) == "good"
+    assert book.see(asset, "B", 12)[0], "a contradiction refuses"
+    assert book.verdict(late) == "ended"
+
+
+def test_buying_back_revives_no_session(book):
+    asset = name()
+    _, jti = book.sign_in(asset, "A", 10)
+    book.see(asset, "B", 11)
+    book.see(asset, "A", 12)
+    assert book.verdict(jti) == "ended"
+    verdict, again = book.open(asset, "A", 12)
+    assert (verdict, book.verdict(again), book.verdict(jti)) == ("good", "good", "ended")
+
+
+def test_the_buyers_sign_in_throws_the_seller_out(book):
+    asset = name()
+    _, seller = book.sign_in(asset, "A", 10)
+    verdict, buyer = book.sign_in(asset, "B", 11)
+    assert (verdict, book.verdict(buyer), book.verdict(seller)) == ("good", "good", "ended")
+
+
+@pytest.mark.parametrize("between, verdict", [
+    ([], "good"),
+    ([("A", 15)], "good"),
+    ([("B", 11)], "not_owner"),
+    ([("B", 10)], "not_owner"),
+    ([("B", 9)], "good"),
+    ([("B", 11), ("A", 12)], "not_owner"),
+    ([("nobody", 11)], "not_owner"),
+])
+def test_what_is_seen_between_the_read_and_the_session_decides(book, between, verdict):
+    asset = name()
+    book.see(asset, "A", 10)
+    for owner, number in between:
+        book.see(asset, owner, number)
+    assert book.open(asset, "A", 10)[0] == verdict
+
+
+def test_a_slot_nobody_observed_proves_nothing(book):
+    asset = name()
+    book.see(asset, "A", 10)
+    assert book.open(asset, "A", 11)[0] == "not_owner"
+    assert book.open(asset, "A", U64_MAX)[0] == "not_owner"
+    assert book.open(asset, "A", 10)[0] == "good"
+
+
+def test_nobody_signs_in_to_what_is_not_watched_or_at_slot_0(book):
+    asset = name()
+    assert book.open(asset, "A", 10)[0] == "not_owner"
+    assert book.sign_in(asset, "A", 0)[0] == "not_owner"
+
+
+def test_nobody_is_not_a_wallet(book):
+    assert book.sign_in(name(), "nobody", 10)[0] == "not_owner"
+
+
+def test_a_banned_wallet_is_out_and_stays_out(book):
+    asset, wallet = name(), name("wallet")
+    _, jti = book.sign_in(asset, wallet, 10)
+    before = book.head()
+    book.ban(wallet, "1")
+    assert book.events_since(before) == [(book.history(), "*", "banned")]
+    assert book.look(jti)[2:5] == ["banned", asset, wallet]
+    assert book.open(asset, wallet, 10)[0] == "banned"
+    book.ban(wallet, "0")
+    assert book.open(asset, wallet, 10)[0] == "good"
+
+
+def test_a_session_ends_with_its_time(book):
+    asset = name()
+    book.see(asset, "A", 10)
+    verdict, jti = book.open(asset, "A", 10, exp=now_ms() + 60)
+    _, longer = book.open(asset, "A", 10)
+    assert verdict == "good" and book.verdict(jti) == "good"
+    time.sleep(0.08)
+    assert book.verdict(jti) == "ended"
+    assert [s[0] for s in book.list(asset)[1]] == [longer]
+
+
+def test_the_list_lives_as_long_as_its_longest_session(book):
+    asset = name()
+    book.see(asset, "A", 10)
+    book.open(asset, "A", 10)
+    book.open(asset, "A", 10, exp=now_ms() + 1000)
+    assert book.client.pttl(f"mc:sessions:{asset}") > WEEK_MS - 60000
+
+
+def test_at_most_64_sessions_of_an_asset_the_oldest_go(book):
+    asset, end = name(), now_ms() + WEEK_MS
+    book.see(asset, "A", 10)
+    jtis = [book.open(asset, "A", 10, exp=end + i)[1] for i in range(64)]
+    before = book.head()
+    assert book.verdict(jtis[0]) == "good"
+    jtis.append(book.open(asset, "A", 10, exp=end + 64)[1])
+    assert [e[2] for e in book.events_since(before)] == ["replaced", "session"]
+    assert book.verdict(jtis[0]) == "ended"
+    assert [s[0] for s in book.list(asset)[1]] == jtis[1:]
+
+
+def test_a_session_presented_at_sign_in_is_replaced_if_it_is_of_the_same_asset(book):
+    asset, other = name(), name()
+    _, mine = book.sign_in(asset, "A", 10)
+    _, foreign = book.sign_in(other, "A", 10)
+    book.open(asset, "A", 10, previous=foreign)
+    assert book.verdict(foreign) == "good"
+    book.open(asset, "A", 10, previous=mine)
+    assert book.verdict(mine) == "ended"
+
+
+def test_ending_one_session_ends_no_other(book):
+    asset, other = name(), name()
+    _, jti = book.sign_in(asset, "A", 10)
+    _, stays = book.open(asset, "A", 10)
+    before = book.head()
+    assert book.end(other, jti, "logout") == [book.history(), ""], "an owner ends no sessions of other assets"
+    assert book.verdict(jti) == "good"
+    assert book.end(asset, jti, "logout")[1] == book.head() != before
+    assert book.end(asset, jti, "logout")[1] == ""
+    assert (book.verdict(jti), book.verdict(stays)) == ("ended", "good")
+    assert book.events_since(before) == [(book.history(), asset, "logout")]
+
+
+def test_ending_all_sessions_of_an_asset(book):
+    asset, other = name(), name()
+    jtis = [book.sign_in(asset, "A", 10)[1] for _ in range(3)]
+    _, stays = book.sign_in(other, "A", 10)
+    before = book.head()
+    book.end_all(asset, "revoked")
+    assert {book.verdict(jti) for jti in jtis} == {"ended"} and book.verdict(stays) == "good"
+    assert book.list(asset)[1] == []
+    assert book.events_since(before) == [(book.history(), asset, "revoked")]
+
+
+def test_ending_everything_ends_everything_and_new_sessions_are_good(book):
+    asset, other = name(), name()
+    jtis = [book.sign_in(a, "A", 10)[1] for a in (asset, other)]
+    before = book.head()
+    book.end_everything()
+    assert {book.verdict(jti) for jti in jtis} == {"ended"}
+    assert book.list(asset)[1] == []
+    assert book.events_since(before) == [(book.history(), "*", "revoked")]
+    assert book.open(asset, "A", 10)[0] == "good"
+
+
+def test_an_announcement_is_for_everybody(book):
+    before = book.head()
+    book.announce("key")
+    assert book.events_since(before) == [(book.history(), "*", "key")]
+
+
+def test_looking_notes_when_a_session_was_last_used_at_most_once_a_minute(book):
+    _, jti = book.sign_in(name(), "A", 10)
+    seen = book.client.hget(f"mc:session:{jti}", "seen")
+    book.verdict(jti)
+    assert book.client.hget(f"mc:session:{jti}", "seen") == seen
+    book.client.hset(f"mc:session:{jti}", "seen", int(seen) - 60000)
+    book.verdict(jti)
+    assert int(book.client.hget(f"mc:session:{jti}", "seen")) >= int(seen)
+
+
+def test_the_list_shows_good_sessions_only(book):
+    asset = name()
+    _, early = book.sign_in(asset, "A", 10)
+    _, late = book.sign_in(asset, "A", 12)
+    book.see(asset, "B", 11)
+    [[jti, iat, exp, seen, ip, agent]] = book.list(asset)[1]
+    assert (jti, ip, agent) == (late, "192.0.2.1", "agent") and int(iat) <= int(seen) < int(exp)
+
+
+# ---- rule 2: beginning and ending to watch
+
+def test_what_a_session_needs_is_not_forgotten(own):
+    book, asset = fresh(own), name()
+    _, jti = book.sign_in(asset, "A", 10)
+    book.sweep(10)
+    assert book.forget(asset)[1] == "0"
+    book.end(asset, jti, "logout")
+    assert book.forget(asset)[1] == "1"
+    assert not book.client.sismember("mc:assets", asset) and not book.client.exists(f"mc:owner:{asset}")
+    assert book.forget(asset)[1] == "1"
+
+
+def test_a_late_reading_cannot_go_back_behind_what_was_forgotten(own):
+    book, asset = fresh(own), name()
+    book.see(asset, "A", 10)
+    book.see(asset, "B", 12)
+    assert book.sweep(11) == "counted"
+    assert book.forget(asset)[1] == "0", "no sweep has passed slot 12 yet"
+    assert book.sweep(12) == "counted"
+    assert book.forget(asset)[1] == "1"
+    assert book.sign_in(asset, "A", 11)[0] == "not_owner"
+    assert book.sign_in(name(), "A", 12)[0] == "not_owner"
+    assert book.sign_in(asset, "A", 13)[0] == "good"
+
+
+def test_a_poisoned_record_is_repaired_and_its_sessions_are_over(own):
+    book, asset, bystander = fresh(own), name(), name()
+    book.sweep(100)
+    _, before = book.sign_in(asset, "A", 101)
+    _, stays = book.sign_in(bystander, "A", 101)
+    book.see(asset, "B", U64_MAX)
+    assert book.sign_in(asset, "A", 102)[0] == "not_owner"
+    assert book.forget(asset)[1] == "0"
+    event = book.reset(asset)[1]
+    assert event == book.head()
+    assert book.verdict(before) == "ended"
+    assert book.sign_in(asset, "A", 100)[0] == "not_owner", "older than the last sweep"
+    verdict, after = book.sign_in(asset, "A", 103)
+    assert (verdict, book.verdict(after), book.verdict(before)) == ("good", "good", "ended")
+    assert book.verdict(stays) == "good"
+    assert book.sign_in(name(), "A", 103)[0] == "good", "the poison stays in its record"
+
+
+# ---- rule 3: the chain
+
+def test_a_sweep_counts_only_if_it_went_forward_on_the_same_chain(own):
+    book = Book(own.client())
+    assert book.read()["slot"] == ""
+    assert book.sweep(10, 1500, "main") == "counted"
+    read = book.read()
+    assert (read["slot"], read["genesis"]) == (slot(10), "main")
+    assert 1500 <= int(read["now"]) - int(read["at"]) < 1600
+    assert book.sweep(10, 0, "main") == "behind"
+    assert book.sweep(9, 0, "main") == "behind"
+    assert book.sweep(11, 0, "test") == "other_chain"
+    assert book.read()["at"] == read["at"], "a stuck node lets it age"
+    assert book.sweep(11, 10**15, "main") == "counted"
+    assert book.read()["at"] == "0"
+    assert book.sweep(U64_MAX, 0, "main") == "counted"
+    assert book.sweep(U64_MAX, 0, "main") == "behind"
+
+
+@pytest.mark.parametrize("age_ms, verdict", [(0, "good"), (55000, "good"), (60500, "chain"), (-4000, "good"), (-6000, "chain")])
+def test_nobody_signs_in_on_an_old_view_of_the_chain(book, age_ms, verdict):
+    asset = name()
+    book.see(asset, "A", 10)
+    book.client.hset("mc:chain", "at", now_ms() - age_ms)
+    assert book.open(asset, "A", 10)[0] == verdict
+
+
+def test_nobody_signs_in_before_the_first_sweep(own):
+    book = Book(own.client()).settle()
+    assert book.sign_in("x", "A", 10)[0] == "chain"
+
+
+# ---- rules 8, 10, 12: events and their readers
+
+def test_a_reader_gets_each_event_once_in_order(book):
+    start = book.read()
+    assert start["restart"] == "1" and start["events"] == []
+    asset = name()
+    book.sign_in(asset, "A", 10)
+    book.see(asset, "B", 11)
+    read = book.read(history=start["history"], cursor=start["head"])
+    assert read["restart"] == "0"
+    assert [tuple(e[1:]) for e in read["events"]] == [(start["history"], asset, "session"), (start["history"], asset, "transfer")]
+    assert (read["events"][-1][0], read["head_history"]) == (read["head"], start["history"])
+    assert book.read(history=start["history"], cursor=read["head"])["events"] == []
+
+
+def test_the_first_event_ever_is_told_like_any_other(own):
+    book = Book(own.client())
+    start = book.read()
+    assert (start["head"], start["head_history"], start["restart"]) == ("0-0", "", "1")
+    book.announce("key")
+    read = book.read(history=start["history"], cursor="0-0")
+    assert read["restart"] == "0" and len(read["events"]) == 1
+
+
+def test_a_read_brings_a_thousand_events_at_most(own):
+    book = Book(own.client())
+    start = book.read()
+    for _ in range(2100):
+        book.announce("key")
+    cursor, sizes = start["head"], []
+    while not sizes or sizes[-1]:
+        read = book.read(history=start["history"], cursor=cursor)
+        sizes.append(len(read["events"]))
+        cursor = read["events"][-1][0] if read["events"] else cursor
+    assert sizes == [1000, 1000, 100, 0] and cursor == read["head"]
+
+
+def test_old_events_go_but_not_while_settling_and_who_missed_some_starts_over(own):
+    book = Book(own.client())
+    history = book.history()
+    own.client().eval("for i = 1, 250500 do redis.call('XADD', 'mc:events', i .. '-1', 'h', ARGV[1], 'a', '*', 'k', 'key') end",
+                      0, history)
+    book.client.hset("mc:history", "began", now_ms())
+    book.announce("key")
+    assert book.client.xlen("mc:events") == 250501
+    assert book.read(history=history, cursor="1-1")["restart"] == "0"
+    assert book.read(history=history, cursor="0-1")["restart"] == "1"
+    assert book.read(history=history, cursor="0-0")["restart"] == "1"
+    book.settle().announce("key")
+    assert 250000 <= book.client.xlen("mc:events") <= 250200
+    late = book.read(history=history, cursor="1-1")
+    assert (late["restart"], late["events"]) == ("1", [])
+    assert book.read(history=history, cursor=late["head"])["restart"] == "0"
+    generation = book.client.hget("mc:history", "generation")
+    book.read(newest="1-1", newest_history=history)
+    assert book.client.hget("mc:history", "generation") == generation, "dropped for its age, not lost"
+
+
+@pytest.mark.parametrize("history, cursor", [("", ""), ("another", "5-5"), (None, ""), (None, "99999999999999-0")])
+def test_who_does_not_fit_this_history_starts_over(book, history, cursor):
+    read = book.read(history=book.history() if history is None else history, cursor=cursor)
+    assert read["restart"] == "1" and read["events"] == [] and read["head"] == book.head()
+
+
+def test_a_read_writes_down_how_far_its_reader_is_for_5_s(book):
+    reader = name("router-")
+    start = book.read(reader)
+    book.read(reader, history=start["history"], cursor=start["head"])
+    key = f"mc:replica:{reader}"
+    assert book.client.hgetall(key) == {"role": "router", "handled": start["head"], "history": start["history"]}
+    assert 4000 < book.client.pttl(key) <= 5000
+    assert book.replicas(reader, "nobody") == [start["history"], "0", [[reader, "router", start["head"], start["history"]]]]
+
+
+def test_a_demoted_primary_gives_no_read(own):
+    book = fresh(own)
+    history = book.history()
+    own.client().execute_command("REPLICAOF", "127.0.0.1", "1")
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        book.read(history=history, cursor="0-0")
+    with pytest.raises(redis.exceptions.ReadOnlyError):
+        book.see(name(), "A", 10)
+
+
+def test_a_full_redis_refuses_and_leaves_nothing_half_done(own):
+    book, asset = fresh(own), name()
+    _, jti = book.sign_in(asset, "A", 10)
+    _, other = book.open(asset, "A", 10)
+    history, before = book.history(), book.head()
+    own.client().config_set("maxmemory", "1")
+    for refused in (lambda: book.see(asset, "B", 11), lambda: book.open(asset, "A", 10, history=history),
+                    lambda: book.read(history=history, cursor=before), lambda: book.end_everything()):
+        with pytest.raises(redis.exceptions.ResponseError, match="OOM"):
+            refused()
+    assert book.end(asset, jti, "logout")[1], "ending needs no room"
+    own.client().config_set("maxmemory", "0")
+    assert book.events_since(before) == [(history, asset, "logout")]
+    assert (book.verdict(jti), book.verdict(other)) == ("ended", "good")
+    assert own.client().hgetall(f"mc:owner:{asset}")["owner"] == "A"
+
+
+# ---- nonces and limits
+
+def test_a_nonce_is_taken_once(book):
+    nonce = name("nonce")
+    value = "text\nof two lines"
+    assert book.issue(nonce, value) == [book.history(), "0"]
+    assert 299000 < book.client.pttl(f"mc:nonce:{nonce}") <= 300000
+    assert book.take(nonce) == [book.history(), book.history(), value]
+    assert book.take(nonce) == [book.history(), "", ""]
+
+
+def test_a_nonces_value_is_bytes(own):
+    raw = redis.Redis(unix_socket_path=str(own.path))
+    book, value = Ledger(raw), bytes(range(256)) + b"\n\n"
+    book.issue("n", value)
+    assert book.take("n")[2] == value
+
+
+def test_of_many_who_take_a_nonce_at_once_one_gets_it(own):
+    books = [Book(own.client()) for _ in range(20)]
+    for round_number in range(20):
+        books[0].issue(f"n{round_number}", "v")
+        got, start = [], threading.Barrier(len(books))
+
+        def take(book, nonce=f"n{round_number}"):
+            start.wait()
+            got.append(book.take(nonce)[2])
+
+        threads = [threading.Thread(target=take, args=(book,)) for book in books]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(got) == [""] * (len(books) - 1) + ["v"]
+
+
+def test_a_bucket_gives_its_burst_then_makes_wait(book):
+    key = name("key")
+    limit = ("ip", key, 60, 3)
+    assert [book.limit(*limit)[1] for _ in range(3)] == ["0"] * 3
+    wait = int(book.limit(*limit)[1])
+    assert 900 <= wait <= 1000
+    bucket = f"mc:rate:ip:{key}"
+    book.client.hincrby(bucket, "at", -wait)
+    assert book.limit(*limit)[1] == "0"
+    assert int(book.limit(*limit)[1]) > 900
+    book.client.hincrby(bucket, "at", -10**9)
+    assert [book.limit(*limit)[1] for _ in range(3)] == ["0"] * 3, "no more than the burst, however long it lay idle"
+    assert book.limit(*limit)[1] != "0"
+    assert 0 < book.client.pttl(bucket) <= 4000
+
+
+def test_if_one_bucket_is_empty_none_is_charged(book):
+    full, empty = ("a", name("key"), 60, 2), ("b", name("key"), 60, 1)
+    assert book.limit(*empty)[1] == "0"
+    for _ in range(5):
+        assert book.limit(*full, *empty)[1] != "0"
+    assert [book.limit(*full)[1] for _ in range(3)][:2] == ["0", "0"]
+
+
+def test_a_limited_caller_stores_nothing(book):
+    nonce, limit = name("nonce"), ("a", name("key"), 60, 1)
+    assert book.issue(name("nonce"), "v", *limit)[1] == "0"
+    assert int(book.issue(nonce, "v", *limit)[1]) > 0
+    assert book.take(nonce)[1] == ""
+
+
+def test_a_clock_set_back_gives_no_tokens_and_takes_none(book):
+    key = name("key")
+    limit = ("ip", key, 60, 1)
+    book.limit(*limit)
+    book.client.hset(f"mc:rate:ip:{key}", "at", now_ms() + 10**6)
+    assert 900 <= int(book.limit(*limit)[1]) <= 1000
+
+
+# ---- rules 16 and 17: what survives
+
+def test_a_history_settles_for_two_seconds(own):
+    book = Book(own.client())
+    began = time.monotonic()
+    book.sweep(1)
+    book.see("x", "A", 10)
+    assert book.open("x", "A", 10)[0] == "settling"
+    assert 1800 < int(book.read()["settling"]) <= 2000
+    while int(book.read()["settling"]) > 0:
+        assert book.open("x", "A", 10)[0] == "settling"
+        time.sleep(0.02)
+    assert 1.9 < time.monotonic() - began < 3
+    assert book.open("x", "A", 10)[0] == "good"
+
+
+def test_a_clock_set_back_settles_anew_but_not_for_longer(own):
+    book = fresh(own)
+    own.client().hset("mc:history", "began", now_ms() + 3600000)
+    assert 1800 < int(book.read()["settling"]) <= 2000
+    assert int(own.client().hget("mc:history", "began")) <= now_ms()
+
+
+def test_kill_9_of_redis_signs_nobody_out_but_begins_a_new_history(own):
+    book, asset = fresh(own), name()
+    _, jti = book.sign_in(asset, "A", 10)
+    old = book.read()
+    book.issue("nonce", "v")
+    own.restart()
+    book = Book(own.client())
+    assert book.verdict(jti) == "good"
+    new = book.read(history=old["history"], cursor=old["head"], newest=old["head"], newest_history=old["history"])
+    assert new["history"] != old["history"] and new["restart"] == "1" and int(new["settling"]) > 0
+    assert (new["head"], new["head_history"]) == (old["head"], old["history"])
+    assert book.open(asset, "A", 10, history=old["history"])[0] == "history", "the read was of another history"
+    assert book.open(asset, "A", 10)[0] == "settling"
+    assert book.take("nonce") == [new["history"], old["history"], "v"], "auth refuses: not the same history"
+    book.settle()
+    assert book.open(asset, "A", 10)[0] == "good"
+    assert book.verdict(jti) == "good"
+
+
+def test_an_emptied_redis_lets_nobody_in(own):
+    book, asset = fresh(own), name()
+    _, jti = book.sign_in(asset, "A", 10)
+    old = book.read()
+    own.kill()
+    own.empty()
+    own.start()
+    book = Book(own.client())
+    assert book.verdict(jti) == "ended"
+    assert book.list(asset)[1] == []
+    read = book.read(history=old["history"], cursor=old["head"], newest=old["head"], newest_history=old["history"])
+    assert read["restart"] == "1" and read["head_history"] == read["history"] and read["slot"] == ""
+    assert book.settle().open(asset, "A", 10)[0] == "chain"
+    book.sweep(1)
+    assert book.open(asset, "A", 10)[0] == "not_owner"
+
+
+def test_lost_writes_are_found_by_who_knew_of_them_and_end_all_sessions_once(own):
+    book, asset, bystander = fresh(own), name(), name()
+    _, jti = book.sign_in(asset, "A", 10)
+    _, stays = book.sign_in(bystander, "A", 10)
+    own.save()
+    event, history = book.end(asset, jti, "logout")[1], book.history()
+    assert book.verdict(jti) == "ended"
+    own.go_back()
+    book = Book(own.client())
+    assert book.verdict(jti) == "good", "Redis has forgotten; whoever knew has not come back yet"
+    read = book.read(history=history, cursor=event, newest=event, newest_history=history)
+    assert read["restart"] == "1" and read["head_history"] == read["history"]
+    assert book.verdict(jti) == book.verdict(stays) == "ended"
+    assert [e["k"] for _, e in book.client.xrange("mc:events")][-1] == "lost"
+    generation = book.client.hget("mc:history", "generation")
+    again = book.read("router-2", history=history, cursor=event, newest=event, newest_history=history)
+    assert again["head"] == read["head"]
+    assert book.client.hget("mc:history", "generation") == generation, "once per history"
+    _, fresh_one = book.settle().open(bystander, "A", 10)
+    own.restart()
+    book = Book(own.client())
+    book.read(history=read["history"], cursor=read["head"], newest=read["head"], newest_history=read["head_history"])
+    assert book.verdict(fresh_one) == "good", "nothing was lost this time"
+
+
+def test_an_event_of_the_same_id_but_another_history_is_not_the_one_that_was_known(own):
+    book = fresh(own)
+    event = book.announce("key")[1]
+    generation = book.client.hget("mc:history", "generation")
+    book.read(newest=event, newest_history=book.history())
+    assert book.client.hget("mc:history", "generation") == generation
+    book.read(newest=event, newest_history="another")
+    assert book.client.hget("mc:history", "generation") != generation
+
+
+def test_a_revocation_of_everything_that_is_lost_is_made_good(own):
+    book, asset = fresh(own), name()
+    _, jti = book.sign_in(asset, "A", 10)
+    own.save()
+    event, history = book.end_everything()[1], book.history()
+    own.go_back()
+    book = Book(own.client())
+    book.read(newest=event, newest_history=history)
+    assert book.verdict(jti) == "ended"
+
+
+def test_a_nonce_whose_taking_was_lost_is_refused(own):
+    book = fresh(own)
+    book.issue("nonce", "v")
+    own.save()
+    history, stored, value = book.take("nonce")
+    assert history == stored and value == "v"
+    own.go_back()
+    history, stored, value = Book(own.client()).take("nonce")
+    assert value == "v" and stored != history
+
+
+def test_a_history_that_comes_back_after_another_is_a_new_one(own):
+    book = Book(own.client())
+    first = book.history()
+    own.client().hset("mc:history", "run_id", "another process'")
+    second = book.history()
+    assert first != second and first[:12] == second[:12]
+    assert book.history() == second
+
+
+def test_an_unknown_operation_is_an_error(book):
+    with pytest.raises(redis.exceptions.ResponseError, match="unknown operation"):
+        book.call("open_sesame")
+
+
+# ---- I1 by chance: whatever the interleaving, nobody is let in after a no was acknowledged
+
+class Model:
+    """What the ledger must answer, told by lists of all that was ever done, not by records that are updated."""
+
+    def __init__(self):
+        self.seen = {}      # asset -> [(owner, slot)] since it is watched
+        self.floor = {}     # asset -> slot below which its record knows nothing
+        self.sessions = {}  # jti -> (asset, wallet, slot)
+        self.orphans = set()  # sessions of a record that was reset
+        self.banned = set()
+        self.forgotten = 0
+        self.chain = 1
+        self.ever_denied = set()
+
+    def owner(self, asset):
+        seen = self.seen[asset]
+        top = max(number for _, number in seen)
+        return next(owner for owner, number in seen if number == top)  # the first to be seen there keeps it
+
+    def other_slot(self, asset):
+        owner = self.owner(asset)
+        return max([number for who, number in self.seen[asset] if who != owner] + [self.floor[asset]])
+
+    def good(self, jti):
+        if jti not in self.sessions or jti in self.orphans:
+            return False
+        asset, wallet, number = self.sessions[jti]
+        return asset in self.seen and self.owner(asset) == wallet and number > self.other_slot(asset)
+
+    def verdict(self, jti):
+        if jti in self.sessions and self.sessions[jti][1] in self.banned:
+            return "banned"
+        return "good" if self.good(jti) else "ended"
+
+
+class Walk:
+    def __init__(self, book, seed):
+        self.book, self.random, self.model = book, random.Random(seed), Model()
+        self.assets = [name() for _ in range(2)]
+        self.wallets = [name("wallet") for _ in range(3)]
+        self.jtis = []
+        self.slot = 10
+
+    def a_slot(self):
+        self.slot += self.random.choice((0, 0, 1, 2))
+        return max(1, self.slot - self.random.choice((0, 0, 1, 3)))
+
+    def step_see(self):
+        asset, number = self.random.choice(self.assets), self.a_slot()
+        owner = self.random.choice(self.wallets + ["nobody"])
+        _, owner_now, seen, other = self.book.see(asset, owner, number)
+        if asset not in self.model.seen:
+            self.model.seen[asset], self.model.floor[asset] = [(owner, max(number, self.model.forgotten))], self.model.forgotten
+        else:
+            self.model.seen[asset].append((owner, number))
+        assert (owner_now, other) == (self.model.owner(asset), self.model.other_slot(asset))
+
+    def step_open(self):
+        asset = self.random.choice(self.assets)
+        wallet = self.random.choice(self.wallets)
+        if asset in self.model.seen and self.random.random() < 0.7:
+            wallet = self.model.owner(asset)
+        proofs = [number for owner, number in self.model.seen.get(asset, []) if owner == wallet] or [self.a_slot()]
+        number = max(proofs) if self.random.random() < 0.7 else self.random.choice(proofs)
+        verdict, jti = self.book.open(asset, wallet, number)
+        self.model.sessions[jti] = (asset, wallet, number)
+        may = wallet != "nobody" and self.model.verdict(jti) == "good" and any(n >= number for _, n in self.model.seen[asset])
+        assert verdict == ("good" if may else "banned" if wallet in self.model.banned else "not_owner")
+        if may:
+            self.jtis.append(jti)
+        else:
+            del self.model.sessions[jti]
+
+    def step_end(self):
+        if self.jtis:
+            jti = self.random.choice(self.jtis)
+            asset = self.model.sessions.get(jti, (self.assets[0],))[0]
+            self.book.end(asset, jti, "logout")
+            self.model.sessions.pop(jti, None)
+
+    def step_ban(self):
+        wallet, banned = self.random.choice(self.wallets), self.random.random() < 0.5
+        self.book.ban(wallet, "1" if banned else "0")
+        (self.model.banned.add if banned else self.model.banned.discard)(wallet)
+
+    def step_sweep(self):
+        counts = self.slot > self.model.chain
+        assert self.book.sweep(self.slot) == ("counted" if counts else "behind")
+        self.model.chain = max(self.model.chain, self.slot)
+
+    def step_forget(self):
+        asset = self.random.choice(self.assets)
+        alive = any(a == asset for a, _, _ in self.model.sessions.values())
+        top = max([n for _, n in self.model.seen.get(asset, [])], default=0)
+        forgotten = self.book.forget(asset)[1] == "1"
+        assert forgotten == (not alive and top <= self.model.chain)
+        if forgotten and asset in self.model.seen:
+            self.model.forgotten = max(self.model.forgotten, top)
+            del self.model.seen[asset]
+
+    def step_reset(self):
+        asset = self.random.choice(self.assets)
+        self.book.reset(asset)
+        self.model.forgotten = max(self.model.forgotten, self.model.chain)
+        self.model.seen.pop(asset, None)
+        self.model.orphans |= {jti for jti, session in self.model.sessions.items() if session[0] == asset}
+
+    def step_end_all(self):
+        asset = self.random.choice(self.assets)
+        self.book.end_all(asset, "revoked")
+        self.model.sessions = {jti: s for jti, s in self.model.sessions.items() if s[0] != asset}
+
+    def look_at_all(self):
+        for jti in self.jtis:
+            verdict = self.book.verdict(jti)
+            assert verdict == self.model.verdict(jti), jti
+            if verdict == "ended":
+                self.model.ever_denied.add(jti)
+            assert not (verdict == "good" and jti in self.model.ever_denied)
+
+    def run(self, steps):
+        kinds = [self.step_see] * 8 + [self.step_open] * 6 + [self.step_end] * 2 + [self.step_ban, self.step_sweep, self.step_sweep,
+                                                                                 self.step_forget, self.step_reset, self.step_end_all]
+        for _ in range(steps):
+            self.random.choice(kinds)()
+            self.look_at_all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nobody_is_let_in_after_a_no_was_acknowledged(own, seed):
+    walk = Walk(fresh(own), seed)
+    walk.run(150)
+    assert walk.model.ever_denied, "the walk ended sessions"
