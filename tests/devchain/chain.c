@@ -137,7 +137,7 @@ static struct account *find_or_add(struct chain *chain, const uint8_t *key)
 	bug_if(!account);
 	memcpy(account->key, key, PUBKEY_LEN);
 	chain->accounts = grow(
-	    chain->accounts, &chain->accounts_room, chain->naccounts, sizeof(*chain->accounts));
+	    chain->accounts, &chain->accounts_room, chain->naccounts, sizeof(struct account *));
 	chain->accounts[chain->naccounts++] = account;
 	link_account(chain, account);
 	if (chain->naccounts > chain->nbuckets)
@@ -203,7 +203,7 @@ static void mark_pending(struct chain *chain, struct account *account)
 		return;
 	account->pending = true;
 	chain->pending =
-	    grow(chain->pending, &chain->pending_room, chain->npending, sizeof(*chain->pending));
+	    grow(chain->pending, &chain->pending_room, chain->npending, sizeof(struct account *));
 	chain->pending[chain->npending++] = account;
 }
 

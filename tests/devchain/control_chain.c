@@ -134,17 +134,25 @@ static int read_asset(
 	    err);
 }
 
-static void mint_one(struct control_call *call, struct core_asset *asset, const uint8_t *address,
-    const char *number, json_t *minted)
+static void mint_one(struct control_call *call, const struct core_asset *asset,
+    const uint8_t *address, json_t *minted)
 {
 	struct account_state scoped_state state = {0};
-	char text[PUBKEY_TEXT_MAX + 1], name[CORE_TEXT_MAX + 32];
+	char text[PUBKEY_TEXT_MAX + 1];
 
-	snprintf(name, sizeof(name), "%s%s", text_or(call, "name", "Asset"), number);
-	asset->name = name;
 	core_asset_create(asset, &state);
 	put(call, address, &state);
 	json_array_append_new(minted, json_string(pubkey_text(address, text)));
+}
+
+static void number_name(const struct control_call *call, char *name, size_t size, uint64_t number)
+{
+	const char *stem = text_or(call, "name", "Asset");
+
+	if (number)
+		snprintf(name, size, "%s #%llu", stem, (unsigned long long)number);
+	else
+		snprintf(name, size, "%s", stem);
 }
 
 int control_mint(struct control_call *call, struct error *err)
@@ -154,7 +162,7 @@ int control_mint(struct control_call *call, struct error *err)
 	struct core_asset asset;
 	uint8_t address[PUBKEY_LEN];
 	uint64_t count = 1;
-	char number[32] = "";
+	char name[CORE_TEXT_MAX + 32];
 
 	bug_if(!attributes);
 	if (read_asset(call, attributes, &asset, err) != 0 ||
@@ -168,12 +176,12 @@ int control_mint(struct control_call *call, struct error *err)
 	if (asset.update == CORE_UPDATE_COLLECTION &&
 	    count_in(call, asset.authority, (int)count, (int)count, err) != 0)
 		return -1;
+	asset.name = name;
 	for (uint64_t i = 0; i < count; i++) {
-		if (count > 1)
-			snprintf(number, sizeof(number), " #%llu", (unsigned long long)i + 1);
+		number_name(call, name, sizeof(name), count > 1 ? i + 1 : 0);
 		if (i > 0)
 			arg_key_or_random(call, "asset", address, NULL);
-		mint_one(call, &asset, address, number, minted);
+		mint_one(call, &asset, address, minted);
 	}
 	json_object_set(call->reply, "asset", json_array_get(minted, 0));
 	if (count > 1)
@@ -189,9 +197,8 @@ int control_transfer(struct control_call *call, struct error *err)
 	if (arg_key(call, "asset", asset, err) != 0 || arg_key(call, "to", to, err) != 0 ||
 	    newest(call, asset, &state, err) != 0)
 		return -1;
-	if (!core_is_asset(&state))
+	if (!core_asset_owner(&state, from))
 		return error_set(err, ERR_INVALID, "not a Core asset");
-	memcpy(from, state.data + 1, PUBKEY_LEN);
 	if (core_transfer(&state, to, err) != 0)
 		return -1;
 	put(call, asset, &state);

@@ -94,6 +94,14 @@ bool core_is_collection(const struct account_state *state)
 	       memcmp(state->program, program, PUBKEY_LEN) == 0;
 }
 
+bool core_asset_owner(const struct account_state *asset, uint8_t owner_r[PUBKEY_LEN])
+{
+	if (!core_is_asset(asset))
+		return false;
+	memcpy(owner_r, asset->data + 1, PUBKEY_LEN);
+	return true;
+}
+
 bool core_asset_collection(const struct account_state *asset, uint8_t collection_r[PUBKEY_LEN])
 {
 	if (!core_is_asset(asset) || asset->len < 66 || asset->data[33] != CORE_UPDATE_COLLECTION)
@@ -205,11 +213,12 @@ struct layout {
 static int read_layout(
     const struct account_state *asset, struct layout *layout_r, struct error *err)
 {
-	struct reader r = {asset->data + 33, asset->data + asset->len, false};
+	struct reader r;
 
+	*layout_r = (struct layout){0};
 	if (!core_is_asset(asset))
 		return error_set(err, ERR_INVALID, "not a Core asset");
-	*layout_r = (struct layout){0};
+	r = (struct reader){asset->data + 33, asset->data + asset->len, false};
 	if (take_le(&r, 1) != CORE_UPDATE_NONE)
 		take(&r, PUBKEY_LEN);
 	take(&r, take_le(&r, 4));
@@ -327,11 +336,12 @@ static void add_u32(uint8_t *at, int delta)
 
 int core_collection_count(struct account_state *collection, int minted, int size, struct error *err)
 {
-	struct reader r = {collection->data, collection->data + collection->len, false};
 	const uint8_t *counters;
+	struct reader r;
 
 	if (!core_is_collection(collection))
 		return error_set(err, ERR_INVALID, "not a Core collection");
+	r = (struct reader){collection->data, collection->data + collection->len, false};
 	take(&r, 33);
 	take(&r, take_le(&r, 4));
 	take(&r, take_le(&r, 4));

@@ -40,6 +40,8 @@ void core_asset_create(const struct core_asset *asset, struct account_state *sta
 
 bool core_is_asset(const struct account_state *state);
 bool core_is_collection(const struct account_state *state);
+/* False if it is no asset. */
+bool core_asset_owner(const struct account_state *asset, uint8_t owner_r[PUBKEY_LEN]);
 /* The collection in the asset's update authority; false if it has none. */
 bool core_asset_collection(const struct account_state *asset, uint8_t collection_r[PUBKEY_LEN]);
 

@@ -108,9 +108,7 @@ static void hold(struct endpoint *endpoint, struct evhttp_request *request)
 {
 	if (endpoint->nheld == HELD_MAX) {
 		cut(endpoint->held[0]);
-		memmove(
-		    endpoint->held, endpoint->held + 1, (HELD_MAX - 1) * sizeof(endpoint->held[0]));
-		endpoint->nheld--;
+		endpoint->held[0] = endpoint->held[--endpoint->nheld];
 	}
 	endpoint->held[endpoint->nheld++] = request;
 }

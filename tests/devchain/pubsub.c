@@ -6,26 +6,14 @@
 
 #include "common/scoped.h"
 #include "tests/devchain/listen.h"
-#include "tests/devchain/read_config.h"
+#include "tests/devchain/subscription.h"
 #include "tests/devchain/websocket.h"
-
-enum topic { TOPIC_ACCOUNT, TOPIC_PROGRAM, TOPIC_SLOT };
-static const char *const topic_names[] = {"account", "program", "slot"};
-
-struct subscription {
-	enum topic topic;
-	uint64_t id;
-	char *text; /* topic and parameters: equal ones share an id */
-	uint8_t key[PUBKEY_LEN];
-	struct read_config config;
-};
 
 struct connection {
 	struct pubsub *pubsub;
 	struct websocket *websocket;
 	bool doomed; /* reads too slowly; cut at the end of the round */
-	size_t nsubscriptions, room;
-	struct subscription *subscriptions;
+	struct subscriptions subscriptions;
 	struct connection *next;
 };
 
@@ -38,63 +26,27 @@ struct pubsub {
 	uint64_t last_id;
 };
 
-/* ---- subscriptions ---- */
-
-static void remove_subscription(struct connection *connection, size_t i)
-{
-	free(connection->subscriptions[i].text);
-	connection->subscriptions[i] = connection->subscriptions[--connection->nsubscriptions];
-}
-
-static bool has_id(const struct connection *connection, uint64_t id, size_t *i_r)
-{
-	for (size_t i = 0; i < connection->nsubscriptions; i++)
-		if (connection->subscriptions[i].id == id) {
-			*i_r = i;
-			return true;
-		}
-	return false;
-}
+/* ---- requests ---- */
 
 static uint64_t id_of(struct pubsub *pubsub, const char *text)
 {
-	for (struct connection *c = pubsub->connections; c; c = c->next)
-		for (size_t i = 0; i < c->nsubscriptions; i++)
-			if (strcmp(c->subscriptions[i].text, text) == 0)
-				return c->subscriptions[i].id;
-	return ++pubsub->last_id;
-}
+	uint64_t id = 0;
 
-static void add_subscription(struct connection *connection, const struct subscription *subscription)
-{
-	if (connection->nsubscriptions == connection->room) {
-		connection->room = connection->room ? 2 * connection->room : 8;
-		connection->subscriptions = reallocarray(
-		    connection->subscriptions, connection->room, sizeof(*subscription));
-		bug_if(!connection->subscriptions);
-	}
-	connection->subscriptions[connection->nsubscriptions++] = *subscription;
+	for (struct connection *c = pubsub->connections; c && !id; c = c->next)
+		id = subscriptions_find(&c->subscriptions, text);
+	return id ? id : ++pubsub->last_id;
 }
 
 static int subscribe(struct connection *connection, enum topic topic, const json_t *params,
     struct evbuffer *out, struct rpc_error *err)
 {
-	struct subscription subscription = {.topic = topic};
-	scoped_free char *text =
-	    params ? json_dumps(params, JSON_COMPACT | JSON_SORT_KEYS) : strdup("[]");
-	size_t at;
+	struct subscription subscription;
 
-	if (topic != TOPIC_SLOT &&
-	    (read_key(json_array_get(params, 0), subscription.key, err) != 0 ||
-		read_config_parse(json_array_get(params, 1), &subscription.config, err) != 0))
+	if (subscription_read(topic, params, &subscription, err) != 0)
 		return -1;
-	bug_if(!text || asprintf(&subscription.text, "%s %s", topic_names[topic], text) < 0);
 	subscription.id = id_of(connection->pubsub, subscription.text);
-	if (has_id(connection, subscription.id, &at))
-		free(subscription.text);
-	else
-		add_subscription(connection, &subscription);
 	evbuffer_add_printf(out, "%llu", (unsigned long long)subscription.id);
+	subscriptions_add(&connection->subscriptions, &subscription);
 	return 0;
 }
 
@@ -102,12 +54,10 @@ static int unsubscribe(struct connection *connection, enum topic topic, const js
     struct evbuffer *out, struct rpc_error *err)
 {
 	const json_t *id = json_array_get(params, 0);
-	size_t at;
 
-	if (!json_is_integer(id) || !has_id(connection, (uint64_t)json_integer_value(id), &at) ||
-	    connection->subscriptions[at].topic != topic)
+	if (!json_is_integer(id) || !subscriptions_remove(&connection->subscriptions, topic,
+					(uint64_t)json_integer_value(id)))
 		return rpc_fail(err, RPC_INVALID_PARAMS, "Invalid subscription id.");
-	remove_subscription(connection, at);
 	evbuffer_add(out, "true", 4);
 	return 0;
 }
@@ -115,17 +65,12 @@ static int unsubscribe(struct connection *connection, enum topic topic, const js
 static int call_method(struct connection *connection, const struct rpc_request *request,
     struct evbuffer *out, struct rpc_error *err)
 {
-	for (size_t i = 0; i < ARRAY_LEN(topic_names); i++) {
-		size_t len = strlen(topic_names[i]);
+	enum topic topic;
+	bool subscribes;
 
-		if (strncmp(request->method, topic_names[i], len) != 0)
-			continue;
-		if (strcmp(request->method + len, "Subscribe") == 0)
-			return subscribe(connection, (enum topic)i, request->params, out, err);
-		if (strcmp(request->method + len, "Unsubscribe") == 0)
-			return unsubscribe(connection, (enum topic)i, request->params, out, err);
-	}
-	return rpc_fail(err, RPC_NO_METHOD, "Method not found");
+	if (!subscription_method(request->method, &topic, &subscribes))
+		return rpc_fail(err, RPC_NO_METHOD, "Method not found");
+	return (subscribes ? subscribe : unsubscribe)(connection, topic, request->params, out, err);
 }
 
 static void push(struct connection *connection, struct evbuffer *out)
@@ -143,51 +88,34 @@ static void on_text(void *arg, const char *text, size_t len)
 	struct evbuffer *out scoped_evbuffer = evbuffer_new();
 	struct evbuffer *result scoped_evbuffer = evbuffer_new();
 	scoped_json json_t *message = json_loadb(text, len, 0, NULL);
-	struct rpc_request request = {0};
+	struct rpc_request request;
 	struct rpc_error err = {0};
-	int failed;
 
 	if (connection->pubsub->node->faults.silent)
 		return;
-	failed = message ? rpc_request_read(message, &request, &err)
-			 : rpc_fail(&err, RPC_PARSE_ERROR, "Parse error");
-	if (!failed)
-		failed = call_method(connection, &request, result, &err);
-	if (failed && (request.id || !request.method))
+	if (!message) {
+		rpc_fail(&err, RPC_PARSE_ERROR, "Parse error");
+		rpc_write_error(out, NULL, &err);
+	} else if (rpc_request_read(message, &request, &err) != 0) {
 		rpc_write_error(out, request.id, &err);
-	else if (request.id)
+	} else if (call_method(connection, &request, result, &err) != 0) {
+		if (request.id)
+			rpc_write_error(out, request.id, &err);
+	} else if (request.id) {
 		rpc_write_result(out, request.id, result);
+	}
 	push(connection, out);
 }
 
 /* ---- pushing ---- */
 
-static void end_notification(
-    struct connection *connection, const struct subscription *subscription, struct evbuffer *out)
-{
-	evbuffer_add_printf(out, "},\"subscription\":%llu}}", (unsigned long long)subscription->id);
-	push(connection, out);
-}
-
 static void push_account(struct connection *connection, const struct subscription *subscription,
     uint64_t slot, const struct reading *reading)
 {
 	struct evbuffer *out scoped_evbuffer = evbuffer_new();
-	char key[PUBKEY_TEXT_MAX + 1];
-	struct rpc_error err;
 
-	evbuffer_add_printf(out,
-	    "{\"jsonrpc\":\"2.0\",\"method\":\"%sNotification\",\"params\":{\"result\":{"
-	    "\"context\":{\"slot\":%llu},\"value\":",
-	    topic_names[subscription->topic], (unsigned long long)slot);
-	if (subscription->topic == TOPIC_PROGRAM)
-		evbuffer_add_printf(
-		    out, "{\"pubkey\":\"%s\",\"account\":", pubkey_text(reading->key, key));
-	if (write_account(out, &subscription->config, reading, &err) != 0)
-		evbuffer_add_printf(out, "\"error: data too large for base58 encoding\"");
-	if (subscription->topic == TOPIC_PROGRAM)
-		evbuffer_add(out, "}", 1);
-	end_notification(connection, subscription, out);
+	subscription_write_account(out, subscription, slot, reading);
+	push(connection, out);
 }
 
 static void push_slot(struct connection *connection, const struct subscription *subscription,
@@ -195,11 +123,8 @@ static void push_slot(struct connection *connection, const struct subscription *
 {
 	struct evbuffer *out scoped_evbuffer = evbuffer_new();
 
-	evbuffer_add_printf(out,
-	    "{\"jsonrpc\":\"2.0\",\"method\":\"slotNotification\",\"params\":{\"result\":{"
-	    "\"parent\":%llu,\"root\":%llu,\"slot\":%llu",
-	    (unsigned long long)parent, (unsigned long long)root, (unsigned long long)slot);
-	end_notification(connection, subscription, out);
+	subscription_write_slot(out, subscription, slot, parent, root);
+	push(connection, out);
 }
 
 struct change {
@@ -224,8 +149,8 @@ static void note_push(struct account *account, uint64_t slot)
 
 static void tell_change(struct connection *connection, const struct change *change)
 {
-	for (size_t i = 0; i < connection->nsubscriptions; i++) {
-		const struct subscription *s = &connection->subscriptions[i];
+	for (size_t i = 0; i < connection->subscriptions.n; i++) {
+		const struct subscription *s = &connection->subscriptions.item[i];
 		const uint8_t *key =
 		    s->topic == TOPIC_ACCOUNT ? change->reading.key : change->reading.program;
 
@@ -270,9 +195,9 @@ static void tell_slot(struct pubsub *pubsub, uint64_t height, uint64_t root)
 	uint64_t parent = chain_block(pubsub->node->chain, height - 1).slot;
 
 	for (struct connection *c = pubsub->connections; c; c = c->next)
-		for (size_t i = 0; i < c->nsubscriptions; i++)
-			if (c->subscriptions[i].topic == TOPIC_SLOT)
-				push_slot(c, &c->subscriptions[i], slot, parent, root);
+		for (size_t i = 0; i < c->subscriptions.n; i++)
+			if (c->subscriptions.item[i].topic == TOPIC_SLOT)
+				push_slot(c, &c->subscriptions.item[i], slot, parent, root);
 }
 
 static void cut_doomed(struct pubsub *pubsub);
@@ -313,9 +238,7 @@ static void forget(struct connection *connection)
 	while (*at != connection)
 		at = &(*at)->next;
 	*at = connection->next;
-	while (connection->nsubscriptions)
-		remove_subscription(connection, 0);
-	free(connection->subscriptions);
+	subscriptions_clear(&connection->subscriptions);
 	free(connection);
 }
 
@@ -419,6 +342,6 @@ size_t pubsub_subscriptions(const struct pubsub *pubsub)
 	size_t n = 0;
 
 	for (const struct connection *c = pubsub->connections; c; c = c->next)
-		n += c->nsubscriptions;
+		n += c->subscriptions.n;
 	return n;
 }

@@ -188,10 +188,12 @@ static int load_account(struct chain *chain, const json_t *account, struct error
 static uint64_t reserved_slot(const struct store *store)
 {
 	scoped_free char *path = store_path(store, "slot");
-	scoped_file FILE *file = fopen(path, "re");
-	uint64_t slot = 0;
+	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[24] = "";
 
-	return file && fscanf(file, "%" SCNu64, &slot) == 1 ? slot : 0;
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return 0;
+	return strtoull(text, NULL, 10);
 }
 
 static struct chain *load_chain(struct store *store, const json_t *saved, uint64_t slot_ms,
