@@ -18,6 +18,7 @@ struct endpoint {
 	struct rpc rpc;
 	struct evhttp *http;
 	struct pubsub *pubsub;
+	struct late_reply *late;
 	size_t nheld;
 	struct evhttp_request *held[HELD_MAX]; /* by a silent node */
 };
@@ -74,7 +75,21 @@ struct late_reply {
 	struct endpoint *endpoint;
 	struct evhttp_request *request;
 	struct evbuffer *body;
+	struct event *timer;
+	struct late_reply *next;
 };
+
+static void forget_late(struct late_reply *late)
+{
+	struct late_reply **at = &late->endpoint->late;
+
+	while (*at != late)
+		at = &(*at)->next;
+	*at = late->next;
+	event_free(late->timer);
+	evbuffer_free(late->body);
+	free(late);
+}
 
 static void on_late(evutil_socket_t fd, short what, void *arg)
 {
@@ -83,20 +98,21 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	send_rpc(late->endpoint, late->request, late->body);
-	evbuffer_free(late->body);
-	free(late);
+	forget_late(late);
 }
 
 static void send_later(
     struct endpoint *endpoint, struct evhttp_request *request, struct evbuffer *body, uint64_t ms)
 {
 	struct timeval delay = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
-	struct late_reply *late = calloc(1, sizeof(*late));
+	struct late_reply *late = malloc(sizeof(*late));
 
 	bug_if(!late);
-	*late = (struct late_reply){endpoint, request, evbuffer_new()};
+	*late = (struct late_reply){endpoint, request, evbuffer_new(),
+	    evtimer_new(endpoint->devchain->base, on_late, late), endpoint->late};
+	bug_if(!late->body || !late->timer || event_add(late->timer, &delay) != 0);
 	evbuffer_add_buffer(late->body, body);
-	event_base_once(endpoint->devchain->base, -1, EV_TIMEOUT, on_late, late, &delay);
+	endpoint->late = late;
 }
 
 static void cut(struct evhttp_request *request)
@@ -311,6 +327,8 @@ void endpoint_destroy(struct endpoint **endpoint)
 	if (!*endpoint)
 		return;
 	pubsub_destroy(&(*endpoint)->pubsub);
+	while ((*endpoint)->late)
+		forget_late((*endpoint)->late);
 	evhttp_free((*endpoint)->http);
 	free(*endpoint);
 	*endpoint = NULL;

@@ -94,6 +94,13 @@ test('half a body ends with the connection, cut JSON does not', async () => {
   assert.throws(() => JSON.parse(whole.body));
 });
 
+test('a slow node answers late, in its time', async () => {
+  await chain.command('fault', { delay: 150 });
+  const began = performance.now();
+  assert.equal((await post(chain.a, getSlot)).status, 200);
+  assert.ok(performance.now() - began >= 149);
+});
+
 test('a silent node accepts and never answers, the other one does', async () => {
   const open = await connect(chain.a);
   await chain.command('silent');
