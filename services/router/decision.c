@@ -163,6 +163,13 @@ bool decision_put(struct decision_table *table, const uint8_t key[DECISION_KEY_L
 	return true;
 }
 
+void decision_forget(struct decision_table *table, const uint8_t key[DECISION_KEY_LEN])
+{
+	struct decision_entry *entry = find(table, key);
+	if (entry)
+		entry->epoch = 0;
+}
+
 static void raise_mark(struct event_id *mark, struct event_id id)
 {
 	if (event_id_compare(*mark, id) < 0)

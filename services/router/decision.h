@@ -80,6 +80,8 @@ enum decision_verdict decision_lookup(struct decision_table *table,
 /* False, and nothing kept, if the answer is void already: of another history, or overtaken by an event. */
 bool decision_put(struct decision_table *table, const uint8_t key[DECISION_KEY_LEN],
     const struct decision_answer *answer, const struct decision_moment *now);
+/* Session has said that this token is no good: what it said before is gone, mark or no mark. */
+void decision_forget(struct decision_table *table, const uint8_t key[DECISION_KEY_LEN]);
 /* Would an answer with this position about this asset be void now? */
 bool decision_is_void(
     const struct decision_table *table, const uint8_t asset[PUBKEY_LEN], struct event_id position);

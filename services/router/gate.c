@@ -106,6 +106,13 @@ static bool keep(struct ask *ask, const char *history, struct decision_answer *a
 	return decision_put(router->table, key, answer, &now);
 }
 
+static void forget(const struct ask *ask)
+{
+	uint8_t key[DECISION_KEY_LEN];
+	decision_key(ask->router->table, ask->token, ask->token_len, key);
+	decision_forget(ask->router->table, key);
+}
+
 static void on_check(void *arg, const void *rsp, const struct error *failure)
 {
 	struct ask *ask = arg;
@@ -114,6 +121,8 @@ static void on_check(void *arg, const void *rsp, const struct error *failure)
 	struct error err;
 
 	if (failure) {
+		if (failure->code == ERR_UNAUTHENTICATED || failure->code == ERR_DENIED)
+			forget(ask);
 		ask_end(ask, NULL, 0, failure);
 	} else if (answer_parse(session, &answer, &err) != 0) {
 		ask_end(ask, NULL, 0, &err);

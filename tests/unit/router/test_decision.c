@@ -245,6 +245,24 @@ static void a_repeated_put_replaces_its_own_entry(void **state)
 	decision_table_destroy(&table);
 }
 
+static void forgets_one_token_and_no_other(void **state)
+{
+	(void)state;
+	struct decision_table *table = table_at(1, 100);
+	uint8_t key[DECISION_KEY_LEN];
+	assert_true(put(table, 1, answer_of(7, 100)));
+	assert_true(put(table, 2, answer_of(7, 100)));
+	key_of(table, 1, key);
+	decision_forget(table, key);
+	key_of(table, 3, key);
+	decision_forget(table, key);
+	assert_int_equal(look(table, 1, start), DECISION_MISS);
+	assert_int_equal(look(table, 2, start), DECISION_ALLOW);
+	assert_true(put(table, 1, answer_of(7, 100)));
+	assert_int_equal(look(table, 1, start), DECISION_ALLOW);
+	decision_table_destroy(&table);
+}
+
 static void keys_depend_on_the_process(void **state)
 {
 	(void)state;
@@ -380,6 +398,7 @@ int main(void)
 	    cmocka_unit_test(keeps_the_most_recently_used_of_a_full_set),
 	    cmocka_unit_test(prefers_to_evict_what_is_void),
 	    cmocka_unit_test(a_repeated_put_replaces_its_own_entry),
+	    cmocka_unit_test(forgets_one_token_and_no_other),
 	    cmocka_unit_test(keys_depend_on_the_process),
 	    cmocka_unit_test(never_allows_after_a_newer_mark_in_any_order_of_things),
 	};
