@@ -100,7 +100,8 @@ class Parts:
         self.launch(name, BIN / f"multiclaw-{name.rsplit('-', 1)[0]}", MULTICLAW_REPLICA=name)
 
     def launch_redis(self):
-        self.launch("redis", "redis-server", "conf/redis.conf")
+        # each write is on disk before it is answered: a kill loses nothing unless the test says so
+        self.launch("redis", "redis-server", "conf/redis.conf", "--appendfsync", "always")
         wait_until("Redis", lambda: self.redis_answers(), 10)
 
     def redis_answers(self):

@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 import secrets
+import shutil
 import signal
 import struct
 import threading
@@ -239,8 +240,7 @@ def test_a_nonce_that_redis_gives_twice_counts_once(own):
     issued = parts.challenge(wallet, asset)
     kept = parts.redis.dump(f"mc:nonce:{issued['nonce']}")
     assert parts.verify(wallet, issued)["token"]
-    parts.signal("redis", signal.SIGKILL)
-    parts.processes["redis"].wait()
+    kill_redis(parts)
     parts.launch_redis()
     parts.redis.restore(f"mc:nonce:{issued['nonce']}", 300000, kept, replace=True)
     wait_until("auth is back", lambda: answers(parts, wallet), 10)
@@ -665,12 +665,16 @@ def test_without_the_oracle_or_redis_nobody_gets_in_and_all_recover(own):
     assert parts.check(token)
 
 
+def kill_redis(parts):
+    parts.signal("redis", signal.SIGKILL)
+    parts.processes["redis"].wait()
+
+
 def test_a_restart_of_redis_ends_no_session_and_settles_first(own):
     parts = own()
     wallet, asset = parts.wallet("alice"), parts.asset_of("alice")
     token = parts.sign_in(wallet, asset)["token"]
-    parts.signal("redis", signal.SIGKILL)
-    parts.processes["redis"].wait()
+    kill_redis(parts)
     parts.launch_redis()
     wait_until("auth is back", lambda: answers(parts, wallet), 10)
     began = int(parts.redis.hget("mc:history", "began"))
@@ -679,7 +683,26 @@ def test_a_restart_of_redis_ends_no_session_and_settles_first(own):
         assert outcome == ("unavailable", "chain_unavailable")
     wait_until("it has settled", lambda: parts.lets_in(wallet, asset), 10)
     assert time.time() * 1000 - began >= 2000
+    assert parts.redis.hget("mc:history", "lost") == b"0"
     assert parts.check(token)
+
+
+def test_a_redis_that_lost_a_revocation_lets_nobody_in_on_an_old_session(own):
+    """Rule 17: session knows of an event that the restored Redis does not have."""
+    parts = own()
+    wallet, asset = parts.wallet("alice"), parts.asset_of("alice")
+    ended, other = (parts.sign_in(wallet, asset)["token"] for _ in range(2))
+    shutil.copytree(parts.state / "redis", parts.state / "redis.old")
+    assert parts.session.call("session.end", token=ended)["event"]
+    kill_redis(parts)
+    shutil.rmtree(parts.state / "redis")
+    (parts.state / "redis.old").rename(parts.state / "redis")
+    parts.launch_redis()
+    wait_until("it is noticed", lambda: parts.redis.hget("mc:history", "lost") == b"1", 5)
+    for token in (ended, other):
+        assert refused(parts.check, token) == ("unauthenticated", "session_revoked")
+    wait_until("sign-ins work", lambda: parts.lets_in(wallet, asset), 15)
+    assert parts.check(parts.sign_in(wallet, asset)["token"])
 
 
 def attempt(parts, wallet, asset):
