@@ -56,6 +56,8 @@ static int set(
 		*(bool *)at = value;
 	else
 		*(uint64_t *)(void *)at = value;
+	if (field->offset == offsetof(struct faults, refuse) && !call->node->faults.retry_after_s)
+		call->node->faults.retry_after_s = 1;
 	if (field->offset == offsetof(struct faults, silent) && !value)
 		endpoint_release(endpoint_of(call));
 	return 0;
