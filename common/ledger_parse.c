@@ -103,13 +103,13 @@ static void take_history(struct answer *answer, char buf[HISTORY_MAX + 1])
 		answer->bad = true;
 }
 
-/* A key's text, or the one other word that may stand in its place. */
+/* A key's text, or the one other word (if any) that may stand in its place. */
 static void take_key(struct answer *answer, char buf[PUBKEY_TEXT_MAX + 1], const char *instead)
 {
 	uint8_t key[PUBKEY_LEN];
 
 	take_text(answer, buf, PUBKEY_TEXT_MAX + 1);
-	if (strcmp(buf, instead) != 0 && pubkey_parse(buf, key) != 0)
+	if (!(instead && strcmp(buf, instead) == 0) && pubkey_parse(buf, key) != 0)
 		answer->bad = true;
 }
 
@@ -265,8 +265,8 @@ int ledger_parse_look(const redisReply *reply, struct ledger_look *out)
 				answer.bad = true;
 		return answer_end(&answer);
 	}
-	take_key(&answer, out->asset, "*");
-	take_key(&answer, out->wallet, "*");
+	take_key(&answer, out->asset, NULL);
+	take_key(&answer, out->wallet, NULL);
 	out->slot = take_slot(&answer);
 	out->iat_ms = take_number(&answer);
 	out->exp_ms = take_number(&answer);
