@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sodium.h>
@@ -185,8 +186,8 @@ static void start_redis(struct fixture *f)
 		dup2(null, 1);
 		dup2(null, 2);
 		execlp("redis-server", "redis-server", "--port", "0", "--unixsocket",
-		    "run/redis.sock", "--aclfile", "users.acl", "--save", "", "--appendonly", "no",
-		    (char *)NULL);
+		    "run/redis.sock", "--unixsocketperm", "777", "--aclfile", "users.acl", "--save",
+		    "", "--appendonly", "no", (char *)NULL);
 		_exit(127);
 	}
 }
@@ -415,23 +416,71 @@ static void reloads_on_sighup(void **state)
 	stop_service(f, SIGTERM);
 }
 
-static void is_confined(void **state)
+static void assert_status(const struct fixture *f, const char *line)
 {
-	struct fixture *f = *state;
 	char path[64], text[4096];
 
-	start_service(f);
-	wait_for(f, "/healthz", "200 OK");
 	snprintf(path, sizeof(path), "/proc/%d/status", f->service);
 	scoped_fd int fd = open(path, O_RDONLY);
 	ssize_t n = read(fd, text, sizeof(text) - 1);
 	assert_true(n > 0);
 	text[n] = '\0';
-	assert_non_null(strstr(text, "NoNewPrivs:\t1\n"));
-	assert_non_null(strstr(text, "Seccomp:\t2\n"));
-	assert_non_null(strstr(text, "CapPrm:\t0000000000000000\n"));
-	assert_non_null(strstr(text, "CapEff:\t0000000000000000\n"));
+	if (!strstr(text, line))
+		fail_msg("no %s in %s", line, text);
+}
+
+static void is_confined(void **state)
+{
+	struct fixture *f = *state;
+
+	start_service(f);
+	wait_for(f, "/healthz", "200 OK");
+	assert_status(f, "NoNewPrivs:\t1\n");
+	assert_status(f, "Seccomp:\t2\n");
+	assert_status(f, "CapPrm:\t0000000000000000\n");
+	assert_status(f, "CapEff:\t0000000000000000\n");
 	stop_service(f, SIGTERM);
+}
+
+/* Secrets stay root's: they are read before. */
+static void give_to(const struct fixture *f, const struct passwd *user)
+{
+	char command[256];
+
+	snprintf(command, sizeof(command),
+	    "cd %s && chown %u:%u . run && chmod 0755 keys keys/curve && chmod 0770 run", f->folder,
+	    user->pw_uid, user->pw_gid);
+	assert_int_equal(system(command), 0);
+}
+
+/* Started as root, its sockets must be reached by the others of the same user and go away with it. */
+static void becomes_the_user_it_is_told(void **state)
+{
+	const struct passwd *nobody = getpwnam("nobody");
+	struct fixture *f = *state;
+	char path[64];
+	struct stat st;
+
+	if (geteuid() != 0 || !nobody)
+		skip();
+	give_to(f, nobody);
+	start_redis(f);
+	setenv("MULTICLAW_USER", "nobody", 1);
+	start_service(f);
+	unsetenv("MULTICLAW_USER");
+	wait_for(f, "/readyz", "200 OK");
+	snprintf(path, sizeof(path), "Uid:\t%u\t%u\t%u\t%u\n", nobody->pw_uid, nobody->pw_uid,
+	    nobody->pw_uid, nobody->pw_uid);
+	assert_status(f, path);
+	assert_status(f, "CapPrm:\t0000000000000000\n");
+	snprintf(path, sizeof(path), "%s/run/auth-1.bus", f->folder);
+	assert_true(stat(path, &st) == 0 && st.st_gid == nobody->pw_gid);
+	assert_int_equal(st.st_mode & 0777, 0770);
+	snprintf(path, sizeof(path), "%s/run/auth-1.ops", f->folder);
+	assert_true(stat(path, &st) == 0 && st.st_gid == nobody->pw_gid);
+	assert_int_equal(st.st_mode & 0777, 0660);
+	stop_service(f, SIGTERM);
+	assert_int_equal(access(path, F_OK), -1);
 }
 
 static int notify_socket(const struct fixture *f, char *path, size_t size)
@@ -590,6 +639,7 @@ int main(void)
 	    TEST(shows_metrics),
 	    TEST(reloads_on_sighup),
 	    TEST(is_confined),
+	    TEST(becomes_the_user_it_is_told),
 	    TEST(tells_systemd),
 	    TEST(options_end_at_once),
 	    TEST(what_is_wrong_stops_the_start),
