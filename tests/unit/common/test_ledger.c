@@ -491,7 +491,7 @@ static const struct answer_case {
     {parse_look, H " 5-0 GOOD " ASSET " " ALICE " " SLOT " 1 2 console name", false},
     {parse_look, H " 5-0 good * " ALICE " " SLOT " 1 2 console name", false},
     {parse_look, H " 5-0 good " ASSET " nobody " SLOT " 1 2 console name", false},
-    {parse_look, H " 5-0 good " ASSET "x " ALICE " " SLOT " 1 2 console name", false},
+    {parse_look, H " 5-0 good " ASSET "0 " ALICE " " SLOT " 1 2 console name", false},
     {parse_look, H " 5-0 good " ASSET " " ALICE " 10 1 2 console name", false},
     {parse_look, H " 5-0 good " ASSET " " ALICE " 18446744073709551616 1 2 console name", false},
     {parse_look, H " 5-0 good " ASSET " " ALICE " " SLOT " 1e3 2 console name", false},
@@ -559,6 +559,8 @@ static void spoil(const struct answer_case *c, redisReply *whole, redisReply **f
 		/* free text may be anything short, and a value anything at all */
 		if (c->parse(whole) == 0 && (i == 0 || i >= ARRAY_LEN(texts)))
 			fail_msg("%s: %zu", c->spec, i);
+		if ((*field)->type == REDIS_REPLY_INTEGER)
+			(*field)->type = REDIS_REPLY_ARRAY;
 		freeReplyObject(*field);
 	}
 	*field = kept;
