@@ -32,6 +32,7 @@ struct source {
 	struct bus_socket socket, monitor;
 	struct event *retry;
 	bool connected, failed;
+	bool proven; /* the key in use was the right one */
 	size_t key_turn;
 	char server_key[Z85_KEY_LEN + 1];
 };
@@ -169,7 +170,7 @@ static void source_connect(struct source *source)
 {
 	struct bus *bus = source->bell->bus;
 	struct error err = {0};
-	const char *key = keyring_server_key_at(bus->keyring, ROLE_DAEMONS, source->key_turn++);
+	const char *key = keyring_server_key_at(bus->keyring, ROLE_DAEMONS, source->key_turn);
 
 	source->connected = source->failed = false;
 	source->server_key[0] = '\0';
@@ -185,9 +186,14 @@ static void source_connect(struct source *source)
 
 static void source_retry(evutil_socket_t fd, short what, void *arg)
 {
+	struct source *source = arg;
+
 	(void)fd;
 	(void)what;
-	source_connect(arg);
+	if (!source->proven)
+		source->key_turn++;
+	source->proven = false;
+	source_connect(source);
 }
 
 static bool source_event(void *arg)
@@ -196,8 +202,7 @@ static bool source_event(void *arg)
 	int event = bus_monitor_receive(&source->monitor);
 
 	if (event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED) {
-		source->connected = true;
-		source->key_turn--; /* this key first when it comes back */
+		source->connected = source->proven = true;
 		evtimer_del(source->retry);
 	} else if (event == ZMQ_EVENT_DISCONNECTED && source->connected) {
 		source->connected = false;
@@ -232,7 +237,7 @@ static void close_source(struct source *source)
 {
 	if (source->retry)
 		event_free(source->retry);
-	bus_socket_close(&source->monitor);
+	bus_monitor_close(&source->monitor, &source->socket);
 	bus_socket_close(&source->socket);
 }
 
@@ -311,7 +316,7 @@ void bell_destroy(struct bell **bell)
 		close_source(&b->sources[i]);
 		free(b->others[i]);
 	}
-	bus_socket_close(&b->monitor);
+	bus_monitor_close(&b->monitor, &b->publisher);
 	bus_socket_close(&b->publisher);
 	if (b->tick)
 		event_free(b->tick);

@@ -51,6 +51,8 @@ int bus_socket_send(struct bus_socket *socket, const void *bytes, size_t len, bo
 int bus_monitor_open(struct bus_socket *monitor, struct bus_socket *watched, int events,
     const struct bus_socket_hooks *hooks, void *arg, struct error *err);
 int bus_monitor_receive(struct bus_socket *monitor); /* one event; 0: none there */
+void bus_monitor_close(struct bus_socket *monitor,
+    struct bus_socket *watched); /* before the watched socket is closed */
 
 /* ---- bus.c: context and allow-list ---- */
 struct bus {
@@ -116,6 +118,7 @@ void bus_buffer_wipe(msgpack_sbuffer *buf); /* empties and wipes; keeps the memo
 #define bus_ping_REQ(F, M) PROTO_EMPTY(F, M)
 #define bus_ping_RSP(F, M) PROTO_EMPTY(F, M)
 BUS_CALLS(PROTO_DECLARE)
+struct bus_socket *bus_server_socket(struct bus_server *server); /* for tests: where is it bound */
 extern const struct bus_route bus_ping_route; /* served by every server beside its routes */
 
 /* ---- bus_replica.c: one server process as its clients see it: a DEALER socket, whether it is connected, whether it is alive ---- */

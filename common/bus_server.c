@@ -313,9 +313,10 @@ static const struct bus_socket_hooks hooks = {.receive = receive};
 
 static int open_socket(struct bus_server *server, const char *address, struct error *err)
 {
+	/* to one peer: twice what a client of ours has in flight, because libzmq acknowledges in steps of half of it */
 	static const struct bus_option options[] = {
 	    {ZMQ_ROUTER_MANDATORY, 1},
-	    {ZMQ_SNDHWM, 1000},
+	    {ZMQ_SNDHWM, 2 * 4096},
 	    {ZMQ_RCVHWM, 1000},
 	};
 
@@ -324,6 +325,11 @@ static int open_socket(struct bus_server *server, const char *address, struct er
 	bus_socket_set(&server->socket, options, ARRAY_LEN(options));
 	bus_socket_serve_curve(&server->socket, BUS_DOMAIN);
 	return bus_socket_bind(&server->socket, address, err);
+}
+
+struct bus_socket *bus_server_socket(struct bus_server *server)
+{
+	return &server->socket;
 }
 
 struct bus_server *bus_server_new(struct bus *bus, const char *address,

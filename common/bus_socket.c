@@ -204,6 +204,8 @@ int bus_monitor_open(struct bus_socket *monitor, struct bus_socket *watched, int
 	snprintf(name, sizeof(name), "inproc://monitor-%s", log_u64(++watched->bus->monitors));
 	if (bus_socket_open(watched->bus, monitor, ZMQ_PAIR, hooks, arg, err) < 0)
 		return -1;
+	/* libzmq's I/O thread writes the events, and would wait for us to read */
+	bus_socket_set(monitor, &(struct bus_option){ZMQ_RCVHWM, 0}, 1);
 	if (zmq_socket_monitor(watched->zmq, name, events) != 0 ||
 	    zmq_connect(monitor->zmq, name) != 0) {
 		error_set(err, ERR_UNAVAILABLE, "cannot watch a socket: %s", zmq_strerror(errno));
@@ -224,4 +226,13 @@ int bus_monitor_receive(struct bus_socket *monitor)
 		memcpy(&event, zmq_msg_data(&part), sizeof(event));
 	zmq_msg_close(&part);
 	return event;
+}
+
+/* The I/O thread would wait for ever to tell an event to a monitor that is gone. */
+void bus_monitor_close(struct bus_socket *monitor, struct bus_socket *watched)
+{
+	if (!monitor->zmq)
+		return;
+	zmq_socket_monitor(watched->zmq, NULL, 0);
+	bus_socket_close(monitor);
 }
