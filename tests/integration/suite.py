@@ -113,6 +113,10 @@ class Suite:
             "MULTICLAW_DEVCHAIN_SLOT_MS": str(slot_ms),
             # one address makes every request of a test; the limits have tests of their own
             "MULTICLAW_CHALLENGES_PER_MINUTE": "1000000",
+            "MULTICLAW_CHALLENGES_PER_MINUTE_PER_ADDRESS": "1000000",
+            "MULTICLAW_CHALLENGES_LIVE": "1000000",
+            "MULTICLAW_SIGN_INS_PER_MINUTE_PER_WALLET": "1000000",
+            "MULTICLAW_ASSETS_PER_MINUTE_PER_ADDRESS": "1000000",
             **{name: str(value) for name, value in settings.items()},
         }
         for name in ("SOLANA_RPC_URL", "SOLANA_WS_URL", "MULTICLAW_COLLECTION"):
