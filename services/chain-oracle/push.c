@@ -1,16 +1,15 @@
 #include "services/chain-oracle/push.h"
 
-#include <search.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/queue.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scoped.h"
 #include "services/chain-oracle/push_message.h"
 #include "services/chain-oracle/rpc_request.h"
+#include "services/chain-oracle/subscriptions.h"
 
 #define TICK_MS 100
 #define HANDSHAKE_MS 10000
@@ -20,21 +19,8 @@
 #define BACKOFF_MS 250
 #define BACKOFF_MAX_MS 30000
 #define STABLE_MS 30000  /* a connection that held this long had no fault */
-#define ASKED_MAX 32     /* subscriptions without an answer yet */
 #define MALFORMED_MAX 16 /* in one connection */
-
-enum kind { SLOTS, COLLECTION, ACCOUNT };
-enum state { WANTED, ASKED, ACTIVE, REFUSED };
-struct subscription {
-	TAILQ_ENTRY(subscription) link; /* of the list that its state names */
-	enum kind kind;
-	enum state state;
-	bool dropped;     /* ASKED, and not watched any more */
-	uint64_t request; /* ASKED */
-	uint64_t id;      /* ACTIVE: the node's, in this connection */
-	char asset[PUBKEY_TEXT_MAX + 1];
-};
-TAILQ_HEAD(subscriptions, subscription);
+#define KINDS (SUBSCRIPTION_ACCOUNT + 1)
 
 struct push {
 	struct push_config config;
@@ -45,167 +31,73 @@ struct push {
 	bool open, caught_up;
 	uint64_t open_ms, slot_ms, pinged_ms, retry_at_ms; /* boot time */
 	unsigned failures, malformed;
-	uint64_t next_request;
-	struct subscription slots, collection;
-	struct subscriptions list[REFUSED + 1]; /* by state */
-	size_t nasked, naccounts;
-	void *by_asset; /* tree of the accounts' */
-	void *by_id;    /* tree of the active */
-	bool full;      /* an asset found no room */
-	struct metric *heard[ACCOUNT + 1], *unread, *live;
+	struct subscriptions subscriptions;
+	bool full; /* an asset found no room */
+	struct metric *heard[KINDS], *unread, *live;
 };
-
-static int compare_assets(const void *a, const void *b)
-{
-	return strcmp(
-	    ((const struct subscription *)a)->asset, ((const struct subscription *)b)->asset);
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-	uint64_t x = ((const struct subscription *)a)->id, y = ((const struct subscription *)b)->id;
-	return x < y ? -1 : x > y;
-}
-
-static struct subscription *find_asset(struct push *push, const char *asset)
-{
-	struct subscription key;
-	strncpy(key.asset, asset, sizeof(key.asset) - 1)[sizeof(key.asset) - 1] = '\0';
-	void *found = tfind(&key, &push->by_asset, compare_assets);
-	return found ? *(struct subscription **)found : NULL;
-}
-
-static struct subscription *find_id(struct push *push, uint64_t id)
-{
-	const struct subscription key = {.id = id};
-	void *found = tfind(&key, &push->by_id, compare_ids);
-	return found ? *(struct subscription **)found : NULL;
-}
 
 /* ---- asking ---- */
 
-static void move(struct push *push, struct subscription *subscription, enum state state)
-{
-	push->nasked -= subscription->state == ASKED;
-	push->nasked += state == ASKED;
-	TAILQ_REMOVE(&push->list[subscription->state], subscription, link);
-	subscription->state = state;
-	TAILQ_INSERT_TAIL(&push->list[state], subscription, link);
-}
-
-static void ask(struct push *push, struct subscription *subscription)
+static void ask(struct push *push, const struct subscription *subscription)
 {
 	scoped_free char *text = NULL;
-	subscription->request = ++push->next_request;
-	if (subscription->kind == SLOTS)
+	if (subscription->kind == SUBSCRIPTION_SLOTS)
 		text = rpc_request_subscribe_slots(subscription->request);
-	else if (subscription->kind == COLLECTION)
+	else if (subscription->kind == SUBSCRIPTION_COLLECTION)
 		text = rpc_request_subscribe_collection(
 		    subscription->request, push->config.collection);
 	else
 		text = rpc_request_subscribe_account(subscription->request, subscription->asset);
-	move(push, subscription, ASKED);
 	websocket_client_send(push->client, text);
 }
 
 static void ask_more(struct push *push)
 {
-	struct subscription *subscription;
+	const struct subscription *subscription;
 	if (!push->open)
 		return;
-	while (push->nasked < ASKED_MAX && (subscription = TAILQ_FIRST(&push->list[WANTED])))
+	while ((subscription = subscriptions_ask(&push->subscriptions)))
 		ask(push, subscription);
-	if (push->caught_up || push->nasked > 0)
+	if (push->caught_up || !subscriptions_settled(&push->subscriptions))
 		return;
 	push->caught_up = true;
-	log_info(
-	    "push is live", "node", push->config.node->label, "accounts", log_u64(push->naccounts));
+	log_info("push is live", "node", push->config.node->label, "accounts",
+	    log_u64(push->subscriptions.naccounts));
 	push->hooks.caught_up(push->hooks.arg, push->config.node);
 }
 
 static void unsubscribe(struct push *push, uint64_t id)
 {
-	scoped_free char *text = rpc_request_unsubscribe_account(++push->next_request, id);
+	scoped_free char *text =
+	    rpc_request_unsubscribe_account(subscriptions_request(&push->subscriptions), id);
 	websocket_client_send(push->client, text);
-}
-
-static void forget(struct push *push, struct subscription *subscription)
-{
-	push->nasked -= subscription->state == ASKED;
-	TAILQ_REMOVE(&push->list[subscription->state], subscription, link);
-	free(subscription);
-}
-
-/* Its answer is still to come, and would unsubscribe what is asked for again: equal subscriptions have equal ids. */
-static struct subscription *find_dropped(struct push *push, const char *asset)
-{
-	struct subscription *subscription;
-	TAILQ_FOREACH(subscription, &push->list[ASKED], link)
-	if (subscription->dropped && strcmp(subscription->asset, asset) == 0)
-		return subscription;
-	return NULL;
-}
-
-static struct subscription *subscription_new(struct push *push, const char *asset)
-{
-	struct subscription *subscription = calloc(1, sizeof(*subscription));
-	bug_if(!subscription);
-	subscription->kind = ACCOUNT;
-	subscription->state = WANTED;
-	strncpy(subscription->asset, asset, sizeof(subscription->asset) - 1);
-	TAILQ_INSERT_TAIL(&push->list[WANTED], subscription, link);
-	return subscription;
 }
 
 void push_add(struct push *push, const char *asset)
 {
-	if (find_asset(push, asset))
+	if (subscriptions_has(&push->subscriptions, asset))
 		return;
-	if (push->naccounts == push->config.accounts_max) {
+	if (push->subscriptions.naccounts == push->config.accounts_max) {
 		if (!push->full)
-			log_warn("no more accounts are subscribed, the sweep finds what the "
-				 "collection's filter does not show",
-			    "limit", log_u64(push->naccounts));
+			log_warn("no more accounts are subscribed: burns and moves out of the rest "
+				 "wait for the sweep",
+			    "node", push->config.node->label, "limit",
+			    log_u64(push->config.accounts_max));
 		push->full = true;
 		return;
 	}
-	struct subscription *subscription = find_dropped(push, asset);
-	if (!subscription)
-		subscription = subscription_new(push, asset);
-	subscription->dropped = false;
-	bug_if(!tsearch(subscription, &push->by_asset, compare_assets));
-	push->naccounts++;
+	subscriptions_add(&push->subscriptions, asset);
 	ask_more(push);
 }
 
 void push_remove(struct push *push, const char *asset)
 {
-	struct subscription *subscription = find_asset(push, asset);
-	if (!subscription)
-		return;
-	tdelete(subscription, &push->by_asset, compare_assets);
-	push->naccounts--;
-	if (subscription->state == ASKED) {
-		subscription->dropped = true; /* until its answer tells what to unsubscribe */
-		return;
-	}
-	if (subscription->state == ACTIVE) {
-		unsubscribe(push, subscription->id);
-		tdelete(subscription, &push->by_id, compare_ids);
-	}
-	forget(push, subscription);
+	uint64_t id;
+	if (subscriptions_remove(&push->subscriptions, asset, &id))
+		unsubscribe(push, id);
 }
 
 /* ---- hearing ---- */
-
-static struct subscription *find_asked(struct push *push, uint64_t request)
-{
-	struct subscription *subscription;
-	TAILQ_FOREACH(subscription, &push->list[ASKED], link)
-	if (subscription->request == request)
-		return subscription;
-	return NULL;
-}
 
 static void close_for(struct push *push, const char *text)
 {
@@ -216,44 +108,30 @@ static void close_for(struct push *push, const char *text)
 
 static void on_reply(struct push *push, const struct push_message *message)
 {
-	struct subscription *subscription = find_asked(push, message->id);
-	if (!subscription)
-		return; /* of an unsubscribe */
-	if (subscription->dropped) {
+	struct error err;
+	bool unwanted;
+	if (subscriptions_answered(
+		&push->subscriptions, message->id, message->subscription, &unwanted, &err) < 0)
+		websocket_client_close(push->client, &err);
+	else if (unwanted)
 		unsubscribe(push, message->subscription);
-		forget(push, subscription);
-		return;
-	}
-	if (find_id(push, message->subscription)) {
-		close_for(push, "one id for two subscriptions");
-		return;
-	}
-	subscription->id = message->subscription;
-	bug_if(!tsearch(subscription, &push->by_id, compare_ids));
-	move(push, subscription, ACTIVE);
 }
 
 static void on_refusal(struct push *push, const struct push_message *message)
 {
-	struct subscription *subscription = find_asked(push, message->id);
-	if (!subscription)
-		return;
-	if (subscription->dropped) {
-		forget(push, subscription);
-		return;
-	}
-	if (TAILQ_EMPTY(&push->list[REFUSED]))
+	if (subscriptions_refused(&push->subscriptions, message->id))
 		log_warn("node refuses a subscription", "node", push->config.node->label, "why",
 		    message->text);
-	move(push, subscription, REFUSED);
 }
 
 static void on_notification(struct push *push, const struct push_message *message)
 {
-	static const enum kind kinds[] = {
-	    [PUSH_ACCOUNT] = ACCOUNT, [PUSH_PROGRAM] = COLLECTION, [PUSH_SLOT] = SLOTS};
+	static const enum subscription_kind kinds[] = {[PUSH_ACCOUNT] = SUBSCRIPTION_ACCOUNT,
+	    [PUSH_PROGRAM] = SUBSCRIPTION_COLLECTION,
+	    [PUSH_SLOT] = SUBSCRIPTION_SLOTS};
 	char asset[PUBKEY_TEXT_MAX + 1];
-	const struct subscription *subscription = find_id(push, message->subscription);
+	const struct subscription *subscription =
+	    subscriptions_find(&push->subscriptions, message->subscription);
 	if (!subscription || subscription->kind != kinds[message->kind])
 		return; /* unsubscribed meanwhile */
 	metric_add(push->heard[subscription->kind], 1);
@@ -300,33 +178,6 @@ static void on_open(void *arg)
 	ask_more(push);
 }
 
-static void keep(void *item)
-{
-	(void)item;
-}
-
-/* Subscriptions end with their connection: all are wanted again, the heartbeat and the collection first. */
-static void start_over(struct push *push)
-{
-	struct subscription *subscription;
-	for (enum state state = ASKED; state <= REFUSED; state++) {
-		while ((subscription = TAILQ_FIRST(&push->list[state]))) {
-			if (subscription->dropped)
-				forget(push, subscription);
-			else
-				move(push, subscription, WANTED);
-		}
-	}
-	tdestroy(push->by_id, keep);
-	push->by_id = NULL;
-	TAILQ_REMOVE(&push->list[WANTED], &push->collection, link);
-	TAILQ_INSERT_HEAD(&push->list[WANTED], &push->collection, link);
-	TAILQ_REMOVE(&push->list[WANTED], &push->slots, link);
-	TAILQ_INSERT_HEAD(&push->list[WANTED], &push->slots, link);
-	push->open = push->caught_up = false;
-	push->malformed = 0;
-}
-
 static void wait_to_retry(struct push *push)
 {
 	uint64_t now = clock_boot_ms();
@@ -345,7 +196,9 @@ static void on_closed(void *arg, const struct error *why)
 		    "push connection lost", "node", push->config.node->label, "why", why->text);
 	websocket_client_destroy(&push->client);
 	wait_to_retry(push);
-	start_over(push);
+	subscriptions_start_over(&push->subscriptions);
+	push->open = push->caught_up = false;
+	push->malformed = 0;
 }
 
 static void add_watched(void *arg, struct watched *watched)
@@ -365,7 +218,7 @@ static void connect_if_due(struct push *push)
 static void check_line(struct push *push)
 {
 	uint64_t now = clock_boot_ms();
-	bool alone = push->slots.state == REFUSED;
+	bool alone = push->subscriptions.slots.state == SUBSCRIPTION_REFUSED;
 	uint64_t heard_ms = alone ? websocket_client_heard_ms(push->client) : push->slot_ms;
 	if (now - heard_ms > SILENCE_MS) {
 		close_for(push, "nothing heard for 10 s");
@@ -384,7 +237,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		connect_if_due(push);
 	else if (push->open)
 		check_line(push);
-	if (push->full && push->naccounts < push->config.accounts_max) {
+	if (push->full && push->subscriptions.naccounts < push->config.accounts_max) {
 		push->full = false;
 		watch_each(push->config.watch, add_watched, push);
 	}
@@ -395,10 +248,11 @@ static void open_metrics(struct push *push)
 {
 	static const char name[] = "multiclaw_oracle_push_notifications_total",
 			  help[] = "Notifications heard, by kind.";
-	static const char *const kinds[] = {
-	    [SLOTS] = "slot", [COLLECTION] = "program", [ACCOUNT] = "account"};
+	static const char *const kinds[KINDS] = {[SUBSCRIPTION_SLOTS] = "slot",
+	    [SUBSCRIPTION_COLLECTION] = "program",
+	    [SUBSCRIPTION_ACCOUNT] = "account"};
 	char labels[64];
-	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+	for (size_t i = 0; i < KINDS; i++) {
 		snprintf(labels, sizeof(labels), "node=\"%zu\",kind=\"%s\"",
 		    push->config.node->index, kinds[i]);
 		push->heard[i] = metrics_counter(push->config.metrics, name, help, labels);
@@ -422,13 +276,7 @@ struct push *push_new(const struct push_config *config, const char *url,
 	}
 	push->config = *config;
 	push->hooks = *hooks;
-	push->next_request = (uint64_t)randombytes_random() << 16;
-	for (enum state state = WANTED; state <= REFUSED; state++)
-		TAILQ_INIT(&push->list[state]);
-	push->slots.kind = SLOTS;
-	push->collection.kind = COLLECTION;
-	TAILQ_INSERT_TAIL(&push->list[WANTED], &push->slots, link);
-	TAILQ_INSERT_TAIL(&push->list[WANTED], &push->collection, link);
+	subscriptions_open(&push->subscriptions);
 	open_metrics(push);
 	push->tick = event_new(config->base, -1, EV_PERSIST, on_tick, push);
 	bug_if(!push->tick);
@@ -439,20 +287,11 @@ struct push *push_new(const struct push_config *config, const char *url,
 void push_destroy(struct push **push)
 {
 	struct push *p = *push;
-	struct subscription *subscription;
 	if (!p)
 		return;
 	event_free(p->tick);
 	websocket_client_destroy(&p->client);
-	tdestroy(p->by_asset, keep);
-	tdestroy(p->by_id, keep);
-	for (enum state state = WANTED; state <= REFUSED; state++) {
-		while ((subscription = TAILQ_FIRST(&p->list[state]))) {
-			TAILQ_REMOVE(&p->list[state], subscription, link);
-			if (subscription->kind == ACCOUNT)
-				free(subscription);
-		}
-	}
+	subscriptions_close(&p->subscriptions);
 	free(p);
 	*push = NULL;
 }

@@ -9,6 +9,7 @@
 
 #define TICK_MS 100
 #define READ_EVERY_MS 5000
+#define READ_ASIDE_EVERY_MS 1000
 #define GENESIS_BODY_MAX 4096
 
 struct rpc_nodes {
@@ -137,8 +138,9 @@ static void on_reading(
 
 static bool view_is_old(const struct rpc_node *node)
 {
+	uint64_t every_ms = node->aside == ASIDE_NONE ? READ_EVERY_MS : READ_ASIDE_EVERY_MS;
 	return !node->view.known || node->failures > 0 ||
-	       clock_unix_ms() - node->view.at_ms > READ_EVERY_MS;
+	       clock_unix_ms() - node->view.at_ms > every_ms;
 }
 
 static void look_after(struct rpc_nodes *nodes, struct rpc_node *node)
