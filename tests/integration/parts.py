@@ -169,20 +169,23 @@ class Parts:
             peer.close()
 
     def stop(self):
+        """Every daemon that still runs must end by itself, and well."""
         for peer in self.peers:
             peer.close()
-        for name in reversed(self.processes):
-            process = self.processes[name]
-            if process.poll() is None:
-                process.send_signal(signal.SIGCONT)
-                process.terminate()
-        for process in self.processes.values():
+        alive = [name for name in reversed(self.processes) if self.processes[name].poll() is None]
+        unclean = []
+        for name in sorted(alive, key=lambda name: name in ("redis", "devchain")):
+            self.signal(name, signal.SIGCONT)
+            self.processes[name].terminate()
             try:
-                process.wait(timeout=10)
+                status = self.processes[name].wait(timeout=10)
             except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+                self.processes[name].kill()
+                status = self.processes[name].wait()
+            if status != 0 and name != "devchain":
+                unclean.append(f"{name} ended with {status}:\n{self.log(name, 60)}")
         shutil.rmtree(self.state, ignore_errors=True)
+        assert not unclean, "\n".join(unclean)
 
     def signal(self, name, number):
         self.processes[name].send_signal(number)
