@@ -31,7 +31,7 @@ struct http_server {
 	char *path; /* of a unix socket, to be removed */
 	http_handler handler;
 	void *arg;
-	LIST_HEAD(, http_request) requests;
+	LIST_HEAD(http_requests, http_request) requests;
 	uint64_t first_id, nrequests;
 };
 
@@ -166,7 +166,7 @@ void http_server_destroy(struct http_server **server_p)
 	while ((request = LIST_FIRST(&server->requests))) {
 		LIST_REMOVE(request, link);
 		/* evhttp frees the requests of its connections; one whose client left has none */
-		if (!request->native->evcon)
+		if (request->native && !request->native->evcon)
 			evhttp_request_free(request->native);
 		request->server = NULL;
 		request->native = NULL;

@@ -18,25 +18,26 @@
 /* Settings every program of the suite reads; the table is suite_settings_rows. Relative paths are relative to MULTICLAW_STATE_DIR, which the
  * process makes its working directory. Lists of addresses name every replica. */
 struct suite_settings {
-	char *state_dir;	    /* MULTICLAW_STATE_DIR */
-	char *public_url;	    /* MULTICLAW_PUBLIC_URL, default http://localhost:8080; plain http only for loopback names */
-	char *agents_domain;	    /* MULTICLAW_AGENTS_DOMAIN, default localhost:8080 */
-	char *collection;	    /* MULTICLAW_COLLECTION, base58 */
-	char *replica;		    /* MULTICLAW_REPLICA, unique name; default <service>-1 */
-	char *log_level;	    /* MULTICLAW_LOG_LEVEL debug|info|warn|error */
-	char *keys;		    /* MULTICLAW_KEYS folder, default keys */
-	char *redis;		    /* MULTICLAW_REDIS, default unix:run/redis.sock */
-	uint64_t redis_timeout_ms;  /* MULTICLAW_REDIS_TIMEOUT_MS, default 1000 */
-	char *bus_listen;	    /* MULTICLAW_BUS_LISTEN, default ipc://run/<replica>.bus */
-	char *bell_listen;	    /* MULTICLAW_BELL_LISTEN, default ipc://run/<replica>.bell */
-	char *ops_listen;	    /* MULTICLAW_OPS_LISTEN, default unix:run/<replica>.ops */
-	struct setting_list bells;  /* MULTICLAW_BELLS, bell addresses of every oracle and session replica */
-	struct setting_list auths;  /* MULTICLAW_AUTHS, bus addresses */
+	char *state_dir; /* MULTICLAW_STATE_DIR */
+	/* MULTICLAW_PUBLIC_URL, default http://localhost:8080; plain http only for loopback names */
+	char *public_url;
+	char *agents_domain;          /* MULTICLAW_AGENTS_DOMAIN, default localhost:8080 */
+	char *collection;             /* MULTICLAW_COLLECTION, base58 */
+	char *replica;                /* MULTICLAW_REPLICA, unique name; default <service>-1 */
+	char *log_level;              /* MULTICLAW_LOG_LEVEL debug|info|warn|error */
+	char *keys;                   /* MULTICLAW_KEYS folder, default keys */
+	char *redis;                  /* MULTICLAW_REDIS, default unix:run/redis.sock */
+	uint64_t redis_timeout_ms;    /* MULTICLAW_REDIS_TIMEOUT_MS, default 1000 */
+	char *bus_listen;             /* MULTICLAW_BUS_LISTEN, default ipc://run/<replica>.bus */
+	char *bell_listen;            /* MULTICLAW_BELL_LISTEN, default ipc://run/<replica>.bell */
+	char *ops_listen;             /* MULTICLAW_OPS_LISTEN, default unix:run/<replica>.ops */
+	struct setting_list bells;    /* MULTICLAW_BELLS, of every oracle and session replica */
+	struct setting_list auths;    /* MULTICLAW_AUTHS, bus addresses */
 	struct setting_list sessions; /* MULTICLAW_SESSIONS */
 	struct setting_list oracles;  /* MULTICLAW_ORACLES */
 	struct setting_list routers;  /* MULTICLAW_ROUTERS: for `multiclaw status` */
-	char *user;		    /* MULTICLAW_USER: change to it after binding, if started as root; default "" */
-	uint64_t chain_grace_s;	    /* MULTICLAW_CHAIN_GRACE_S, default 120 */
+	char *user; /* MULTICLAW_USER: change to it after binding, if started as root; default "" */
+	uint64_t chain_grace_s; /* MULTICLAW_CHAIN_GRACE_S, default 120 */
 };
 extern const struct setting suite_settings_rows[];
 extern const size_t suite_settings_nrows;
@@ -49,10 +50,10 @@ struct process {
 	struct metrics *metrics;
 	struct keyring *keyring;
 	struct bus *bus;
-	struct bell *bell;	   /* NULL if the service adds no events: then it only listens, through the follower */
+	struct bell *bell; /* NULL if the service adds no events: it listens through the follower */
 	struct redis *redis;
 	struct follower *follower;
-	struct http_client *http;  /* NULL unless uses_http */
+	struct http_client *http; /* NULL unless uses_http */
 	bool sanitized;
 };
 
@@ -69,15 +70,15 @@ struct service {
 	const struct bus_route *routes; /* beside the generic service.status */
 	size_t nroutes;
 	bool adds_events; /* binds a bell */
-	bool uses_http;	  /* wants an http_client */
-	bool may_exec;	  /* confine: leave execve allowed (no daemon of this suite so far) */
+	bool uses_http;   /* wants an http_client */
+	bool may_exec;    /* confine: leave execve allowed (no daemon of this suite so far) */
 	/* self points to self_size zeroed bytes whose first member is  struct process *process; settings are loaded. */
 	int (*open)(void *self, struct error *err);  /* may be NULL; privileged: read keys */
 	int (*start)(void *self, struct error *err); /* confined; bus, redis and follower exist */
 	/* The loop is over; everything of process still exists. Destroys what the service made. Requests to Redis and over HTTP that are still pending end
 	 * after it with err set, before self is freed: their callbacks may use self, process and bus_fail, not what stop has destroyed. */
 	void (*stop)(void *self);
-	void (*reload)(void *self);		     /* SIGHUP; may be NULL */
+	void (*reload)(void *self); /* SIGHUP; may be NULL */
 	struct {
 		void (*on_event)(void *self, const struct ledger_event *event);
 		void (*on_restart)(void *self, const char *history, struct event_id head);
@@ -92,7 +93,8 @@ struct service {
 int service_main(int argc, char **argv, const struct service *service);
 
 /* The event this process has just written (the reply of a ledger call): rings the bell and tells the follower. */
-void process_announce(struct process *process, const char *history, struct event_id id, const char *asset);
+void process_announce(
+    struct process *process, const char *history, struct event_id id, const char *asset);
 /* A bus client for every replica of a service; fatal if the addresses are wrong. Caller owns. */
 struct bus_client *process_client(struct process *process, enum role role);
 

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static void check_redis(const struct daemon *daemon, struct service_status_rsp *
 	struct checks_item *check = add_check(rsp, "redis");
 
 	check->ok = redis_is_ready(daemon->process.redis);
-	strcpy(check->why, check->ok ? "connected" : "not connected");
+	snprintf(check->why, sizeof(check->why), "%s", check->ok ? "connected" : "not connected");
 }
 
 static void check_lease(const struct daemon *daemon, struct service_status_rsp *rsp)
@@ -156,15 +157,17 @@ static void on_request(void *arg, struct http_request *request)
 
 /* ---- metrics of every process ---- */
 
+/* The second number of statm is in pages (proc(5)). */
 static double read_resident(void *arg)
 {
-	unsigned long size, resident;
-	scoped_file FILE *file = fopen("/proc/self/statm", "re");
+	char text[128];
+	scoped_fd int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
 
 	(void)arg;
-	if (!file || fscanf(file, "%lu %lu", &size, &resident) != 2)
-		return 0;
-	return (double)resident * (double)sysconf(_SC_PAGESIZE);
+	text[n > 0 ? n : 0] = '\0';
+	const char *second = strchr(text, ' ');
+	return second ? (double)strtoul(second, NULL, 10) * (double)sysconf(_SC_PAGESIZE) : 0;
 }
 
 static double read_start(void *arg)

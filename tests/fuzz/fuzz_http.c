@@ -215,11 +215,12 @@ static bool strict_request(struct strict *s, struct seen *out)
 	out->body_len = 0;
 	if (!strict_first(s, out, &minor))
 		return false;
-	while (strict_line(s, line) && line[0])
-		if (!strict_header(line, &lengths))
+	do {
+		if (!strict_line(s, line) || (line[0] && !strict_header(line, &lengths)))
 			return false;
-	if (line[0] || lengths.hosts != 1 || lengths.lengths + lengths.encodings > 1 ||
-	    lengths.closes || !minor)
+	} while (line[0]);
+	if (lengths.hosts != 1 || lengths.lengths + lengths.encodings > 1 || lengths.closes ||
+	    !minor)
 		return false;
 	if (lengths.encodings)
 		return strict_chunks(s, &out->body_len);

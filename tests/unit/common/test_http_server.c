@@ -103,7 +103,7 @@ static int set_up(void **state)
 	event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
 	f->base = event_base_new_with_config(config);
 	event_config_free(config);
-	strcpy(f->folder, "/tmp/http-test-XXXXXX");
+	snprintf(f->folder, sizeof(f->folder), "/tmp/http-test-XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
 	snprintf(f->path, sizeof(f->path), "%s/s", f->folder);
 	snprintf(f->address, sizeof(f->address), "unix:%s", f->path);
@@ -815,7 +815,7 @@ static void request_ids_differ(void **state)
 	char first[17];
 
 	ask(f, c, "GET /defer HTTP/1.1\r\n" HOST "\r\n");
-	strcpy(first, http_request_id(f->deferred));
+	snprintf(first, sizeof(first), "%s", http_request_id(f->deferred));
 	assert_int_equal(strspn(first, "0123456789abcdef"), 16);
 	http_reply_empty(f->deferred, 204);
 	run(f, c);

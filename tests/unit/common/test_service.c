@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <pwd.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -152,7 +153,7 @@ static int set_up(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	char path[128], service[41], operator[41];
 
-	strcpy(f->folder, "/tmp/service-test-XXXXXX");
+	snprintf(f->folder, sizeof(f->folder), "/tmp/service-test-XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
 		snprintf(path, sizeof(path), "%s/%s", f->folder, folders[i]);
@@ -271,18 +272,22 @@ static void stop_service(struct fixture *f, int signo)
 		assert_true(clock_boot_ms() - began < 2000);
 }
 
+static int remove_one(const char *path, const struct stat *st, int what, struct FTW *ftw)
+{
+	(void)st, (void)what, (void)ftw;
+	return remove(path);
+}
+
 static int tear_down(void **state)
 {
 	struct fixture *f = *state;
-	char command[64];
 
 	if (f->service > 0) {
 		kill(f->service, SIGKILL);
 		waitpid(f->service, NULL, 0);
 	}
 	stop_redis(f);
-	snprintf(command, sizeof(command), "rm -rf %s", f->folder);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(nftw(f->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 	free(f);
 	return 0;
 }
@@ -387,10 +392,11 @@ static void ends_cleanly_whatever_goes_on(void **state)
 
 static void shows_metrics(void **state)
 {
-	static const char *const lines[] = {"multiclaw_build_info{version=\"" MULTICLAW_VERSION
-					    "\",service=\"auth\"} 1\n",
-	    "# TYPE process_start_time_seconds gauge", "\nprocess_start_time_seconds 1",
-	    "\nprocess_resident_memory_bytes ", "\nmulticlaw_ready 0\n"};
+	static const char build[] =
+	    "multiclaw_build_info{version=\"" MULTICLAW_VERSION "\",service=\"auth\"} 1\n";
+	static const char *const lines[] = {build, "# TYPE process_start_time_seconds gauge",
+	    "\nprocess_start_time_seconds 1", "\nprocess_resident_memory_bytes ",
+	    "\nmulticlaw_ready 0\n"};
 	struct fixture *f = *state;
 
 	start_service(f);
@@ -445,12 +451,20 @@ static void is_confined(void **state)
 /* Secrets stay root's: they are read before. */
 static void give_to(const struct fixture *f, const struct passwd *user)
 {
-	char command[256];
+	static const struct {
+		const char *folder;
+		mode_t mode;
+		bool given;
+	} folders[] = {{".", 0700, true}, {"run", 0770, true}, {"keys", 0755, false},
+	    {"keys/curve", 0755, false}};
+	char path[64];
 
-	snprintf(command, sizeof(command),
-	    "cd %s && chown %u:%u . run && chmod 0755 keys keys/curve && chmod 0770 run", f->folder,
-	    user->pw_uid, user->pw_gid);
-	assert_int_equal(system(command), 0);
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		snprintf(path, sizeof(path), "%s/%s", f->folder, folders[i].folder);
+		assert_int_equal(chmod(path, folders[i].mode), 0);
+		if (folders[i].given)
+			assert_int_equal(chown(path, user->pw_uid, user->pw_gid), 0);
+	}
 }
 
 /* Started as root, its sockets must be reached by the others of the same user and go away with it. */
@@ -461,8 +475,10 @@ static void becomes_the_user_it_is_told(void **state)
 	char path[64];
 	struct stat st;
 
-	if (geteuid() != 0 || !nobody)
+	if (geteuid() != 0 || !nobody) {
 		skip();
+		return;
+	}
 	give_to(f, nobody);
 	start_redis(f);
 	setenv("MULTICLAW_USER", "nobody", 1);
