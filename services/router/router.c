@@ -3,8 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "services/router/api.h"
 #include "services/router/authz.h"
+#include "services/router/site.h"
 #include "services/router/stream.h"
 
 #define ROW(name, type, member, min, max, value, doc) \
@@ -52,7 +54,15 @@ int router_open(void *self, struct error *err)
 	if (!router->table)
 		return error_set(err, ERR_UNAVAILABLE, "no memory for %llu decisions",
 		    (unsigned long long)router->decision_entries);
-	return host_names_init(&router->names, settings->public_url, settings->agents_domain, err);
+	if (host_names_init(&router->names, settings->public_url, settings->agents_domain, err) !=
+	    0)
+		return -1;
+	const char *console = router->names.console + strlen(router->names.scheme);
+	const char *objection = site_objection(console, router->names.domain);
+	if (objection)
+		log_warn("agents are not safe from each other", "why", objection, "setting",
+		    "MULTICLAW_AGENTS_DOMAIN");
+	return 0;
 }
 
 int router_start(void *self, struct error *err)
