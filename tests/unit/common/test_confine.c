@@ -172,7 +172,9 @@ static void deny_body(void)
 	must(is_refused(syscall(SYS_mknodat, -1L, none, 0L, 0L)));
 	must(is_refused(syscall(SYS_setresuid, -1L, -1L, -1L)));
 	must(is_refused(syscall(SYS_capset, NULL, NULL)));
-	must(is_refused(syscall(SYS_clone, (long)CLONE_NEWUSER, NULL, NULL, NULL, NULL)));
+	/* a thread, or the rule against processes would answer instead */
+	must(is_refused(
+	    syscall(SYS_clone, (long)(CLONE_NEWUSER | CLONE_THREAD), NULL, NULL, NULL, NULL)));
 	must(is_refused(ioctl(-1, TIOCSTI, "x")));
 	must(syscall(SYS_clone3, NULL, 0L) == -1 && errno == ENOSYS);
 	if (!confine_is_sanitized()) {
