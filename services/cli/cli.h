@@ -35,6 +35,7 @@ struct cli_command {
 
 /* Each is one row of the table in main.c. */
 int cli_login(struct cli *cli, int argc, char **argv);
+int cli_sign(struct cli *cli, int argc, char **argv);
 int cli_whoami(struct cli *cli, int argc, char **argv);
 int cli_sessions(struct cli *cli, int argc, char **argv);
 int cli_logout(struct cli *cli, int argc, char **argv);

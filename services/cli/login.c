@@ -144,3 +144,35 @@ int cli_login(struct cli *cli, int argc, char **argv)
 		print_choices(&answer);
 	return cli_fail(&err);
 }
+
+/* For a sign-in by hand: the text of a challenge comes on standard input, its signature goes to standard output. */
+int cli_sign(struct cli *cli, int argc, char **argv)
+{
+	const char *path = NULL, *value;
+	struct error err = {0};
+	struct keypair keypair = {0};
+	char wallet[PUBKEY_TEXT_MAX + 1], signature_text[SIGNATURE_TEXT_MAX + 2], message[2048];
+	uint8_t signature[SIGNATURE_LEN];
+
+	for (int i = 1; i < argc; i++) {
+		if ((value = cli_option("--keypair", argc, argv, &i)))
+			path = value;
+		else
+			return cli_usage("sign: what is '%s'?", argv[i]);
+	}
+	if (!path)
+		return cli_usage("sign: --keypair FILE is needed");
+	size_t len = fread(message, 1, sizeof(message) - 1, stdin);
+	message[len] = '\0';
+	if (keypair_read(path, &keypair, &err) < 0)
+		return cli_fail(&err);
+	int rc = check_text(cli->url, pubkey_text(keypair.public_key, wallet), message, &err);
+	if (rc == 0)
+		keypair_sign(&keypair, message, len, signature);
+	keypair_wipe(&keypair);
+	if (rc < 0)
+		return cli_fail(&err);
+	base58_encode(signature, sizeof(signature), signature_text, sizeof(signature_text));
+	puts(signature_text);
+	return CLI_OK;
+}

@@ -15,6 +15,8 @@ static const struct cli_command commands[] = {
 	"FILE is a Solana CLI keypair file. The text to sign is checked to be a sign-in to this service before it is signed.\n"
 	"The session is kept in a file of mode 0600 (see --session) and ends by itself after 7 days, at 'logout', or the\n"
 	"moment the NFT changes hands."},
+    {"sign", cli_sign, "sign --keypair FILE", "Sign a challenge's text from standard input, for a sign-in by hand.",
+	"Prints the signature in base58. Refuses any text that is not a sign-in to this service (--url) by this wallet."},
     {"whoami", cli_whoami, "whoami", "Show the present session.", NULL},
     {"sessions", cli_sessions, "sessions [end JTI|all]", "List this agent's sessions, or end one or all.", NULL},
     {"logout", cli_logout, "logout", "End the present session.", NULL},
