@@ -1,6 +1,6 @@
 /* session.revoke and ban - an operator ends sessions; who it was is in the audit trail. */
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "common/log.h"
 #include "services/session/session.h"
@@ -21,8 +21,8 @@ static struct act *act_new(struct session *self, struct bus_request *request, co
 	act->self = self;
 	act->request = request;
 	act->what = what;
-	strncpy(act->target, target, sizeof(act->target) - 1);
-	strncpy(act->announce, announce, sizeof(act->announce) - 1);
+	snprintf(act->target, sizeof(act->target), "%s", target);
+	snprintf(act->announce, sizeof(act->announce), "%s", announce);
 	return act;
 }
 

@@ -29,12 +29,15 @@ static void read_stored(const uint8_t *data, size_t size)
 	struct error err;
 	if (nonce_decode(data, size, &record, &err) != 0)
 		return;
-	msgpack_sbuffer buf;
-	msgpack_sbuffer_init(&buf);
-	bug_if(nonce_encode(&record, &buf, &err) != 0);
-	bug_if(nonce_decode(buf.data, buf.size, &back, &err) != 0);
-	bug_if(memcmp(&record, &back, sizeof(record)) != 0);
-	msgpack_sbuffer_destroy(&buf);
+	msgpack_sbuffer once, again;
+	msgpack_sbuffer_init(&once);
+	msgpack_sbuffer_init(&again);
+	bug_if(nonce_encode(&record, &once, &err) != 0);
+	bug_if(nonce_decode(once.data, once.size, &back, &err) != 0);
+	bug_if(nonce_encode(&back, &again, &err) != 0);
+	bug_if(once.size != again.size || memcmp(once.data, again.data, once.size) != 0);
+	msgpack_sbuffer_destroy(&once);
+	msgpack_sbuffer_destroy(&again);
 }
 
 static void compose(const char *value)
