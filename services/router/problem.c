@@ -30,7 +30,6 @@ static const struct problem by_reason[] = {
     {"streams_exhausted", 429, 30, "Too many event streams are open."},
     {"chain_unavailable", 503, 5, "The chain cannot be read reliably at this moment."},
     {"service_unavailable", 503, 2, "A part of the service does not answer at this moment."},
-    {"agent_starting", 503, 2, "The agent is starting."},
 };
 
 /* Replies of services that gave no reason. */
