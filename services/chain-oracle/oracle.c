@@ -30,6 +30,9 @@ const struct setting oracle_settings[] = {
     ROW("MULTICLAW_CHAIN_CLOCK_LAG_S", UINT, clock_lag_s, 10, 3600, "60",
 	"Seconds that the chain's clock, as a node sees it, may be behind ours before the node is "
 	"set aside."),
+    ROW("MULTICLAW_CHAIN_SLOTS_PER_S", UINT, slots_per_s, 3, 1000, "10",
+	"More slots than the chain can make in a second: a node whose slot grew faster is set "
+	"aside. Only a development chain needs more than the default."),
     ROW("MULTICLAW_WATCH_MAX", UINT, watch_max, 0, 100000, "2000",
 	"Accounts subscribed per node; for the rest, burns and moves out of the collection wait "
 	"for the sweep."),
@@ -64,7 +67,7 @@ static bool on_chain(void *arg, struct plausible_chain *chain_r, const char **ge
 	if (follower_history_number(follower) == 0)
 		return false;
 	*chain_r = (struct plausible_chain){chain->known, chain->slot,
-	    follower_chain_age_ms(follower), self->clock_lag_s, clock_unix_ms()};
+	    follower_chain_age_ms(follower), self->clock_lag_s, self->slots_per_s, clock_unix_ms()};
 	*genesis_r = chain->genesis;
 	return true;
 }

@@ -17,7 +17,7 @@ struct owner_read;
 struct oracle {
 	struct process *process;
 	struct setting_list rpc_urls, ws_urls;
-	uint64_t sweep_s, rpc_timeout_ms, clock_lag_s, watch_max, index_max, index_s;
+	uint64_t sweep_s, rpc_timeout_ms, clock_lag_s, slots_per_s, watch_max, index_max, index_s;
 
 	uint8_t collection[PUBKEY_LEN];
 	struct rpc_nodes *nodes; /* NULL: stopped */

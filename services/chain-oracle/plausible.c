@@ -15,21 +15,25 @@ const char *plausible_text(enum plausible_aside aside)
 	return aside_texts[aside];
 }
 
-static uint64_t slots_in(uint64_t ms)
-{
-	return ms / (1000 / PLAUSIBLE_SLOTS_PER_S);
-}
-
 static uint64_t add(uint64_t a, uint64_t b)
 {
 	return __builtin_add_overflow(a, b, &a) ? UINT64_MAX : a;
+}
+
+static uint64_t slots_in(const struct plausible_chain *chain, uint64_t ms)
+{
+	uint64_t seconds = ms / 1000, rest_ms = ms % 1000, slots;
+	if (__builtin_mul_overflow(seconds, chain->slots_per_s, &slots))
+		return UINT64_MAX;
+	return add(slots, rest_ms * chain->slots_per_s / 1000);
 }
 
 /* Highest slot since Solana began, whatever anyone says. */
 static uint64_t absolute_ceiling(const struct plausible_chain *chain)
 {
 	const uint64_t began_ms = (uint64_t)SOLANA_BEGAN_S * 1000;
-	return slots_in(chain->now_ms > began_ms ? chain->now_ms - began_ms : 0) + PLAUSIBLE_SLACK;
+	uint64_t age_ms = chain->now_ms > began_ms ? chain->now_ms - began_ms : 0;
+	return add(slots_in(chain, age_ms), PLAUSIBLE_SLACK);
 }
 
 static bool is_late(const struct plausible_view *view, const struct plausible_chain *chain)
@@ -70,7 +74,7 @@ uint64_t plausible_ceiling(
 	uint64_t absolute = absolute_ceiling(chain);
 	uint64_t ceiling = absolute;
 	if (chain->known) {
-		ceiling = add(chain->slot, add(slots_in(chain->age_ms), PLAUSIBLE_SLACK));
+		ceiling = add(chain->slot, add(slots_in(chain, chain->age_ms), PLAUSIBLE_SLACK));
 	} else {
 		uint64_t second = second_best(views, n, chain);
 		if (second > 0)

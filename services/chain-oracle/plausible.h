@@ -17,7 +17,6 @@
 #include <stdint.h>
 
 #define PLAUSIBLE_BEHIND 150
-#define PLAUSIBLE_SLOTS_PER_S 10
 #define PLAUSIBLE_SLACK 300
 #define PLAUSIBLE_NODES_MAX 8
 
@@ -47,6 +46,7 @@ struct plausible_chain {
 	bool known; /* a sweep has counted */
 	uint64_t slot, age_ms;
 	uint64_t clock_lag_s; /* allowed */
+	uint64_t slots_per_s; /* more than the chain can make: 10 */
 	uint64_t now_ms;      /* Unix */
 };
 

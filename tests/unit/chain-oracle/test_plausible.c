@@ -79,6 +79,7 @@ static void sets_nodes_aside_by_the_table(void **arg)
 		    .slot = rows[i].chain_slot,
 		    .age_ms = rows[i].chain_age_ms,
 		    .clock_lag_s = LAG_S,
+		    .slots_per_s = 10,
 		    .now_ms = NOW_MS};
 		enum plausible_aside asides[3];
 		plausible_judge(rows[i].views, 3, &chain, asides);
@@ -98,6 +99,7 @@ static void judges_a_view_by_the_moment_it_was_given(void **arg)
 	    .slot = 1000,
 	    .age_ms = 0,
 	    .clock_lag_s = LAG_S,
+	    .slots_per_s = 10,
 	    .now_ms = NOW_MS + 3600000};
 	plausible_judge(&view, 1, &later, &aside);
 	assert_int_equal(aside, ASIDE_NONE);
