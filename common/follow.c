@@ -40,7 +40,8 @@ static bool is_untold(
 				 event_id_compare(read->newest.id, known->id) != 0);
 }
 
-/* A lease needs the head of a settled history, and counts from the sending: the answer may have been under way for long. */
+/* A lease needs the head of a settled history, and counts from the sending: the answer may have
+ * been under way for long. */
 static uint64_t lease(const struct follow_read *read, const struct ledger_follow *answer)
 {
 	return answer->settling_ms == 0 ? read->sent_ms + FOLLOW_LEASE_MS : 0;
@@ -135,7 +136,8 @@ void follow_started_over(struct follow *follow, const struct follow_read *read,
 {
 	follow->cursor = answer->head;
 	if (verdict->new_history) {
-		/* what the new history was told is done with, or one loss would be found in every history to come */
+		/* what the new history was told is done with, or one loss would be found in
+		 * every history to come */
 		if (is_untold(&follow->newest, read, false))
 			follow->stray = follow->newest;
 		follow->newest.set = false;

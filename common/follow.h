@@ -1,5 +1,6 @@
-/* follow - what one read of the events means for its reader (architecture, rules 10-12, 16-18): no clock, no socket, no callback, so that
- * each decision can be tested on its own. follower.c owns the timers and acts on the verdicts. Times are milliseconds of CLOCK_BOOTTIME. */
+/* follow - what one read of the events means for its reader (architecture, rules 10-12, 16-18):
+ * no clock, no socket, no callback, so that each decision can be tested on its own. follower.c
+ * owns the timers and acts on the verdicts. Times are milliseconds of CLOCK_BOOTTIME. */
 #ifndef COMMON_FOLLOW_H
 #define COMMON_FOLLOW_H
 
@@ -19,8 +20,8 @@ struct follow {
 	char history[HISTORY_MAX + 1]; /* "" before the first answer */
 	struct event_id cursor;        /* last event handled */
 	struct follow_known newest; /* handled, written or heard of; never falls within a history */
-	struct follow_known
-	    stray; /* heard of, from a history that is not this one: late, or not yet known here. Told once. */
+	/* heard of, from a history that is not this one: late, or not yet known here; told once */
+	struct follow_known stray;
 	uint64_t lease_until_ms;
 	uint64_t judged; /* number of the last read judged */
 	unsigned asked_again;
@@ -43,7 +44,8 @@ struct follow_read {
 
 enum follow_act {
 	FOLLOW_IGNORE, /* overtaken by an answer to a later read */
-	FOLLOW_ASK_AGAIN, /* a new history, but something is known that this read did not tell it (rule 12) */
+	/* a new history, but something is known that this read did not tell it (rule 12) */
+	FOLLOW_ASK_AGAIN,
 	FOLLOW_START_OVER, /* go on from the head */
 	FOLLOW_GO_ON,      /* handle events[first..] */
 };
@@ -62,11 +64,12 @@ void follow_ask(const struct follow *follow, uint64_t number, uint64_t now_ms, b
 struct follow_verdict follow_judge(const struct follow *follow, const struct follow_read *read,
     const struct ledger_follow *answer);
 
-/* The steps a verdict asks for, in this order. follow_begin: everything but events and lease; false: nothing more to do (ignored, or ask again). */
+/* The steps a verdict asks for, in this order. follow_begin: everything but events and lease;
+ * false: nothing more to do (ignored, or ask again). */
 bool follow_begin(struct follow *follow, const struct follow_read *read,
     const struct ledger_follow *answer, const struct follow_verdict *verdict);
-void follow_handled(struct follow *follow, const char *history,
-    struct event_id id); /* an event; cursor and newest advance */
+/* An event was handled: cursor and newest advance. */
+void follow_handled(struct follow *follow, const char *history, struct event_id id);
 void follow_started_over(struct follow *follow, const struct follow_read *read,
     const struct ledger_follow *answer, const struct follow_verdict *verdict);
 void follow_lease(struct follow *follow, const struct follow_verdict *verdict);
@@ -74,7 +77,8 @@ void follow_lease(struct follow *follow, const struct follow_verdict *verdict);
 /* An event written or heard of. True: news. */
 bool follow_heard(struct follow *follow, const char *history, struct event_id id);
 
-/* Rule 18: the larger of the age by Redis' clock and by ours since the slot last rose; UINT64_MAX if no sweep ever counted. */
+/* Rule 18: the larger of the age by Redis' clock and by ours since the slot last rose;
+ * UINT64_MAX if no sweep ever counted. */
 uint64_t follow_chain_age_ms(const struct follow *follow, uint64_t now_ms);
 /* Redis' clock, rather ahead than behind (it was asked at the moment of sending); 0: unknown. */
 uint64_t follow_redis_now_ms(const struct follow *follow, uint64_t now_ms);

@@ -30,8 +30,8 @@ struct follower {
 	uint32_t history_number;
 	bool failing;
 
-	LIST_HEAD(, reading) under_way; /* given up ones, too */
-	const struct reading *waiting;  /* the newest, unless answered */
+	LIST_HEAD(readings, reading) under_way; /* given up ones, too */
+	const struct reading *waiting;          /* the newest, unless answered */
 	uint64_t nreads;
 	uint64_t sent_ms, due_ms;
 	bool told_stray;

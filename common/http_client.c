@@ -35,7 +35,8 @@ struct http_client {
 	struct transfers transfers;
 };
 
-/* ---- libcurl on the loop: its callbacks only set events, since no multi function may be called from them */
+/* ---- libcurl on the loop: its callbacks only set events, since no multi function may be called
+ * from them */
 
 static void tell_later(struct http_client *client)
 {
@@ -49,8 +50,7 @@ static struct transfer *transfer_of(struct http_client *client, const CURL *easy
 {
 	struct transfer *t;
 
-	TAILQ_FOREACH(t, &client->transfers, link)
-	{
+	for (t = TAILQ_FIRST(&client->transfers); t; t = TAILQ_NEXT(t, link)) {
 		if (t->easy == easy)
 			return t;
 	}
@@ -171,7 +171,8 @@ static void transfer_free(struct http_client *client, struct transfer *t)
 			error_set(&(t)->err, ERR_UNAVAILABLE, "http: %s not understood", #option); \
 	} while (0)
 
-/* Certificates and host names are verified: libcurl's default, said again because everything hangs on it. */
+/* Certificates and host names are verified: libcurl's default, said again because everything
+ * hangs on it. */
 static void set_common(struct transfer *t, const char *url, uint64_t timeout_ms)
 {
 	SET(t, CURLOPT_PRIVATE, (void *)t);
@@ -345,8 +346,7 @@ static struct transfer *first_over(const struct http_client *client)
 {
 	struct transfer *t;
 
-	TAILQ_FOREACH(t, &client->transfers, link)
-	{
+	for (t = TAILQ_FIRST(&client->transfers); t; t = TAILQ_NEXT(t, link)) {
 		if (t->is_over && !t->is_open)
 			return t;
 	}

@@ -11,7 +11,8 @@
 #define ARGS_MAX (4 + 4 * LIMITS_MAX)
 #define NUMBERS_MAX (2 * LIMITS_MAX + 4)
 
-/* The script is part of the binary; the path is the compiler's working directory, the project's root. */
+/* The script is part of the binary; the path is the compiler's working directory, the project's
+ * root. */
 __asm__(".pushsection .rodata\n"
 	"ledger_script:\n"
 	".incbin \"common/ledger.lua\"\n"

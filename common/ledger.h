@@ -1,8 +1,9 @@
-/* ledger - the shared state in Redis and the one script (ledger.lua) through which every deciding step goes. This header is the C side:
- * typed calls, parsed replies. Rules by number: ARCHITECTURE.md, "Ownership and revocation".
+/* ledger - the shared state in Redis and the one script (ledger.lua) through which every deciding
+ * step goes. This header is the C side: typed calls, parsed replies. Rules by number:
+ * ARCHITECTURE.md, "Ownership and revocation".
  *
- * Every done callback is called exactly once and never from inside the call; *out is borrowed for the call and NULL when err is set.
- * Every reply names the history it was served in.
+ * Every done callback is called exactly once and never from inside the call; *out is borrowed for
+ * the call and NULL when err is set. Every reply names the history it was served in.
  */
 #ifndef COMMON_LEDGER_H
 #define COMMON_LEDGER_H
@@ -33,13 +34,14 @@ struct ledger_event {
 	struct event_id id;
 	char history[HISTORY_MAX + 1];
 	char asset[PUBKEY_TEXT_MAX + 1]; /* or "*" */
-	char kind[16];			 /* for people: transfer session logout revoked replaced banned lost reset key */
+	/* for people: transfer session logout revoked replaced banned lost reset key */
+	char kind[16];
 };
 
 struct ledger_chain {
-	bool known;	 /* a sweep has counted */
-	uint64_t slot;	 /* of the last sweep that counted */
-	uint64_t at_ms;	 /* Redis' clock when that sweep began */
+	bool known;     /* a sweep has counted */
+	uint64_t slot;  /* of the last sweep that counted */
+	uint64_t at_ms; /* Redis' clock when that sweep began */
 	char genesis[PUBKEY_TEXT_MAX + 1];
 };
 
@@ -47,16 +49,19 @@ struct ledger_follow {
 	char history[HISTORY_MAX + 1];
 	uint64_t settling_ms; /* of this history; 0: settled */
 	uint64_t now_ms;      /* Redis' clock */
-	bool restart;	      /* start over: events after the cursor are not all known (rule 12) */
+	bool restart;         /* start over: events after the cursor are not all known (rule 12) */
 	struct event_id head;
-	char head_history[HISTORY_MAX + 1]; /* that the head was added in; "" if there is no event yet */
+	/* that the head was added in; "" if there is no event yet */
+	char head_history[HISTORY_MAX + 1];
 	struct ledger_chain chain;
 	size_t nevents; /* after the cursor, oldest first; empty if restart */
 	const struct ledger_event *events;
 };
 
-#define LEDGER_VERDICTS(X) X(GOOD, "good") X(ENDED, "ended") X(BANNED, "banned") X(HISTORY, "history") X(SETTLING, "settling") \
-	X(CHAIN, "chain") X(NOT_OWNER, "not_owner")
+/* clang-format off */
+#define LEDGER_VERDICTS(X) X(GOOD, "good") X(ENDED, "ended") X(BANNED, "banned") \
+	X(HISTORY, "history") X(SETTLING, "settling") X(CHAIN, "chain") X(NOT_OWNER, "not_owner")
+/* clang-format on */
 enum ledger_verdict {
 #define LEDGER_VERDICT_ENUM(name, text) LEDGER_##name,
 	LEDGER_VERDICTS(LEDGER_VERDICT_ENUM)
@@ -66,7 +71,8 @@ enum ledger_verdict {
 struct ledger_look {
 	char history[HISTORY_MAX + 1];
 	struct event_id position; /* the head at that moment */
-	enum ledger_verdict verdict; /* GOOD, ENDED or BANNED; the rest is filled in only if a session was found */
+	/* GOOD, ENDED or BANNED; the rest is filled in only if a session was found */
+	enum ledger_verdict verdict;
 	char asset[PUBKEY_TEXT_MAX + 1], wallet[PUBKEY_TEXT_MAX + 1];
 	uint64_t slot, iat_ms, exp_ms;
 	char aud[48], name[64 + 1];
@@ -74,20 +80,21 @@ struct ledger_look {
 
 struct ledger_record {
 	char history[HISTORY_MAX + 1];
-	bool changed;		 /* an event was added */
+	bool changed; /* an event was added */
 	struct event_id event;
 	char owner[PUBKEY_TEXT_MAX + 1]; /* "" : not watched, nothing written */
 	uint64_t seen_slot, other_slot;
 };
 
 struct ledger_mint {
-	const char *asset, *wallet, *history, *jti, *aud, *name, *ip, *agent, *kid, *previous /* "" or a jti */;
+	const char *asset, *wallet, *history, *jti, *aud, *name, *ip, *agent, *kid;
+	const char *previous; /* "" or a jti */
 	uint64_t slot, iat_ms, exp_ms;
 };
 struct ledger_ended { /* answer of mint, end, end_all, end_everything, ban, announce, reset */
 	char history[HISTORY_MAX + 1];
 	enum ledger_verdict verdict; /* of mint; GOOD elsewhere */
-	bool changed;		     /* event is set */
+	bool changed;                /* event is set */
 	struct event_id event;
 };
 struct ledger_session {
@@ -115,36 +122,48 @@ struct ledger_taken {
 	size_t len;
 };
 
-typedef void (*ledger_follow_done)(void *arg, const struct ledger_follow *out, const struct error *err);
+typedef void (*ledger_follow_done)(
+    void *arg, const struct ledger_follow *out, const struct error *err);
 typedef void (*ledger_look_done)(void *arg, const struct ledger_look *out, const struct error *err);
-typedef void (*ledger_record_done)(void *arg, const struct ledger_record *out, const struct error *err);
-typedef void (*ledger_ended_done)(void *arg, const struct ledger_ended *out, const struct error *err);
+typedef void (*ledger_record_done)(
+    void *arg, const struct ledger_record *out, const struct error *err);
+typedef void (*ledger_ended_done)(
+    void *arg, const struct ledger_ended *out, const struct error *err);
 typedef void (*ledger_list_done)(void *arg, const struct ledger_list *out, const struct error *err);
 typedef void (*ledger_wait_done)(void *arg, const struct ledger_wait *out, const struct error *err);
-typedef void (*ledger_taken_done)(void *arg, const struct ledger_taken *out, const struct error *err);
+typedef void (*ledger_taken_done)(
+    void *arg, const struct ledger_taken *out, const struct error *err);
 typedef void (*ledger_word_done)(void *arg, const char *word, const struct error *err);
 
 /* history "": none yet; cursor NULL: none yet; newest NULL: none known. */
-void ledger_follow(struct redis *redis, const char *name, const char *role, const char *history, const struct event_id *cursor,
-    const struct event_id *newest, const char *newest_history, ledger_follow_done done, void *arg);
+void ledger_follow(struct redis *redis, const char *name, const char *role, const char *history,
+    const struct event_id *cursor, const struct event_id *newest, const char *newest_history,
+    ledger_follow_done done, void *arg);
 void ledger_look(struct redis *redis, const char *jti, ledger_look_done done, void *arg);
-void ledger_observe(
-    struct redis *redis, const char *asset, const char *owner, uint64_t slot, bool watch, ledger_record_done done, void *arg);
+void ledger_observe(struct redis *redis, const char *asset, const char *owner, uint64_t slot,
+    bool watch, ledger_record_done done, void *arg);
 /* word: counted, behind, other_chain */
-void ledger_chain(struct redis *redis, uint64_t slot, uint64_t age_ms, const char *genesis, ledger_word_done done, void *arg);
-/* word: "1" if not watched any more; "0" while a session lives, or until a sweep has passed what the record had seen */
+void ledger_chain(struct redis *redis, uint64_t slot, uint64_t age_ms, const char *genesis,
+    ledger_word_done done, void *arg);
+/* word: "1" if not watched any more; "0" while a session lives, or until a sweep has passed what
+ * the record had seen */
 void ledger_forget(struct redis *redis, const char *asset, ledger_word_done done, void *arg);
 void ledger_reset(struct redis *redis, const char *asset, ledger_ended_done done, void *arg);
-void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg);
-void ledger_issue(struct redis *redis, const char *nonce, const void *value, size_t len, const struct ledger_limit *limits,
-    size_t nlimits, ledger_wait_done done, void *arg);
+void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t nlimits,
+    ledger_wait_done done, void *arg);
+void ledger_issue(struct redis *redis, const char *nonce, const void *value, size_t len,
+    const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg);
 void ledger_take(struct redis *redis, const char *nonce, ledger_taken_done done, void *arg);
-void ledger_mint(struct redis *redis, const struct ledger_mint *mint, ledger_ended_done done, void *arg);
+void ledger_mint(
+    struct redis *redis, const struct ledger_mint *mint, ledger_ended_done done, void *arg);
 void ledger_list(struct redis *redis, const char *asset, ledger_list_done done, void *arg);
-void ledger_end(struct redis *redis, const char *asset, const char *jti, const char *kind, ledger_ended_done done, void *arg);
-void ledger_end_all(struct redis *redis, const char *asset, const char *kind, ledger_ended_done done, void *arg);
+void ledger_end(struct redis *redis, const char *asset, const char *jti, const char *kind,
+    ledger_ended_done done, void *arg);
+void ledger_end_all(
+    struct redis *redis, const char *asset, const char *kind, ledger_ended_done done, void *arg);
 void ledger_end_everything(struct redis *redis, ledger_ended_done done, void *arg);
-void ledger_ban(struct redis *redis, const char *wallet, bool banned, ledger_ended_done done, void *arg);
+void ledger_ban(
+    struct redis *redis, const char *wallet, bool banned, ledger_ended_done done, void *arg);
 void ledger_announce(struct redis *redis, const char *kind, ledger_ended_done done, void *arg);
 
 #endif

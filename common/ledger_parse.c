@@ -4,7 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Whole decimal numbers as Redis and the script print them: no sign, no space, no leading zero unless padded to a slot. */
+/* Whole decimal numbers as Redis and the script print them: no sign, no space, no leading zero
+ * unless padded to a slot. */
 static bool digits_parse(const char *text, size_t len, uint64_t *n_r)
 {
 	uint64_t n = 0;
@@ -45,7 +46,8 @@ char *event_id_text(struct event_id id, char buf[EVENT_ID_MAX + 1])
 	return buf;
 }
 
-/* Reads the fields of an array in order; a field that is not what it must be spoils the whole, found out once at the end. */
+/* Reads the fields of an array in order; a field that is not what it must be spoils the whole,
+ * found out once at the end. */
 struct answer {
 	const redisReply *reply;
 	size_t next;
@@ -167,7 +169,7 @@ static bool take_event(struct answer *answer, struct event_id *id_r)
 static enum ledger_verdict take_verdict(struct answer *answer)
 {
 	static const char *const names[] = {
-#define LEDGER_VERDICT_NAME(name, text) [LEDGER_##name] = text,
+#define LEDGER_VERDICT_NAME(name, text) [LEDGER_##name] = (text),
 	    LEDGER_VERDICTS(LEDGER_VERDICT_NAME)
 #undef LEDGER_VERDICT_NAME
 	};

@@ -1,5 +1,6 @@
-/* ledger_parse - the script's answers as structs. Nothing is believed before its form is checked: each function returns 0, or -1 if any field
- * is not what the script sends. Internal to ledger.c. */
+/* ledger_parse - the script's answers as structs. Nothing is believed before its form is
+ * checked: each function returns 0, or -1 if any field is not what the script sends. Internal to
+ * ledger.c. */
 #ifndef COMMON_LEDGER_PARSE_H
 #define COMMON_LEDGER_PARSE_H
 

@@ -12,8 +12,8 @@
 #define PENDING_MAX 10000
 #define SHA_TEXT_LEN 40
 
-/* A command under way is known to our list and to hiredis (as its callback's private data), which calls back exactly once
- * whatever happens; only then is it freed. */
+/* A command under way is known to our list and to hiredis (as its callback's private data),
+ * which calls back exactly once whatever happens; only then is it freed. */
 struct command {
 	TAILQ_ENTRY(command) link;
 	struct redis *redis; /* NULL: told, because redis was destroyed */
@@ -49,11 +49,12 @@ static void timer_set(struct event *timer, uint64_t ms)
 		evtimer_add(timer, &tv);
 }
 
-/* One block: the struct, the vectors, the arguments' bytes. The first `fixed` arguments are left for command_set. */
+/* One block: the struct, the vectors, the arguments' bytes. The first `fixed` arguments are left
+ * for command_set. */
 static struct command *command_new(
     int fixed, int argc, const char *const *argv, const size_t *argvlen, redis_done done, void *arg)
 {
-	size_t n = (size_t)(fixed + argc), bytes = 0;
+	size_t n = (size_t)fixed + (size_t)argc, bytes = 0;
 
 	for (int i = 0; i < argc; i++)
 		bytes += argvlen ? argvlen[i] : strlen(argv[i]);
@@ -90,7 +91,8 @@ static void fail_later(struct redis *redis, struct command *command)
 	timer_set(redis->tell, 0);
 }
 
-/* Tells those that had failed when it began: one that tries again from its callback waits for the loop's next turn. */
+/* Tells those that had failed when it began: one that tries again from its callback waits for
+ * the loop's next turn. */
 static void on_tell(evutil_socket_t fd, short what, void *arg)
 {
 	struct redis *redis = arg;

@@ -1,6 +1,7 @@
-/* redis - asynchronous Redis on the loop (hiredis): one connection, reconnecting, with the timeouts hiredis lacks. Replies arrive
- * in order. Address: "unix:run/redis.sock" or "host:port" (numeric address). AUTH goes first on every connection.
- * Source of the traps avoided: edge-and-bus.md section 5. */
+/* redis - asynchronous Redis on the loop (hiredis): one connection, reconnecting, with the
+ * timeouts hiredis lacks. Replies arrive in order. Address: "unix:run/redis.sock" or "host:port"
+ * (numeric address). AUTH goes first on every connection. Source of the traps avoided:
+ * edge-and-bus.md section 5. */
 #ifndef COMMON_REDIS_H
 #define COMMON_REDIS_H
 
@@ -11,21 +12,24 @@
 #include "common/secret.h"
 
 struct redis;
-/* reply NULL and err set: not sent, connection lost, timed out, or Redis said an error (err->text holds it, code UNAVAILABLE;
- * NOSCRIPT is handled inside). reply is borrowed for the call. Called exactly once, never from inside redis_command. */
+/* reply NULL and err set: not sent, connection lost, timed out, or Redis said an error
+ * (err->text holds it, code UNAVAILABLE; NOSCRIPT is handled inside). reply is borrowed for the
+ * call. Called exactly once, never from inside redis_command. */
 typedef void (*redis_done)(void *arg, const redisReply *reply, const struct error *err);
 
-struct redis *redis_new(
-    struct event_base *base, const char *address, const char *user, const struct secret *password, uint64_t timeout_ms, struct error *err);
+struct redis *redis_new(struct event_base *base, const char *address, const char *user,
+    const struct secret *password, uint64_t timeout_ms, struct error *err);
 /* Pending commands end with ERR_UNAVAILABLE before this returns. */
 void redis_destroy(struct redis **redis);
 
-/* Not connected: fails at once with ERR_UNAVAILABLE (nothing queues for a dead Redis). At most 10,000 pending: ERR_BUSY. Arguments are copied. */
-void redis_command(struct redis *redis, int argc, const char *const *argv, const size_t *argvlen, redis_done done, void *arg);
-/* EVALSHA with no keys; on NOSCRIPT once more as EVAL with the text, which outlives redis. sha: 40 hex, or NULL: computed (and remembered for the
- * last text). */
-void redis_script(struct redis *redis, const char *sha, const char *text, int argc, const char *const *argv,
-    const size_t *argvlen, redis_done done, void *arg);
+/* Not connected: fails at once with ERR_UNAVAILABLE (nothing queues for a dead Redis). At most
+ * 10,000 pending: ERR_BUSY. Arguments are copied. */
+void redis_command(struct redis *redis, int argc, const char *const *argv, const size_t *argvlen,
+    redis_done done, void *arg);
+/* EVALSHA with no keys; on NOSCRIPT once more as EVAL with the text, which outlives redis. sha:
+ * 40 hex, or NULL: computed (and remembered for the last text). */
+void redis_script(struct redis *redis, const char *sha, const char *text, int argc,
+    const char *const *argv, const size_t *argvlen, redis_done done, void *arg);
 bool redis_is_ready(const struct redis *redis);
 
 #endif

@@ -56,7 +56,7 @@ static void *create_array(const redisReadTask *task, int elements)
 	if (!reply)
 		return NULL;
 	if (elements > 0) {
-		reply->element = calloc((size_t)elements, sizeof(reply->element[0]));
+		reply->element = calloc((size_t)elements, sizeof(void *));
 		if (!reply->element) {
 			freeReplyObject(reply);
 			return NULL;

@@ -1,5 +1,6 @@
-/* redis_guard - keeps hiredis alive when Redis lies: unguarded it aborts on an answer that nobody asked for, and reserves what an array's
- * header promises. Either now ends the connection. Internal to redis_link.c. */
+/* redis_guard - keeps hiredis alive when Redis lies: unguarded it aborts on an answer that
+ * nobody asked for, and reserves what an array's header promises. Either now ends the
+ * connection. Internal to redis_link.c. */
 #ifndef COMMON_REDIS_GUARD_H
 #define COMMON_REDIS_GUARD_H
 

@@ -60,7 +60,8 @@ static void lost(struct redis_link *link, const char *why)
 		link->backoff_ms = BACKOFF_MAX_MS;
 }
 
-/* In the connect and disconnect callbacks freeing would read freed memory: they only note that hiredis does it. */
+/* In the connect and disconnect callbacks freeing would read freed memory: they only note that
+ * hiredis does it. */
 void redis_link_drop(struct redis_link *link, const char *why)
 {
 	redisAsyncContext *ac = link->ac;

@@ -1,5 +1,6 @@
-/* redis_link - the connection under redis.c: opens, proves itself (AUTH, then a look at maxmemory-policy), opens again with back-off
- * and jitter. Knows no commands. Internal to redis.c. */
+/* redis_link - the connection under redis.c: opens, proves itself (AUTH, then a look at
+ * maxmemory-policy), opens again with back-off and jitter. Knows no commands. Internal to
+ * redis.c. */
 #ifndef COMMON_REDIS_LINK_H
 #define COMMON_REDIS_LINK_H
 
@@ -14,7 +15,8 @@ struct redis_link;
 /* Arguments as for redis_new; starts connecting at once. Caller owns the result. */
 struct redis_link *redis_link_new(struct event_base *base, const char *address, const char *user,
     const struct secret *password, uint64_t timeout_ms, struct error *err);
-/* Every command under way is called back with NULL, before this returns or, from inside a reply, right after the callback. */
+/* Every command under way is called back with NULL, before this returns or, from inside a reply,
+ * right after the callback. */
 void redis_link_destroy(struct redis_link **link);
 
 /* To send on; NULL while there is none. Borrowed until the loop runs again. */

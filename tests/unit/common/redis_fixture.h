@@ -1,16 +1,18 @@
-/* redis_fixture - a private redis-server with an append-only file on a unix socket in a folder of its own, and a loop to wait on. It dies
- * with the test. */
+/* redis_fixture - a private redis-server with an append-only file on a unix socket in a folder
+ * of its own, and a loop to wait on. It dies with the test. */
 #ifndef TESTS_REDIS_FIXTURE_H
 #define TESTS_REDIS_FIXTURE_H
 
 #include <event2/event.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <hiredis/hiredis.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -99,27 +101,30 @@ static inline void fixture_kill(struct redis_fixture *fixture)
 	unlink(fixture->path);
 }
 
+static inline int fixture_unlink(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+	(void)st, (void)kind, (void)ftw;
+	return remove(path);
+}
+
+static inline void fixture_remove(const char *dir)
+{
+	bug_if(nftw(dir, fixture_unlink, 8, FTW_DEPTH | FTW_PHYS) != 0);
+}
+
 /* Takes away all it had written; only while it does not run. */
 static inline void fixture_empty(const struct redis_fixture *fixture)
 {
-	char command[96];
+	char written[96];
 
-	snprintf(command, sizeof(command), "rm -rf '%s/appendonlydir'", fixture->dir);
-	bug_if(system(command) != 0);
-}
-
-static inline void fixture_remove(const struct redis_fixture *fixture)
-{
-	char command[96];
-
-	snprintf(command, sizeof(command), "rm -rf '%s'", fixture->dir);
-	bug_if(system(command) != 0);
+	snprintf(written, sizeof(written), "%s/appendonlydir", fixture->dir);
+	fixture_remove(written);
 }
 
 static inline void fixture_stop(struct redis_fixture *fixture)
 {
 	fixture_kill(fixture);
-	fixture_remove(fixture);
+	fixture_remove(fixture->dir);
 }
 
 static inline void fixture_say(const struct redis_fixture *fixture, const char *line)

@@ -7,7 +7,7 @@
 
 #include "common/follower.h"
 #include "common/log.h"
-#include "redis_fixture.h"
+#include "tests/unit/common/redis_fixture.h"
 
 #define ASSET "4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi"
 #define REDIS_TIMEOUT_MS 10000

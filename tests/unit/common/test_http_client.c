@@ -7,6 +7,7 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,7 +157,7 @@ static uint16_t listen_any(int *fd_r)
 static int setup(void **state)
 {
 	struct bench *b = calloc(1, sizeof(*b));
-	struct sockaddr_in in;
+	struct sockaddr_in in = {.sin_port = 0};
 	socklen_t len = sizeof(in);
 
 	b->base = event_base_new();
@@ -502,29 +503,41 @@ static void says_that_a_connection_failed(void **state)
 	assert_null(told.easy);
 }
 
-/* openssl's own server, with a certificate that nobody vouches for */
-static pid_t tls_server(const char *dir, uint16_t port)
+/* openssl's own program; its output goes nowhere. */
+static pid_t openssl(const char *dir, const char *const *words)
 {
-	char command[512];
-
-	snprintf(command, sizeof(command),
-	    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "
-	    "/CN=127.0.0.1 -days 1 "
-	    "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key -out %s/cert >/dev/null 2>&1",
-	    dir, dir);
-	assert_int_equal(system(command), 0);
+	union {
+		const char *const *in;
+		char *const *out;
+	} argv = {.in = words};
 	pid_t pid = fork();
+
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		snprintf(command, sizeof(command),
-		    "exec openssl s_server -www -quiet -accept 127.0.0.1:%u -key %s/key -cert "
-		    "%s/cert >/dev/null 2>&1",
-		    port, dir, dir);
-		execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+		int null = open("/dev/null", O_RDWR);
+		if (chdir(dir) != 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+			_exit(126);
+		execvp("openssl", argv.out);
 		_exit(127);
 	}
 	return pid;
+}
+
+/* A server with a certificate that nobody vouches for. */
+static pid_t tls_server(const char *dir, uint16_t port)
+{
+	static const char *const make[] = {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+	    "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=127.0.0.1", "-addext",
+	    "subjectAltName=IP:127.0.0.1", "-days", "1", "-keyout", "key", "-out", "cert", NULL};
+	char address[32];
+	int status;
+
+	assert_true(waitpid(openssl(dir, make), &status, 0) > 0);
+	assert_int_equal(status, 0);
+	snprintf(address, sizeof(address), "127.0.0.1:%u", port);
+	return openssl(dir, (const char *const[]){"openssl", "s_server", "-www", "-quiet",
+				"-accept", address, "-key", "key", "-cert", "cert", NULL});
 }
 
 static bool wait_for_port(uint16_t port)
@@ -544,10 +557,18 @@ static bool wait_for_port(uint16_t port)
 	return up;
 }
 
+static void remove_file(const char *dir, const char *name)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	assert_int_equal(unlink(path), 0);
+}
+
 static void refuses_a_certificate_that_nobody_vouches_for(void **state)
 {
 	struct bench *b = *state;
-	char dir[] = "/tmp/mc-unit-XXXXXX", url[64], command[64];
+	char dir[] = "/tmp/mc-unit-XXXXXX", url[64];
 	struct told post = {0}, raw = {0};
 	int fd;
 
@@ -562,8 +583,9 @@ static void refuses_a_certificate_that_nobody_vouches_for(void **state)
 	bool told = loop_until(b->base, &post.done, 5000) && loop_until(b->base, &raw.done, 5000);
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	snprintf(command, sizeof(command), "rm -rf %s", dir);
-	assert_int_equal(system(command), 0);
+	remove_file(dir, "key");
+	remove_file(dir, "cert");
+	assert_int_equal(rmdir(dir), 0);
 	assert_true(told);
 	assert_int_equal(post.code, ERR_UNAVAILABLE);
 	assert_non_null(strstr(post.text, "certificate"));

@@ -9,7 +9,7 @@
 #include "common/ledger.h"
 #include "common/ledger_parse.h"
 #include "common/log.h"
-#include "redis_fixture.h"
+#include "tests/unit/common/redis_fixture.h"
 
 #define ASSET "4vJ9JU1bJJE96FWSJKvHsmmFADCg4gpZQff4P3bkLKi"
 #define ALICE "8qbHbw2BbbTHBW1sbeqakYXVKRQM8Ne7pLK7m6CVfeR"
@@ -384,7 +384,7 @@ static redisReply *array_reply(size_t n)
 
 	reply->type = REDIS_REPLY_ARRAY;
 	reply->elements = n;
-	reply->element = calloc(n + 1, sizeof(reply->element[0]));
+	reply->element = calloc(n + 1, sizeof(void *));
 	return reply;
 }
 

@@ -9,7 +9,7 @@
 
 #include "common/log.h"
 #include "common/redis.h"
-#include "redis_fixture.h"
+#include "tests/unit/common/redis_fixture.h"
 
 #define TIMEOUT_MS 300
 
@@ -35,7 +35,8 @@ static void on_done(void *arg, const redisReply *reply, const struct error *err)
 	if (err) {
 		told->code = err->code;
 		snprintf(told->text, sizeof(told->text), "%s", err->text);
-	} else {
+	}
+	if (reply) {
 		snprintf(told->reply, sizeof(told->reply), "%s", reply->str ? reply->str : "");
 		told->integer = reply->integer;
 	}
@@ -380,7 +381,8 @@ static void survives_a_server_that_talks_nonsense(void **state)
 	    "$999999999999\r\n", "$-5\r\nx", ":12\r\n",
 	    "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",
 	    "+OK\r\n+OK\r\n+OK\r\n+OK\r\n", "-LOADING\r\n", "*2147483647\r\n",
-	    "$16\r\nmaxmemory_policy\r\n", "$29\r\nmaxmemory_policy:noeviction\r\n\r\n+MORE\r\n+MORE\r\n"};
+	    "$16\r\nmaxmemory_policy\r\n",
+	    "$29\r\nmaxmemory_policy:noeviction\r\n\r\n+MORE\r\n+MORE\r\n"};
 	char address[100];
 
 	for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
