@@ -12,6 +12,7 @@
 	2000 /* then the next key is tried: the server may be in the middle of a rotation, or may not have been one of ours */
 #define NEXT_KEY_MS 100
 #define TICK_MS 1000
+#define BELL_FRAME_MAX 1024
 #define HANDSHAKE_FAILED \
 	(ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | \
 	    ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
@@ -119,6 +120,7 @@ static int open_publisher(struct bell *bell, struct error *err)
 
 	if (bus_socket_open(bell->bus, &bell->publisher, ZMQ_PUB, &hooks, bell, err) < 0)
 		return -1;
+	bus_socket_limit(&bell->publisher, BELL_FRAME_MAX);
 	bus_socket_serve_curve(&bell->publisher, BELL_DOMAIN);
 	if (bus_monitor_open(
 		&bell->monitor, &bell->publisher, ZMQ_EVENT_CLOSED, &events, bell, err) < 0)
@@ -225,6 +227,7 @@ static int open_source(struct source *source, struct error *err)
 	bug_if(!source->retry);
 	if (bus_socket_open(bus, &source->socket, ZMQ_SUB, &hooks, source, err) < 0)
 		return -1;
+	bus_socket_limit(&source->socket, BELL_FRAME_MAX);
 	bug_if(zmq_setsockopt(source->socket.zmq, ZMQ_SUBSCRIBE, "", 0) != 0);
 	if (bus_monitor_open(
 		&source->monitor, &source->socket, SOURCE_EVENTS, &events, source, err) < 0)

@@ -15,7 +15,7 @@
 #define WAIT_READY_MS 500
 #define TRY_MS 300
 #define TRIES 2
-#define CODES 10
+#define CODES (ERR_INTERNAL + 1)
 
 enum stage {
 	STAGE_FAILED,  /* the answer is known already, but not from inside bus_send */
@@ -295,7 +295,7 @@ static void on_ready(void *arg, struct bus_replica *replica)
 	struct bus_client *client = arg;
 	struct call *call, *next;
 
-	(void)replica;
+	log_info("replica ready", "service", client->service, "address", replica->address);
 	count_ready(client);
 	for (call = TAILQ_FIRST(&client->calls); call; call = next) {
 		next = TAILQ_NEXT(call, link);
@@ -326,6 +326,7 @@ static void on_lost(void *arg, struct bus_replica *replica)
 	struct bus_client *client = arg;
 	struct call *call, *next;
 
+	log_warn("replica lost", "service", client->service, "address", replica->address);
 	count_ready(client);
 	/* a callback can end no other call, and what it sends goes to the tail and to somebody else */
 	for (call = TAILQ_FIRST(&client->calls); call; call = next) {

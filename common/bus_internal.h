@@ -34,6 +34,8 @@ int bus_socket_open(struct bus *bus, struct bus_socket *socket, int type,
     const struct bus_socket_hooks *hooks, void *arg, struct error *err);
 void bus_socket_close(struct bus_socket *socket); /* never from inside its own hooks */
 void bus_socket_set(struct bus_socket *socket, const struct bus_option *options, size_t noptions);
+void bus_socket_limit(struct bus_socket *socket,
+    int64_t frame_max); /* a larger frame costs its sender the connection; default BUS_FRAME_MAX */
 void bus_socket_serve_curve(
     struct bus_socket *socket, const char *domain); /* before bind; CURVE server, ZAP enforced */
 int bus_socket_bind(struct bus_socket *socket, const char *address, struct error *err);

@@ -10,7 +10,7 @@
 #include "common/codec.h"
 #include "common/log.h"
 
-#define CODES 10
+#define CODES (ERR_INTERNAL + 1)
 #define ROLES_TEXT_MAX 128
 
 /* What is counted of each call. */
@@ -36,7 +36,7 @@ struct bus_server {
 	struct bus_routes routes;
 	void *self;
 	size_t parked, parked_max;
-	LIST_HEAD(, bus_request) requests;
+	LIST_HEAD(bus_requests, bus_request) requests;
 	struct tally *tallies; /* one per route, and one for ping */
 	struct metric *refused, *late, *unsent;
 	msgpack_sbuffer out;
@@ -137,6 +137,9 @@ static void log_failure(const struct bus_request *request, const struct error *e
 		log_audit("denied", "reason", err->reason, "why", err->text);
 	else if (err->code == ERR_INTERNAL || err->code == ERR_NONE)
 		log_error("failed", "reason", err->reason, "why", err->text);
+	else if (err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT)
+		log_warn("failed", "code", error_name(err->code), "reason", err->reason, "why",
+		    err->text);
 	else
 		log_info("refused", "code", error_name(err->code), "reason", err->reason, "why",
 		    err->text);
@@ -148,7 +151,7 @@ void bus_fail(struct bus_request *request, const struct error *err)
 	log_failure(request, err);
 	if (is_awaited(request)) {
 		send_error(request->server, &request->routing, request->id, err);
-		count_answer(request, err->code);
+		count_answer(request, err->code == ERR_NONE ? ERR_INTERNAL : err->code);
 	}
 	request_free(request);
 }
@@ -311,6 +314,7 @@ static bool receive(void *arg)
 
 static const struct bus_socket_hooks hooks = {.receive = receive};
 
+/* What no option bounds is the number of parts of a message that a listed peer never ends: that is what the process's memory limit is for. */
 static int open_socket(struct bus_server *server, const char *address, struct error *err)
 {
 	/* to one peer: twice what a client of ours has in flight, because libzmq acknowledges in steps of half of it */

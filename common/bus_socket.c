@@ -54,6 +54,11 @@ void bus_socket_set(struct bus_socket *socket, const struct bus_option *options,
 			   sizeof(options[i].value)) != 0);
 }
 
+void bus_socket_limit(struct bus_socket *socket, int64_t frame_max)
+{
+	bug_if(zmq_setsockopt(socket->zmq, ZMQ_MAXMSGSIZE, &frame_max, sizeof(frame_max)) != 0);
+}
+
 static void set_text(struct bus_socket *socket, int option, const char *text)
 {
 	bug_if(zmq_setsockopt(socket->zmq, option, text, strlen(text)) != 0);
@@ -69,10 +74,9 @@ static void set_defaults(struct bus_socket *socket)
 	    {ZMQ_RECONNECT_IVL, 50},
 	    {ZMQ_RECONNECT_IVL_MAX, 1000},
 	};
-	int64_t frame_max = BUS_FRAME_MAX;
 
 	bus_socket_set(socket, options, ARRAY_LEN(options));
-	bug_if(zmq_setsockopt(socket->zmq, ZMQ_MAXMSGSIZE, &frame_max, sizeof(frame_max)) != 0);
+	bus_socket_limit(socket, BUS_FRAME_MAX);
 }
 
 static void add_events(struct bus_socket *socket)

@@ -86,10 +86,16 @@ static int make_pair(const char *path, struct error *err)
 
 static int read_public(const char *path, char public[41], struct error *err)
 {
-	scoped_file FILE *file = fopen(path, "re");
+	static const char name[] = "public ";
+	scoped_secret struct secret *file = secret_read_file(path, 512, err);
 
-	if (!file || fscanf(file, "public %40s", public) != 1 || strlen(public) != 40)
+	if (!file)
+		return -1;
+	const char *text = (const char *)secret_bytes(file);
+	if (secret_len(file) < strlen(name) + 40 || memcmp(text, name, strlen(name)) != 0)
 		return error_set(err, ERR_INVALID, "%s: no public key in it", path);
+	memcpy(public, text + strlen(name), 40);
+	public[40] = '\0';
 	return 0;
 }
 

@@ -108,13 +108,31 @@ int keys_jwt_create(const char *path, struct error *err)
 /* What is done to each key of the file; false: it goes. */
 typedef bool (*change)(void *arg, struct line *line);
 
-static bool parse_line(const char *text, struct line *line)
+static bool parse_seconds(const char *text, uint64_t *seconds_r)
 {
-	int end = 0;
+	if (!text || strlen(text) > 12 || strspn(text, "0123456789") != strlen(text))
+		return false;
+	*seconds_r = strtoull(text, NULL, 10);
+	return true;
+}
 
-	return sscanf(text, "%32s %" SCNu64 " %" SCNu64 " %191s %n", line->kid, &line->not_before,
-		   &line->not_after, line->key, &end) == 4 &&
-	       text[end] == '\0';
+static bool copy_word(char *to, size_t size, const char *word)
+{
+	return word && (size_t)snprintf(to, size, "%s", word) < size;
+}
+
+/* Takes the text apart. */
+static bool parse_line(char *text, struct line *line)
+{
+	char *rest = NULL;
+	const char *kid = strtok_r(text, " \t", &rest);
+	const char *begin = strtok_r(NULL, " \t", &rest);
+	const char *end = strtok_r(NULL, " \t", &rest);
+	const char *key = strtok_r(NULL, " \t", &rest);
+
+	return copy_word(line->kid, sizeof(line->kid), kid) &&
+	       parse_seconds(begin, &line->not_before) && parse_seconds(end, &line->not_after) &&
+	       copy_word(line->key, sizeof(line->key), key) && !strtok_r(NULL, " \t", &rest);
 }
 
 static int change_line(const char *at, size_t len, change what, void *arg, struct text *out,

@@ -105,7 +105,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		return 0;
 	/* a copy of just that size, so that reading past it is seen */
 	size_t len = size - 2;
-	uint8_t *frame = malloc(len + !len);
+	uint8_t *frame = calloc(1, len + !len);
 	must(frame);
 	memcpy(frame, bytes + 2, len);
 	if (bytes[0] & 1)

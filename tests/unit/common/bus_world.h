@@ -22,6 +22,7 @@
 #include "common/bus_internal.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "tests/unit/common/scratch.h"
 
 enum who { ROUTER, AUTH, SESSION, ORACLE, OPERATOR, STRANGER, NWHO };
 
@@ -109,15 +110,12 @@ static inline struct bus *world_bus(struct world *world, enum who who)
 
 static inline void world_close(struct world *world)
 {
-	char command[96];
-
 	for (int who = 0; who < NWHO; who++) {
 		bus_destroy(&world->bus[who]);
 		keyring_destroy(&world->keyring[who]);
 	}
 	event_base_free(world->base);
-	snprintf(command, sizeof(command), "rm -rf %s", world->folder);
-	assert_int_equal(system(command), 0);
+	assert_int_equal(scratch_remove(world->folder), 0);
 }
 
 /* Every bus of the world reads the list that world_list has just written. */

@@ -1,4 +1,4 @@
-#include "tests/unit/common/bus_world.h"
+#include "tests/unit/common/curve_peer.h"
 
 #include <msgpack.h>
 
@@ -196,6 +196,7 @@ static int open_pair(void **state)
 	pair->client =
 	    bus_client_new(world_bus(&pair->world, ROUTER), "auth", ROLE_AUTH, addresses, 1, &err);
 	assert_non_null(pair->client);
+	assert_true(WORLD_UNTIL(&pair->world, 5000, bus_client_ready(pair->client) == 1));
 	*state = pair;
 	return 0;
 }
@@ -826,6 +827,53 @@ static void nobody_gets_in_without_curve_or_with_the_wrong_server_key(void **sta
 	raw_close(&wrong);
 }
 
+/* Who asks is decided by the key, whatever the peer says of itself. */
+static void nobody_is_somebody_else_by_saying_so(void **state)
+{
+	struct pair *pair = *state;
+	struct envelope_request envelope = echo_envelope(5);
+	const struct test_auth_req req = {};
+	struct curve_peer peer;
+	uint8_t claims[256];
+	size_t len = 0;
+
+	/* the operator says it is auth, in every way there is */
+	len += peer_property(claims + len, "User-Id", pair->world.public[AUTH], Z85_KEY_LEN);
+	len += peer_property(claims + len, "user-id", pair->world.public[AUTH], Z85_KEY_LEN);
+	len += peer_property(claims + len, "Identity", "auth", 4);
+	peer_open(&peer, &pair->world, OPERATOR, pair->test.address, pair->world.public[AUTH],
+	    claims, len);
+	snprintf(envelope.call, sizeof(envelope.call), "test.auth");
+	msgpack_sbuffer frame = frame_of(&envelope, &test_auth_req_message, &req);
+	peer_send(&peer, false, frame.data, frame.size);
+	world_run(&pair->world, 100);
+	assert_int_equal(pair->test.auths, 0);
+	peer_close(&peer);
+	/* auth itself may, so the frame was right */
+	peer_open(
+	    &peer, &pair->world, AUTH, pair->test.address, pair->world.public[AUTH], claims, 0);
+	peer_send(&peer, false, frame.data, frame.size);
+	assert_true(WORLD_UNTIL(&pair->world, 2000, pair->test.auths == 1));
+	peer_close(&peer);
+	msgpack_sbuffer_destroy(&frame);
+}
+
+static void an_unfinished_message_disturbs_nobody(void **state)
+{
+	struct pair *pair = *state;
+	struct curve_peer peer;
+	char part[1000] = "";
+
+	peer_open(&peer, &pair->world, ROUTER, pair->test.address, pair->world.public[AUTH],
+	    (const uint8_t *)"", 0);
+	for (int i = 0; i < 50; i++)
+		peer_send(&peer, true, part, sizeof(part));
+	for (int i = 0; i < 10; i++)
+		assert_true(ask(pair, &test_echo_call, 2000).ok);
+	peer_close(&peer);
+	assert_true(ask(pair, &test_echo_call, 2000).ok);
+}
+
 static void nobody_gets_in_when_the_zap_handler_is_gone(void **state)
 {
 	struct pair *pair = *state;
@@ -935,7 +983,7 @@ static void a_read_is_tried_elsewhere_when_a_replica_hangs(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(outcome); i++) {
 		assert_true(WORLD_UNTIL(&many->world, 2000, outcome[i].times > 0));
 		assert_true(outcome[i].ok);
-		assert_true(outcome[i].at_ms - began < 600);
+		assert_true(outcome[i].at_ms - began < 1000);
 	}
 	assert_int_equal(many->b.echoes, 8);
 	/* now it is suspect, and everything goes to b at once */
@@ -945,7 +993,7 @@ static void a_read_is_tried_elsewhere_when_a_replica_hangs(void **state)
 		send_call(many->client, &test_echo_call, 3000, &quick[i]);
 	for (size_t i = 0; i < ARRAY_LEN(quick); i++) {
 		assert_true(WORLD_UNTIL(&many->world, 2000, quick[i].times > 0));
-		assert_true(quick[i].at_ms - began < 200);
+		assert_true(quick[i].at_ms - began < 290);
 	}
 	/* it wakes up, answers what nobody waits for any more, and is used again */
 	assert_int_equal(many->a.echoes, 0);
@@ -1001,7 +1049,7 @@ static void a_lost_connection_retries_reads_and_ends_writes(void **state)
 	for (size_t i = 0; i < 4; i++) {
 		assert_true(WORLD_UNTIL(&many->world, 2000, reads[i].times && writes[i].times));
 		assert_true(reads[i].ok);
-		assert_true(reads[i].at_ms - began < 250); /* sooner than silence would have told */
+		assert_true(reads[i].at_ms - began < 290); /* sooner than silence would have told */
 		if (!writes[i].ok)
 			assert_int_equal(writes[i].err.code, ERR_UNAVAILABLE);
 		lost += !writes[i].ok;
@@ -1204,6 +1252,8 @@ int main(void)
 	    PAIR(a_server_taken_off_the_list_is_left_at_once),
 	    PAIR(finds_the_server_by_either_key_of_a_rotation),
 	    PAIR(nobody_gets_in_without_curve_or_with_the_wrong_server_key),
+	    PAIR(nobody_is_somebody_else_by_saying_so),
+	    PAIR(an_unfinished_message_disturbs_nobody),
 	    PAIR(nobody_gets_in_when_the_zap_handler_is_gone),
 	    PAIR(a_list_that_cannot_be_read_lets_nobody_in),
 	    MANY(a_read_is_tried_elsewhere_when_a_replica_hangs),
