@@ -26,6 +26,7 @@ TOOLS = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "bench"
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 CONNECTIONS = "32"
+UPSTREAM = "127.0.0.1:9"  # named in each allow, never connected to
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -311,7 +312,7 @@ def bench_sign_ins(suite, folder):
 def bench_revocation(folder):
     """From the moment the node sends the notification to the first refusal at each of two routers."""
     rounds = int(os.environ.get("BENCH_REVOCATIONS", "40"))
-    with Suite(replicas=2, slot_ms=50) as suite:
+    with Suite(replicas=2, slot_ms=50, MULTICLAW_AGENT_UPSTREAM=UPSTREAM) as suite:
         wallets = [suite.wallet("alice"), suite.wallet("bob")]
         asset = suite.asset_of("alice")
         latencies = []
@@ -362,7 +363,7 @@ def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-bench-"))
     try:
         print(f"{'work':34} {'ours':>14}  {'against':44} {'theirs':>14}  {'ours/theirs (spread)':22} note")
-        with Suite(slot_ms=200) as suite:
+        with Suite(slot_ms=200, MULTICLAW_AGENT_UPSTREAM=UPSTREAM) as suite:
             time.sleep(2)  # idle memory is measured idle
             bench_decisions(suite, folder)
             shutil.rmtree(folder)
