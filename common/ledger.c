@@ -113,7 +113,8 @@ static const struct error *malformed(struct error *err, const char *what)
 static void on_follow(void *arg, const redisReply *reply, const struct error *err)
 {
 	scoped_free struct call *call = arg;
-	scoped_free struct ledger_event *events = calloc(LEDGER_EVENTS_MAX, sizeof(*events));
+	size_t nevents = err ? 0 : ledger_parse_nevents(reply);
+	scoped_free struct ledger_event *events = calloc(nevents + 1, sizeof(*events));
 	struct ledger_follow out = {0};
 	struct error bad;
 

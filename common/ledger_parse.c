@@ -208,7 +208,7 @@ static void parse_event(const redisReply *reply, struct ledger_event *event, boo
 		*bad = true;
 }
 
-/* events has room for LEDGER_EVENTS_MAX. */
+/* events has room for the list that is the answer's last field (ledger_parse_nevents), no other. */
 static void take_events(
     struct answer *answer, struct ledger_follow *out, struct ledger_event *events)
 {
@@ -217,7 +217,9 @@ static void take_events(
 
 	if (!list)
 		return;
-	if (list->elements > LEDGER_EVENTS_MAX || (out->restart && list->elements > 0)) {
+	bool is_last = answer->next == answer->reply->elements;
+	if (!is_last || list->elements > LEDGER_EVENTS_MAX ||
+	    (out->restart && list->elements > 0)) {
 		answer->bad = true;
 		return;
 	}
@@ -231,6 +233,16 @@ static void take_events(
 		answer->bad = true;
 	out->events = events;
 	out->nevents = list->elements;
+}
+
+size_t ledger_parse_nevents(const redisReply *reply)
+{
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements == 0)
+		return 0;
+	const redisReply *list = reply->element[reply->elements - 1];
+	if (list->type != REDIS_REPLY_ARRAY)
+		return 0;
+	return list->elements < LEDGER_EVENTS_MAX ? list->elements : LEDGER_EVENTS_MAX;
 }
 
 int ledger_parse_follow(

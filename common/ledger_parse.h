@@ -11,7 +11,9 @@
 #define LEDGER_SLOT_DIGITS 20
 #define LEDGER_WORD_MAX 15
 
-/* events has room for LEDGER_EVENTS_MAX; out borrows it. */
+/* How many events the answer claims to bring, at most LEDGER_EVENTS_MAX. */
+size_t ledger_parse_nevents(const redisReply *reply);
+/* events has room for that many; out borrows it. */
 int ledger_parse_follow(
     const redisReply *reply, struct ledger_follow *out, struct ledger_event *events);
 /* sessions has room for LEDGER_SESSIONS_MAX; out borrows it. */

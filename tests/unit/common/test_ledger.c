@@ -418,10 +418,12 @@ static redisReply *reply_of(const char *spec)
 
 static int parse_follow(const redisReply *reply)
 {
-	static struct ledger_event events[LEDGER_EVENTS_MAX];
+	struct ledger_event *events = calloc(ledger_parse_nevents(reply) + 1, sizeof(*events));
 	struct ledger_follow out = {0};
 
-	return ledger_parse_follow(reply, &out, events);
+	int status = ledger_parse_follow(reply, &out, events);
+	free(events);
+	return status;
 }
 
 static int parse_list(const redisReply *reply)
@@ -479,6 +481,8 @@ static const struct answer_case {
     {parse_follow, H " 0 1 0 5-0 " H " " SLOT " _ genesis [ ]", false},
     {parse_follow, H " 0 1 0 5-0 " H " _ 1 _ [ ]", false},
     {parse_follow, "_ 0 1 0 5-0 " H " _ _ _ [ ]", false},
+    {parse_follow, H " 0 1 0 5-0 " H " _ _ _ [ " EVENT("4-0") EVENT("5-0") "] x", false},
+    {parse_follow, H " 0 1 0 5-0 " H " _ _ _ [ " EVENT("4-0") EVENT("5-0") "] [ ]", false},
     {parse_look, H " 5-0 good " ASSET " " ALICE " " SLOT " 1 2 console name", true},
     {parse_look,
 	H " 5-0 banned " ASSET " " ALICE " 18446744073709551615 1 18446744073709551615 console _",
