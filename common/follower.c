@@ -11,6 +11,7 @@
 
 #define READ_GIVE_UP_MS 1000
 #define READ_APART_MS 2
+#define MARKED_WAIT_MS 10
 #define NOT_CONNECTED_MS 5
 
 _Static_assert(LEASE_MS == FOLLOW_LEASE_MS, "one lease");
@@ -52,13 +53,15 @@ static void arm(struct follower *f)
 	evtimer_add(f->timer, &tv);
 }
 
-/* Not more often than each 2 ms, or a flood on the bell would become one on Redis. */
-static void bring_forward(struct follower *f)
+/* Not more often than each 2 ms, or a flood on the bell would become one on Redis. What this daemon has marked already, or has no cached
+ * answers to mark, lets the next look go first: else it would stand in Redis behind a write of every daemon that heard the same bell. */
+static void bring_forward(struct follower *f, bool marked)
 {
 	uint64_t now = clock_boot_ms(), at = f->sent_ms + READ_APART_MS;
+	uint64_t soonest = now + (marked ? MARKED_WAIT_MS : 0);
 
-	if (at < now)
-		at = now;
+	if (at < soonest)
+		at = soonest;
 	if (at >= f->due_ms)
 		return;
 	f->due_ms = at;
@@ -173,10 +176,15 @@ static void on_answer(void *arg, const struct ledger_follow *answer, const struc
 
 /* ---- the bell */
 
+static bool is_own(const struct follower *f, const char *history)
+{
+	return strcmp(history, f->state.history) == 0;
+}
+
 void follower_wrote(struct follower *f, const char *history, struct event_id id)
 {
 	if (follow_heard(&f->state, history, id))
-		bring_forward(f);
+		bring_forward(f, !f->hooks.on_heard && is_own(f, history));
 }
 
 static bool is_asset(const char *text)
@@ -195,9 +203,10 @@ void follower_heard(
 	if (len == 0 || len > HISTORY_MAX || event_id_parse(event_id, &event.id) < 0)
 		return;
 	memcpy(event.history, history, len);
+	bool marks = f->hooks.on_heard && is_asset(asset);
 	if (follow_heard(&f->state, event.history, event.id))
-		bring_forward(f);
-	if (!f->hooks.on_heard || !is_asset(asset) || strcmp(event.history, f->state.history) != 0)
+		bring_forward(f, is_own(f, event.history) && (marks || !f->hooks.on_heard));
+	if (!marks || !is_own(f, event.history))
 		return;
 	if (event_id_compare(event.id, f->state.cursor) <= 0)
 		return;
