@@ -194,7 +194,8 @@ static int start_all(struct daemon *daemon, struct error *err)
 	secret_destroy(&daemon->redis_password);
 	if (!process->redis)
 		return -1;
-	daemon->hooks = (struct follower_hooks){on_event, on_restart, on_heard_event, daemon};
+	daemon->hooks = (struct follower_hooks){on_event, on_restart,
+	    process->service->follow.on_heard ? on_heard_event : NULL, daemon};
 	process->follower = follower_new(process->base, process->redis, settings->replica, role,
 	    &daemon->hooks, process->metrics);
 	if (process->service->uses_http) {
