@@ -1,5 +1,6 @@
 #include "services/chain-oracle/core_account.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/error.h"
@@ -149,7 +150,7 @@ static const struct {
 	const char *text;
 	bool has_owner;
 } verdicts[] = {
-#define CORE_VERDICT_ROW(name, text, has_owner) [CORE_##name] = {text, has_owner},
+#define CORE_VERDICT_ROW(name, text, has_owner) [CORE_##name] = {(text), (has_owner)},
     CORE_VERDICTS(CORE_VERDICT_ROW)
 #undef CORE_VERDICT_ROW
 };
@@ -168,5 +169,6 @@ char *core_asset_owner(const struct core_asset *asset, char text[PUBKEY_TEXT_MAX
 {
 	if (core_verdict_has_owner(asset->verdict))
 		return pubkey_text(asset->owner, text);
-	return strcpy(text, CORE_NOBODY);
+	snprintf(text, PUBKEY_TEXT_MAX + 1, "%s", CORE_NOBODY);
+	return text;
 }

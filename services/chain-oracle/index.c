@@ -17,7 +17,7 @@ struct item {
 };
 struct holder {
 	uint8_t wallet[PUBKEY_LEN];
-	TAILQ_HEAD(, item) items;
+	TAILQ_HEAD(items, item) items;
 };
 
 struct index {

@@ -27,11 +27,11 @@ static int raise_port(CURLU *url, struct error *err)
 {
 	scoped_part char *host = NULL;
 	scoped_part char *port = NULL;
-	char next[16];
+	char next[24];
 	if (curl_url_get(url, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
 	    curl_url_get(url, CURLUPART_PORT, &port, 0) != CURLUE_OK || !is_local(host))
 		return 0;
-	snprintf(next, sizeof(next), "%d", atoi(port) + 1);
+	snprintf(next, sizeof(next), "%lu", strtoul(port, NULL, 10) + 1);
 	if (curl_url_set(url, CURLUPART_PORT, next, 0) != CURLUE_OK)
 		return error_set(err, ERR_INVALID, "no port above %s", port);
 	return 0;

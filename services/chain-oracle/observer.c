@@ -15,7 +15,7 @@ struct telling {
 };
 
 static const char *const source_texts[] = {
-#define OBSERVER_SOURCE_TEXT(name, text) [OBSERVER_##name] = text,
+#define OBSERVER_SOURCE_TEXT(name, text) [OBSERVER_##name] = (text),
     OBSERVER_SOURCES(OBSERVER_SOURCE_TEXT)
 #undef OBSERVER_SOURCE_TEXT
 };

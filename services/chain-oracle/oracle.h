@@ -27,7 +27,7 @@ struct oracle {
 	struct observer observer;
 	struct sweep sweep;
 	struct collection_scan scan;
-	TAILQ_HEAD(, owner_read) reads; /* under way */
+	TAILQ_HEAD(owner_reads, owner_read) reads; /* under way */
 	struct metric *disagreements;
 };
 

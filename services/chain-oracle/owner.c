@@ -8,6 +8,7 @@
  * Every reading is an observation, also those that contradict each other: each is one node's word, which is enough to end sessions (rule 5 makes their order
  * harmless), while the sign-in itself is refused, so that a lying node can annoy but let nobody in. A record is begun only for a wallet that both call the owner.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,12 +81,11 @@ static void answer(struct owner_read *read, const struct ledger_record *record)
 {
 	const struct sighting *sighting = &read->sighting[0];
 	struct oracle_owner_rsp rsp = {.slot = sighting->slot};
-	char owner[PUBKEY_TEXT_MAX + 1];
-	strcpy(rsp.history, record->history);
-	strcpy(rsp.verdict, core_verdict_text(sighting->seen.verdict));
+	snprintf(rsp.history, sizeof(rsp.history), "%s", record->history);
+	snprintf(rsp.verdict, sizeof(rsp.verdict), "%s", core_verdict_text(sighting->seen.verdict));
 	if (core_verdict_has_owner(sighting->seen.verdict)) {
-		strcpy(rsp.owner, core_asset_owner(&sighting->seen, owner));
-		strcpy(rsp.name, sighting->seen.name);
+		core_asset_owner(&sighting->seen, rsp.owner);
+		memcpy(rsp.name, sighting->seen.name, sizeof(rsp.name));
 	}
 	bus_reply(read->request, &rsp);
 	end(read);

@@ -5,7 +5,7 @@
 #define SOLANA_BEGAN_S 1584316800 /* 2020-03-16, the first slot of the main network */
 
 static const char *const aside_texts[] = {
-#define PLAUSIBLE_TEXT(name, text) [ASIDE_##name] = text,
+#define PLAUSIBLE_TEXT(name, text) [ASIDE_##name] = (text),
     PLAUSIBLE_ASIDES(PLAUSIBLE_TEXT)
 #undef PLAUSIBLE_TEXT
 };

@@ -139,7 +139,7 @@ static void on_notification(struct push *push, const struct push_message *messag
 		push->slot_ms = clock_boot_ms();
 		return;
 	}
-	strcpy(asset, subscription->asset);
+	memcpy(asset, subscription->asset, sizeof(asset));
 	if (message->kind == PUSH_PROGRAM)
 		pubkey_text(message->key, asset);
 	push->hooks.seen(

@@ -26,7 +26,7 @@ static int read_reply(const json_t *body, struct push_message *message, struct e
 
 static int read_account(const json_t *result, struct push_message *message, struct error *err)
 {
-	if (rpc_json_u64(rpc_json_at(result, "context", "slot", NULL), &message->slot) < 0)
+	if (rpc_json_u64(rpc_json_at(result, "context", "slot", (char *)0), &message->slot) < 0)
 		return error_set(err, ERR_INVALID, "a notification without a slot");
 	const json_t *account = json_object_get(result, "value");
 	if (message->kind == PUSH_PROGRAM) {

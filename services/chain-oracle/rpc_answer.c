@@ -12,7 +12,7 @@
 #define BASE64_SLICE ((CORE_SLICE + 2) / 3 * 4)
 
 static const char *const outcome_texts[] = {
-#define RPC_OUTCOME_TEXT(name, text) [RPC_##name] = text,
+#define RPC_OUTCOME_TEXT(name, text) [RPC_##name] = (text),
     RPC_OUTCOMES(RPC_OUTCOME_TEXT)
 #undef RPC_OUTCOME_TEXT
 };
@@ -48,7 +48,8 @@ static void read_error(const json_t *error, bool same_id, struct rpc_answer *ans
 	error_set(&answer->err, ERR_UNAVAILABLE, "error %lld: %.80s",
 	    (long long)json_integer_value(code), message ? message : "");
 	if (answer->outcome == RPC_BEHIND)
-		(void)rpc_json_u64(rpc_json_at(error, "data", "contextSlot", NULL), &answer->slot);
+		(void)rpc_json_u64(
+		    rpc_json_at(error, "data", "contextSlot", (char *)0), &answer->slot);
 }
 
 static void read_body(const struct http_answer *http, uint64_t id, struct rpc_answer *answer)
@@ -163,7 +164,7 @@ int rpc_account_clock(const struct rpc_account *account, int64_t *unix_r)
 
 int rpc_answer_slot(const struct rpc_answer *answer, uint64_t *slot_r, struct error *err)
 {
-	if (rpc_json_u64(rpc_json_at(answer->result, "context", "slot", NULL), slot_r) < 0)
+	if (rpc_json_u64(rpc_json_at(answer->result, "context", "slot", (char *)0), slot_r) < 0)
 		return error_set(err, ERR_INVALID, "no slot");
 	return 0;
 }

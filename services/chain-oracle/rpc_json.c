@@ -18,11 +18,17 @@ static size_t string_len(const char *text, size_t len)
 	return i < len ? i + 1 : len;
 }
 
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
 /* Characters at text that belong to a number literal. */
 static size_t number_len(const char *text, size_t len)
 {
 	size_t i = 0;
-	while (i < len && memchr("+-.0123456789eE", text[i], 15))
+	while (i < len && (is_digit(text[i]) || text[i] == '-' || text[i] == '+' ||
+			      text[i] == '.' || text[i] == 'e' || text[i] == 'E'))
 		i++;
 	return i;
 }
@@ -31,7 +37,7 @@ static bool is_long_integer(const char *text, size_t len)
 {
 	size_t first = text[0] == '-';
 	for (size_t i = first; i < len; i++)
-		if (text[i] < '0' || text[i] > '9')
+		if (!is_digit(text[i]))
 			return false;
 	return len - first > DIGITS_MAX && text[first] != '0';
 }
@@ -79,7 +85,7 @@ static int digits_u64(const char *text, uint64_t *n_r)
 	if (strlen(text) <= DIGITS_MAX)
 		return -1; /* was a string in the first place */
 	for (; *text; text++) {
-		if (*text < '0' || *text > '9' || __builtin_mul_overflow(n, 10, &n) ||
+		if (!is_digit(*text) || __builtin_mul_overflow(n, 10, &n) ||
 		    __builtin_add_overflow(n, (uint64_t)(*text - '0'), &n))
 			return -1;
 	}

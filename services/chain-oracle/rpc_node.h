@@ -25,7 +25,7 @@ struct rpc_node {
 	uint64_t timeout_ms;
 	uint64_t next_id;
 	size_t in_flight;
-	TAILQ_HEAD(, rpc_pending) pending;
+	TAILQ_HEAD(rpc_pendings, rpc_pending) pending;
 
 	char genesis[PUBKEY_TEXT_MAX + 1]; /* "": not known, or to be asked for again */
 	struct plausible_view view;

@@ -1,6 +1,7 @@
 #include "services/chain-oracle/rpc_nodes.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,7 +108,7 @@ static void settle_genesis(struct rpc_nodes *nodes)
 		nodes->hooks.other_chain(nodes->hooks.arg, state, first->genesis);
 		return;
 	}
-	strcpy(nodes->genesis, state[0] ? state : first->genesis);
+	snprintf(nodes->genesis, sizeof(nodes->genesis), "%s", state[0] ? state : first->genesis);
 	log_info("chain", "genesis", nodes->genesis);
 	for (size_t i = 0; i < nodes->len; i++)
 		if (nodes->node[i]->genesis[0])

@@ -2,6 +2,7 @@
 
 #include <search.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static int compare_ids(const void *a, const void *b)
 static struct subscription *find_asset(struct subscriptions *all, const char *asset)
 {
 	struct subscription key;
-	strncpy(key.asset, asset, sizeof(key.asset) - 1)[sizeof(key.asset) - 1] = '\0';
+	snprintf(key.asset, sizeof(key.asset), "%s", asset);
 	void *found = tfind(&key, &all->by_asset, compare_assets);
 	return found ? *(struct subscription **)found : NULL;
 }
@@ -128,7 +129,7 @@ static struct subscription *account_new(struct subscriptions *all, const char *a
 	struct subscription *subscription = calloc(1, sizeof(*subscription));
 	bug_if(!subscription);
 	subscription->kind = SUBSCRIPTION_ACCOUNT;
-	strncpy(subscription->asset, asset, sizeof(subscription->asset) - 1);
+	snprintf(subscription->asset, sizeof(subscription->asset), "%s", asset);
 	TAILQ_INSERT_TAIL(&all->list[SUBSCRIPTION_WANTED], subscription, link);
 	return subscription;
 }

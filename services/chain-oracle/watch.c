@@ -2,6 +2,7 @@
 
 #include <search.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +50,7 @@ size_t watch_len(const struct watch *watch)
 struct watched *watch_find(struct watch *watch, const char *asset)
 {
 	struct watched key;
-	strncpy(key.asset, asset, sizeof(key.asset) - 1)[sizeof(key.asset) - 1] = '\0';
+	snprintf(key.asset, sizeof(key.asset), "%s", asset);
 	void *found = tfind(&key, &watch->tree, compare);
 	return found ? *(struct watched **)found : NULL;
 }
@@ -70,7 +71,7 @@ struct watched *watch_add(struct watch *watch, const char *asset)
 		return NULL;
 	watched = calloc(1, sizeof(*watched));
 	bug_if(!watched);
-	strncpy(watched->asset, asset, sizeof(watched->asset) - 1);
+	snprintf(watched->asset, sizeof(watched->asset), "%s", asset);
 	watched->round = watch->round;
 	watch_keep(watched);
 	bug_if(!tsearch(watched, &watch->tree, compare));

@@ -231,12 +231,13 @@ static void shows_hostile_names_as_valid_text(void **arg)
 /* An asset of the collection whose name is n times the same character of four bytes, behind pad letters. */
 static size_t long_name(uint8_t *bytes, size_t pad, size_t n)
 {
+	static const uint8_t crab[] = {0xf0, 0x9f, 0xa6, 0x80};
 	uint32_t len = (uint32_t)(pad + 4 * n);
 	for (int i = 0; i < 4; i++)
 		bytes[66 + i] = (uint8_t)(len >> 8 * i);
 	memset(bytes + 70, 'x', pad);
 	for (size_t i = 0; i < n; i++)
-		memcpy(bytes + 70 + pad + 4 * i, "\xf0\x9f\xa6\x80", 4);
+		memcpy(bytes + 70 + pad + 4 * i, crab, sizeof(crab));
 	memset(bytes + 70 + len, 0, 5);
 	return 70 + len + 5;
 }

@@ -135,16 +135,22 @@ struct told {
 	char text[256];
 };
 
+static void tell(struct told *told, char sign, const char *asset)
+{
+	size_t len = strlen(told->text);
+	snprintf(told->text + len, sizeof(told->text) - len, "%c%s ", sign, asset);
+}
+
 static void on_added(void *arg, const char *asset)
 {
 	struct told *told = arg;
-	strcat(strcat(strcat(told->text, "+"), asset), " ");
+	tell(told, '+', asset);
 }
 
 static void on_removed(void *arg, const char *asset)
 {
 	struct told *told = arg;
-	strcat(strcat(strcat(told->text, "-"), asset), " ");
+	tell(told, '-', asset);
 }
 
 static void watches_what_is_listed_or_added_meanwhile(void **arg)

@@ -25,12 +25,8 @@
 static int read_text(const char *text, struct push_message *message_r)
 {
 	struct error err = {0};
-	size_t len = strlen(text);
-	char *copy = malloc(len + !len);
-	memcpy(copy, text, len);
-	int rc = push_message_read(copy, len, message_r, &err);
+	int rc = push_message_read(text, strlen(text), message_r, &err);
 	assert_true((rc < 0) == (err.text[0] != '\0'));
-	free(copy);
 	return rc;
 }
 
@@ -208,10 +204,11 @@ static void takes_messages_up_to_the_limit(void **arg)
 {
 	(void)arg;
 	struct wire wire;
-	size_t len = 10 + FRAMES_MESSAGE_MAX;
+	static const uint8_t head[] = {0x81, 0x7f, 0, 0, 0, 0, 0, 0x10, 0, 0};
+	size_t len = sizeof(head) + FRAMES_MESSAGE_MAX;
 	uint8_t *bytes = malloc(len);
 	memset(bytes, 'x', len);
-	memcpy(bytes, "\x81\x7f\x00\x00\x00\x00\x00\x10\x00\x00", 10);
+	memcpy(bytes, head, sizeof(head));
 	assert_int_equal(feed(&wire, bytes, len, 65536), 0);
 	assert_int_equal(wire.messages, 1);
 	assert_int_equal(wire.bytes, FRAMES_MESSAGE_MAX);

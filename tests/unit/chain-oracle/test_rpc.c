@@ -32,9 +32,10 @@ static void answer_to(
 {
 	/* of exactly that size, so that a sanitizer sees a read behind it */
 	size_t len = strlen(body);
-	scoped_free char *copy = malloc(len + !len);
-	memcpy(copy, body, len);
-	struct http_answer http = {status, copy, len, retry_after_s};
+	scoped_free uint8_t *copy = malloc(len + !len);
+	for (size_t i = 0; i < len; i++)
+		copy[i] = (uint8_t)body[i];
+	struct http_answer http = {status, (const char *)copy, len, retry_after_s};
 	rpc_answer_read(&http, NULL, ID, answer_r);
 }
 
@@ -71,7 +72,8 @@ static void asks_for_the_collection_by_the_filters_of_the_vectors(void **arg)
 	uint8_t collection[PUBKEY_LEN];
 	assert_int_equal(pubkey_parse(COLLECTION, collection), 0);
 	scoped_json json_t *vectors = vectors_solana();
-	const json_t *filters = rpc_json_at(vectors, "filters", "all_assets_of_collection", NULL);
+	const json_t *filters =
+	    rpc_json_at(vectors, "filters", "all_assets_of_collection", (char *)0);
 	assert_non_null(filters);
 	char *requests[] = {rpc_request_collection(ID, collection),
 	    rpc_request_subscribe_collection(ID, collection)};
