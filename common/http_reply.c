@@ -53,6 +53,11 @@ static bool is_json(const char *type)
 	       (!type[len] || strchr("; \t", type[len]));
 }
 
+bool http_has_body(const struct http_request *request)
+{
+	return request->native && evbuffer_get_length(request->native->input_buffer) > 0;
+}
+
 json_t *http_body_json(const struct http_request *request, struct error *err)
 {
 	if (!request->native || !is_json(http_header(request, "Content-Type", NULL))) {
@@ -135,8 +140,8 @@ void http_reply_problem(struct http_request *request, int status, const char *co
 	    phrase_of(status), "status", status, "code", code, "request_id", request->id);
 
 	/* a detail that is not UTF-8 is left out: json_string refuses it */
-	if (detail && *detail)
-		json_object_set_new(body, "detail", json_string(detail));
+	json_object_set_new(
+	    body, "detail", json_string(detail && *detail ? detail : phrase_of(status)));
 	if (retry_after_s) {
 		char number[12];
 		snprintf(number, sizeof(number), "%u", retry_after_s);

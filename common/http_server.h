@@ -17,7 +17,8 @@
 #include "common/error.h"
 
 #define HTTP_BODY_MAX (64 * 1024)
-#define HTTP_HEADERS_MAX (16 * 1024)
+/* More than nginx lets through (large_client_header_buffers) with its own: what evhttp refuses itself, it refuses in HTML. */
+#define HTTP_HEADERS_MAX (20 * 1024)
 
 struct http_server;
 /* Answered exactly once, at any later time, by one of the http_reply functions or http_stream_start, even after its server was destroyed (the answer
@@ -39,6 +40,7 @@ const char *http_header(const struct http_request *request, const char *name, bo
 void http_headers(const struct http_request *request,
     void (*each)(void *arg, const char *name, const char *value), void *arg);
 const char *http_request_id(const struct http_request *request); /* 16 hex characters, ours */
+bool http_has_body(const struct http_request *request);
 /* Body as a JSON object: strict (duplicates, invalid UTF-8, trailing bytes refused), Content-Type application/json demanded. Caller owns. */
 json_t *http_body_json(const struct http_request *request, struct error *err);
 /* For the hot path only. */
@@ -50,7 +52,7 @@ void http_reply_json(struct http_request *request, int status, json_t *body); /*
 void http_reply_text(struct http_request *request, int status, const char *content_type,
     const char *text, size_t len);
 void http_reply_empty(struct http_request *request, int status);
-/* code: stable snake_case; status by the caller; detail may be NULL. retry_after_s 0: none. */
+/* code: stable snake_case; status by the caller; detail NULL: the status in words. retry_after_s 0: none. */
 void http_reply_problem(struct http_request *request, int status, const char *code,
     const char *detail, unsigned retry_after_s);
 

@@ -121,6 +121,8 @@ static void reply_readyz(struct service_ops *ops, struct http_request *request)
 		json_array_append_new(checks, json_pack("{ss sb ss}", "name", check->name, "ok",
 						  check->ok, "why", check->why));
 	}
+	if (!rsp.ready)
+		http_reply_header(request, "Retry-After", "1");
 	http_reply_json(request, rsp.ready ? 200 : 503,
 	    json_pack("{sb ss ss so}", "ready", rsp.ready, "service", rsp.service, "replica",
 		rsp.replica, "checks", checks));

@@ -265,9 +265,11 @@ static int prepare(struct api_call *call, struct error *err)
 		return -1;
 	if (read_ip(call, err) != 0 || read_token(call, err) != 0)
 		return -1;
-	if (flags & API_BODY && !(call->body = http_body_json(call->request, err)))
+	bool takes_body = flags & API_BODY || (flags & API_CHANGES && http_has_body(call->request));
+	if (takes_body && !(call->body = http_body_json(call->request, err)))
 		return -1;
-	return 0;
+	/* where no body is needed, one that is sent says nothing */
+	return takes_body && !(flags & API_BODY) ? api_fields(call, NULL, 0, err) : 0;
 }
 
 static void on_request(void *arg, struct http_request *request)

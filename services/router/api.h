@@ -22,7 +22,8 @@ enum api_flag {
 	    2, /* with API_SESSION: the request ends sessions, which needs no fresh knowledge */
 	API_LOOK = 4,    /* with API_SESSION: wants session's own answer, not one from the table */
 	API_CHANGES = 8, /* Origin is checked */
-	API_BODY = 16,   /* a JSON object is read, Content-Type is checked */
+	API_BODY =
+	    16, /* a JSON object is needed; without it only {} may be sent; Content-Type is checked */
 };
 
 /* One request on its way; ended by exactly one of api_reply, api_reply_empty, api_refuse, api_done. */

@@ -79,7 +79,9 @@ static bool is_foreign(const struct asked *asked, const struct host_names *names
 	const char *upgrade = asked->header[ASKED_UPGRADE];
 	if (origin)
 		return !host_is_origin_of(names, origin, agent);
-	if (upgrade && upgrade[0] && asked->header[ASKED_COOKIE])
+	/* Traefik takes hop-by-hop headers away before it asks, but not the key */
+	bool upgrades = (upgrade && upgrade[0]) || asked->header[ASKED_WEBSOCKET_KEY];
+	if (upgrades && asked->header[ASKED_COOKIE])
 		return true;
 	return site && !is_read_only(method) && strcmp(site, "same-origin") != 0 &&
 	       strcmp(site, "none") != 0;

@@ -18,6 +18,7 @@
 	X(COOKIE, "Cookie") \
 	X(ORIGIN, "Origin") \
 	X(UPGRADE, "Upgrade") \
+	X(WEBSOCKET_KEY, "Sec-WebSocket-Key") \
 	X(SERVICE_WORKER, "Service-Worker") \
 	X(FETCH_SITE, "Sec-Fetch-Site")
 enum asked_header {

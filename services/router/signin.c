@@ -7,7 +7,7 @@
 #include "services/router/problem.h"
 
 #define CHALLENGE_MS 3000
-#define VERIFY_MS 10000 /* a fresh read of the chain is part of it */
+#define VERIFY_MS 6000 /* a fresh read of the chain is part of it; nginx waits 7 s */
 #define ASSETS_MS 3000
 #define LOGOUT_MS 3000
 

@@ -71,6 +71,7 @@ static const struct expected cases[] = {
     {"WebSocket of its own page", "nginx", ASKED_GO_ON, {NGINX, SESSION, {"Upgrade", "websocket"}, {"Origin", "https://" HOST}}, NULL},
     {"WebSocket without origin", "nginx", ASKED_ORIGIN_REFUSED, {NGINX, SESSION, {"Upgrade", "websocket"}}, NULL},
     {"WebSocket with a foreign origin", "nginx", ASKED_ORIGIN_REFUSED, {NGINX, SESSION, {"Upgrade", "websocket"}, {"Origin", "https://app.example"}}, NULL},
+    {"WebSocket without origin, its Upgrade taken away on the way", "traefik", ASKED_ORIGIN_REFUSED, {{"X-Forwarded-Host", HOST}, {"X-Forwarded-Method", "GET"}, SESSION, {"Sec-WebSocket-Key", "x"}}, NULL},
     {"any upgrade without origin", "envoy", ASKED_ORIGIN_REFUSED, {{"Host", HOST}, SESSION, {"Upgrade", "h2c"}}, NULL},
     {"an upgrade that nginx emptied", "nginx", ASKED_GO_ON, {NGINX, SESSION, {"Upgrade", ""}}, NULL},
     {"a service worker's script", "nginx", ASKED_WORKER_REFUSED, {NGINX, SESSION, {"Service-Worker", "script"}}, NULL},
