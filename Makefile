@@ -60,7 +60,7 @@ $(BUILD)/obj/%.o: %.c
 	$(Q)$(CC) $(ALLFLAGS) -MMD -MP -c -o $@ $<
 
 # the scripts that run inside Redis are part of the binary: nothing to install, nothing to get out of step
-$(BUILD)/obj/common/ledger.o: common/ledger.lua
+$(BUILD)/obj/common/ledger.o $(BUILD)/fuzz/obj/common/ledger.o: common/ledger.lua
 
 $(COMMON_LIB): $(call obj,$(COMMON_SRC))
 $(PROTO_LIB): $(call obj,$(PROTO_SRC))
