@@ -234,7 +234,7 @@ def bench_decisions(suite, folder):
         ratios["constant"], "peer decides nothing; an external process reaches about 0.4x")
 
 
-def sign_ins(suite, wallets, count, threads=4):
+def sign_ins(suite, wallets, count, threads=16):
     """Whole sign-ins through nginx; CPU seconds per process."""
     names = ["nginx", "router-1", "auth-1", "session-1", "chain-oracle-1", "redis", "devchain"]
     pids = {name: children_of(suite.pid(name)) for name in names}
@@ -288,7 +288,7 @@ def bench_sign_ins(suite, folder):
     count = int(200 * SECONDS)
     alice = suite.wallet("alice")
     wallets = [(alice, a["asset"]) for a in suite.assets if a["owner"] == alice.address]
-    wallets = (wallets * 4)[:4]
+    wallets = (wallets * 16)[:16]
     where = {}
 
     def ours():
