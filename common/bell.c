@@ -82,10 +82,32 @@ static void bind_again(struct bell *bell)
 		log_error("bell not bound", "why", err.text);
 }
 
+/* Each subscription is memory, of which a listener could ask for any amount, and libzmq cannot show one listener the door: all of them
+ * have to come again, which costs nobody more than the bell. */
+static void show_the_door(struct bell *bell, const zmq_msg_t *part)
+{
+	const char *user = zmq_msg_gets(part, "User-Id");
+	char who[128];
+
+	bus_count(bell->garbled);
+	if (!bell->bound)
+		return;
+	log_error("a listener of the bell asks for what is not on it", "role",
+	    role_text(user ? keyring_roles_z85(bell->bus->keyring, user) : 0, who, sizeof(who)));
+	bell->bound = zmq_unbind(bell->publisher.zmq, bell->address) != 0;
+}
+
+/* Ours subscribe to everything, which is one byte without a topic. */
 static bool publisher_receive(void *arg)
 {
-	(void)arg;
-	return false;
+	struct bell *bell = arg;
+	zmq_msg_t part;
+	size_t n = bus_socket_receive(&bell->publisher, &part, 1);
+
+	if (n > 1 || (n == 1 && zmq_msg_size(&part) != 1))
+		show_the_door(bell, &part);
+	zmq_msg_close(&part);
+	return n > 0;
 }
 
 /* The old listener is closed, its connections with it; only now is the address free. */
@@ -117,9 +139,12 @@ static int open_publisher(struct bell *bell, struct error *err)
 {
 	static const struct bus_socket_hooks hooks = {.receive = publisher_receive};
 	static const struct bus_socket_hooks events = {.receive = publisher_event};
+	/* libzmq takes in all that is queued before it lets us look */
+	static const struct bus_option queue = {ZMQ_RCVHWM, 2};
 
-	if (bus_socket_open(bell->bus, &bell->publisher, ZMQ_PUB, &hooks, bell, err) < 0)
+	if (bus_socket_open(bell->bus, &bell->publisher, ZMQ_XPUB, &hooks, bell, err) < 0)
 		return -1;
+	bus_socket_set(&bell->publisher, &queue, 1);
 	bus_socket_limit(&bell->publisher, BELL_FRAME_MAX);
 	bus_socket_serve_curve(&bell->publisher, BELL_DOMAIN);
 	if (bus_monitor_open(
