@@ -71,6 +71,7 @@ static void on_answer(void *arg, struct rpc_node *node, const struct rpc_answer 
 	struct error err;
 	if (!scan->timer)
 		return;
+	scan->was_tried = true;
 	if (answer->outcome != RPC_OK)
 		failed(scan, node, answer->err.text);
 	else if (take(scan, node, answer, &err) < 0)
@@ -101,8 +102,8 @@ void collection_scan_open(struct collection_scan *scan, struct event_base *base,
     struct rpc_nodes *nodes, struct index *index, const uint8_t *collection, size_t assets_max,
     uint64_t interval_ms)
 {
-	*scan =
-	    (struct collection_scan){nodes, index, collection, assets_max, interval_ms, NULL, 0};
+	*scan = (struct collection_scan){
+	    nodes, index, collection, assets_max, interval_ms, NULL, 0, false};
 	scan->timer = event_new(base, -1, 0, on_time, scan);
 	bug_if(!scan->timer);
 	wait_ms(scan, 0);

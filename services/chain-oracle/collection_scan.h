@@ -16,6 +16,7 @@ struct collection_scan {
 	uint64_t interval_ms;
 	struct event *timer; /* NULL: stopped */
 	unsigned failures;
+	bool was_tried; /* the index has what can be had */
 };
 /* Keeps the pointers. */
 void collection_scan_open(struct collection_scan *scan, struct event_base *base,

@@ -6,6 +6,8 @@
 #include "common/log.h"
 #include "common/scoped.h"
 
+#define WRITING_MAX 1000
+
 struct telling {
 	struct observer *observer;
 	enum observer_source source;
@@ -60,6 +62,7 @@ static void note_record(const struct telling *telling, const struct ledger_recor
 static void on_record(void *arg, const struct ledger_record *record, const struct error *err)
 {
 	scoped_free struct telling *telling = arg;
+	telling->observer->writing--;
 	if (err) {
 		telling->observer->missed = true;
 		metric_add(telling->observer->lost[telling->source], 1);
@@ -74,6 +77,12 @@ void observer_see(struct observer *observer, const struct observation *observati
     ledger_record_done done, void *arg)
 {
 	char owner[PUBKEY_TEXT_MAX + 1];
+	if (observation->source == OBSERVER_PUSH && observer->writing >= WRITING_MAX) {
+		observer->missed = true;
+		metric_add(observer->lost[OBSERVER_PUSH], 1);
+		return;
+	}
+	observer->writing++;
 	struct telling *telling = calloc(1, sizeof(*telling));
 	bug_if(!telling);
 	telling->observer = observer;

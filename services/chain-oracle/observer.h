@@ -23,7 +23,8 @@ struct observer {
 	struct process *process;
 	struct watch *watch; /* NULL: stopped */
 	struct index *index;
-	bool missed; /* an observation was not written; the sweep takes it back */
+	size_t writing; /* under way */
+	bool missed;    /* an observation was not written; the sweep takes it back */
 	struct metric *seen[OBSERVER_SOURCES_LEN], *changed[OBSERVER_SOURCES_LEN],
 	    *lost[OBSERVER_SOURCES_LEN];
 };
@@ -39,7 +40,7 @@ struct observation {
 	uint64_t slot;
 	bool watch; /* from now on, if it is not watched yet */
 };
-/* done may be NULL; never called from inside. Arguments are copied. */
+/* While a thousand are being written, what was pushed is passed over as missed. done may be NULL; never called from inside. Arguments are copied. */
 void observer_see(struct observer *observer, const struct observation *observation,
     ledger_record_done done, void *arg);
 

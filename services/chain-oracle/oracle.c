@@ -223,14 +223,14 @@ bool oracle_chain_is_ready(void *arg, char *why, size_t size)
 	struct oracle *self = arg;
 	const struct follower *follower = self->process->follower;
 	size_t healthy = rpc_nodes_healthy(self->nodes);
-	if (self->sweep.other_chain) {
+	if (rpc_nodes_are_foreign(self->nodes)) {
 		snprintf(why, size, "the state in Redis belongs to another chain");
 		return false;
 	}
 	uint64_t age_ms = follower_chain_age_ms(follower);
 	snprintf(why, size, "%zu of %zu nodes healthy, slot %llu", healthy,
 	    rpc_nodes_len(self->nodes), (unsigned long long)follower_chain(follower)->slot);
-	return healthy > 0 && age_ms <= CHAIN_AGE_MAX_MS;
+	return healthy > 0 && age_ms <= CHAIN_AGE_MAX_MS && self->scan.was_tried;
 }
 
 /* For information: without push the sweep still finds everything. */
@@ -269,6 +269,14 @@ void oracle_assets(
 	uint8_t wallet[PUBKEY_LEN];
 	if (pubkey_parse(req->wallet, wallet) < 0) {
 		refuse(request, "wallet_invalid", "wallet");
+		return;
+	}
+	if (!self->scan.was_tried) {
+		struct error err;
+		error_refuse(&err, ERR_UNAVAILABLE, "chain_unavailable",
+		    "the collection was not scanned yet");
+		err.retry_after_s = 1;
+		bus_fail(request, &err);
 		return;
 	}
 	index_list(self->index, req->wallet, ARRAY_LEN(rsp.assets.item), put_asset, &rsp);

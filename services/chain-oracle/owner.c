@@ -224,6 +224,10 @@ static void ask(struct owner_read *read)
 		fail(read, "service_unavailable", "stopping");
 		return;
 	}
+	if (rpc_nodes_are_foreign(self->nodes)) {
+		fail(read, "chain_unavailable", "the state in Redis belongs to another chain");
+		return;
+	}
 	if (clock_unix_ms() >= bus_request_deadline(read->request)) {
 		fail(read, "chain_unavailable", "nobody waits any more");
 		return;
@@ -233,7 +237,7 @@ static void ask(struct owner_read *read)
 	const char *keys[] = {read->req->asset};
 	if (node)
 		rpc_nodes_read(self->nodes, node, keys, 1, read->min_slot, on_reading, read);
-	else if (read->nseen == 1 && !rpc_nodes_first(self->nodes, asked))
+	else if (read->nseen == 1 && !rpc_nodes_any_healthy(self->nodes, asked))
 		conclude(read); /* there is no other healthy node */
 	else
 		wait(read);

@@ -171,8 +171,12 @@ bool rpc_node_is_trusted(const struct rpc_node *node)
 
 bool rpc_node_is_healthy(const struct rpc_node *node)
 {
-	return rpc_node_is_trusted(node) && node->genesis[0] && node->failures == 0 &&
-	       node->in_flight < RPC_NODE_IN_FLIGHT_MAX;
+	return rpc_node_is_trusted(node) && node->genesis[0] && node->failures == 0;
+}
+
+bool rpc_node_has_room(const struct rpc_node *node)
+{
+	return node->in_flight < RPC_NODE_IN_FLIGHT_MAX;
 }
 
 bool rpc_node_may_ask(const struct rpc_node *node)

@@ -14,7 +14,8 @@
 #include "services/chain-oracle/rpc_answer.h"
 
 #define RPC_NODE_LABEL_MAX 300
-#define RPC_NODE_IN_FLIGHT_MAX 64
+#define RPC_NODE_IN_FLIGHT_MAX \
+	32 /* twice the connections libcurl opens: a longer queue would time out in it */
 
 struct rpc_pending;
 struct rpc_node {
@@ -63,9 +64,11 @@ void rpc_node_broke(struct rpc_node *node, const struct error *why);
 /* A reading came: it is well. */
 void rpc_node_recovered(struct rpc_node *node);
 
-/* Trusted: of the right chain and not set aside. Healthy: also well, and room for a request. */
+/* Trusted: of the right chain and not set aside. Healthy: also well. Whether there is room for a request is another question: who fills a node's queue
+ * must not make it count as absent. */
 bool rpc_node_is_trusted(const struct rpc_node *node);
 bool rpc_node_is_healthy(const struct rpc_node *node);
+bool rpc_node_has_room(const struct rpc_node *node);
 /* May it be asked now (back-off over)? */
 bool rpc_node_may_ask(const struct rpc_node *node);
 

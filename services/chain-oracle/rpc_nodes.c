@@ -17,6 +17,7 @@ struct rpc_nodes {
 	struct rpc_nodes_hooks hooks;
 	struct event *tick;
 	bool stopping;
+	bool foreign; /* mc:chain names another genesis hash than ours */
 	char genesis[PUBKEY_TEXT_MAX + 1];
 	size_t turn;
 	size_t len;
@@ -43,6 +44,20 @@ static bool view(
 	for (size_t i = 0; i < nodes->len; i++)
 		views[i] = nodes->node[i]->view;
 	return nodes->hooks.chain(nodes->hooks.arg, chain, &genesis);
+}
+
+static void compare_state(struct rpc_nodes *nodes)
+{
+	struct plausible_chain chain;
+	const char *genesis;
+	bool before = nodes->foreign;
+	if (!nodes->genesis[0] || !nodes->hooks.chain(nodes->hooks.arg, &chain, &genesis))
+		return;
+	nodes->foreign = genesis[0] && strcmp(genesis, nodes->genesis) != 0;
+	if (nodes->foreign && !before)
+		log_error(
+		    "the state in Redis belongs to another chain now: nothing is read or written",
+		    "genesis", genesis, "ours", nodes->genesis);
 }
 
 static void judge(void *arg)
@@ -167,6 +182,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!nodes->genesis[0])
 		settle_genesis(nodes);
+	compare_state(nodes);
 	for (size_t i = 0; i < nodes->len; i++) {
 		struct rpc_node *node = nodes->node[i];
 		look_after(nodes, node);
@@ -231,19 +247,33 @@ struct rpc_node *rpc_nodes_at(struct rpc_nodes *nodes, size_t index)
 	return nodes->node[index];
 }
 
+static bool is_healthy(const struct rpc_nodes *nodes, size_t i)
+{
+	return !nodes->stopping && !nodes->foreign && rpc_node_is_healthy(nodes->node[i]);
+}
+
 struct rpc_node *rpc_nodes_first(struct rpc_nodes *nodes, unsigned except)
 {
-	for (size_t i = 0; i < nodes->len && !nodes->stopping; i++)
-		if (!(except & 1U << i) && rpc_node_is_healthy(nodes->node[i]))
+	for (size_t i = 0; i < nodes->len; i++)
+		if (!(except & 1U << i) && is_healthy(nodes, i) &&
+		    rpc_node_has_room(nodes->node[i]))
 			return nodes->node[i];
 	return NULL;
 }
 
+bool rpc_nodes_any_healthy(const struct rpc_nodes *nodes, unsigned except)
+{
+	for (size_t i = 0; i < nodes->len; i++)
+		if (!(except & 1U << i) && is_healthy(nodes, i))
+			return true;
+	return false;
+}
+
 struct rpc_node *rpc_nodes_next(struct rpc_nodes *nodes)
 {
-	for (size_t i = 0; i < nodes->len && !nodes->stopping; i++) {
+	for (size_t i = 0; i < nodes->len; i++) {
 		nodes->turn = (nodes->turn + 1) % nodes->len;
-		if (rpc_node_is_healthy(nodes->node[nodes->turn]))
+		if (is_healthy(nodes, nodes->turn) && rpc_node_has_room(nodes->node[nodes->turn]))
 			return nodes->node[nodes->turn];
 	}
 	return NULL;
@@ -253,7 +283,7 @@ size_t rpc_nodes_healthy(const struct rpc_nodes *nodes)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < nodes->len; i++)
-		n += rpc_node_is_healthy(nodes->node[i]);
+		n += is_healthy(nodes, i);
 	return n;
 }
 
@@ -268,7 +298,7 @@ bool rpc_nodes_accept(struct rpc_nodes *nodes, struct rpc_node *node, uint64_t s
 {
 	struct plausible_view views[PLAUSIBLE_NODES_MAX];
 	struct plausible_chain chain;
-	if (!rpc_node_is_trusted(node) || !view(nodes, views, &chain))
+	if (!rpc_node_is_trusted(node) || nodes->foreign || !view(nodes, views, &chain))
 		return false;
 	if (slot <= plausible_ceiling(views, nodes->len, &chain))
 		return true;
@@ -276,6 +306,11 @@ bool rpc_nodes_accept(struct rpc_nodes *nodes, struct rpc_node *node, uint64_t s
 	node->aside = ASIDE_AHEAD;
 	say_aside(node, before);
 	return false;
+}
+
+bool rpc_nodes_are_foreign(const struct rpc_nodes *nodes)
+{
+	return nodes->foreign;
 }
 
 const char *rpc_nodes_genesis(const struct rpc_nodes *nodes)

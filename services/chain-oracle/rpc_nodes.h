@@ -30,9 +30,11 @@ bool rpc_nodes_are_stopping(const struct rpc_nodes *nodes);
 size_t rpc_nodes_len(const struct rpc_nodes *nodes);
 struct rpc_node *rpc_nodes_at(struct rpc_nodes *nodes, size_t index);
 
-/* The first healthy node in the list whose bit (1 << index) is not in except; NULL: none. */
+/* The first healthy node in the list that has room and whose bit (1 << index) is not in except; NULL: none. */
 struct rpc_node *rpc_nodes_first(struct rpc_nodes *nodes, unsigned except);
-/* Each healthy node in turn; NULL: none. */
+/* Is any healthy, with room or without, whose bit is not in except? */
+bool rpc_nodes_any_healthy(const struct rpc_nodes *nodes, unsigned except);
+/* Each healthy node that has room in turn; NULL: none. */
 struct rpc_node *rpc_nodes_next(struct rpc_nodes *nodes);
 size_t rpc_nodes_healthy(const struct rpc_nodes *nodes);
 
@@ -41,6 +43,8 @@ void rpc_nodes_read(struct rpc_nodes *nodes, struct rpc_node *node, const char *
     size_t len, uint64_t min_slot, reading_taken taken, void *arg);
 /* May something be believed that this node pushed? A slot from the future sets it aside. */
 bool rpc_nodes_accept(struct rpc_nodes *nodes, struct rpc_node *node, uint64_t slot);
+/* Redis has the state of another chain than it had (somebody replaced it): nobody is healthy, nothing is believed. */
+bool rpc_nodes_are_foreign(const struct rpc_nodes *nodes);
 /* The genesis hash expected; "": not known yet. */
 const char *rpc_nodes_genesis(const struct rpc_nodes *nodes);
 

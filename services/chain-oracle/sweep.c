@@ -197,12 +197,12 @@ static void on_counted(void *arg, const char *word, const struct error *err)
 		fail(sweep, err->text);
 		return;
 	}
+	if (strcmp(word, "other_chain") == 0) {
+		fail(sweep, "the state in Redis belongs to another chain");
+		return;
+	}
 	bool counted = strcmp(word, "counted") == 0;
-	sweep->other_chain = strcmp(word, "other_chain") == 0;
 	metric_add(counted ? sweep->counted : sweep->behind, 1);
-	if (sweep->other_chain)
-		log_error("the state in Redis belongs to another chain", "ours",
-		    rpc_nodes_genesis(sweep->nodes));
 	/* not above mc:chain: another replica was faster, or the node stands still; the next one is of another node */
 	finish(sweep, counted);
 }
@@ -265,7 +265,8 @@ static bool is_due(const struct sweep *sweep)
 	uint64_t wait_ms = sweep->interval_ms + sweep->jitter_ms;
 	if (clock_boot_ms() < sweep->retry_at_ms)
 		return false;
-	if (sweep->wanted || sweep->observer->missed)
+	if (sweep->wanted ||
+	    (sweep->observer->missed && clock_boot_ms() >= sweep->run.began_ms + RETRY_MS))
 		return true;
 	if (sweep->counted_ms > 0 && clock_boot_ms() < sweep->counted_ms + wait_ms)
 		return false;
@@ -279,7 +280,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (sweep->running || follower_history_number(sweep->process->follower) == 0 ||
-	    !redis_is_ready(sweep->process->redis) || !is_due(sweep))
+	    !redis_is_ready(sweep->process->redis) || rpc_nodes_are_foreign(sweep->nodes) ||
+	    !is_due(sweep))
 		return;
 	struct rpc_node *node = sweep->wanted_node;
 	if (!node || !rpc_node_is_healthy(node))

@@ -36,7 +36,6 @@ struct sweep {
 	struct event *tick;
 	bool running, wanted;
 	struct rpc_node *wanted_node; /* NULL: any */
-	bool other_chain;             /* Redis' state is of another chain */
 	unsigned failures;
 	uint64_t retry_at_ms, counted_ms; /* boot time; counted: when our last that counted began */
 	struct sweep_run run;

@@ -433,6 +433,16 @@ def test_a_lagging_second_node_does_not_turn_the_buyer_away(slow, alice, bob):
     assert slot > slow.record(asset)[2]
 
 
+def test_a_second_node_that_is_busy_is_not_an_absent_one(own, alice, bob):
+    o = own(MULTICLAW_SWEEP_S=60).start()
+    asset = o.mint(bob)
+    o.devchain("lie", node="a", asset=asset, owner=alice.address)
+    o.fault("b", delay=300)
+    sent = [o.oracle.send("oracle.owner", asset=asset, wallet=alice.address) for _ in range(150)]
+    answers = [o.oracle.receive() for _ in sent]
+    assert not [body for _, body in answers if body and body["owner"] == alice.address]
+
+
 def test_a_frozen_node_is_set_aside(o, alice, bob, asset):
     o.sign_in(asset, alice)
     o.fault("a", freeze=True)
@@ -539,6 +549,22 @@ def test_state_of_another_chain_stops_the_start(own):
     assert o.processes["chain-oracle-1"].wait(timeout=10) == 1
     assert "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d" in o.log("chain-oracle-1", 3)
     assert o.chain() == slot
+
+
+def test_nothing_is_written_into_the_state_of_another_chain(own, alice, bob):
+    o = own(MULTICLAW_SWEEP_S=1).start()
+    asset = o.mint(alice)
+    o.sign_in(asset, alice)
+    genesis = o.redis.hget("mc:chain", "genesis")
+    o.redis.hset("mc:chain", "genesis", "5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d")
+    wait_until("it is noticed", lambda: not o.is_ready("chain-oracle-1"), 3)
+    record, chain = o.record(asset), o.redis.hgetall("mc:chain")
+    o.devchain("burn", asset=asset, wait="confirmed")
+    assert refused(o.owner, asset, alice) == ("unavailable", "chain_unavailable")
+    time.sleep(1.5)
+    assert o.record(asset) == record and o.redis.hgetall("mc:chain") == chain
+    o.redis.hset("mc:chain", "genesis", genesis)
+    wait_for_owner(o, asset, "nobody", 5)
 
 
 def test_an_api_key_is_never_logged(own, alice):
