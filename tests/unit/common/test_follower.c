@@ -228,6 +228,26 @@ static void the_bell_brings_the_read_forward_and_marks(void **state)
 	assert_true(faster >= b->heard - 2);
 }
 
+static void what_is_marked_already_waits_for_those_who_look(void **state)
+{
+	struct bench *b = *state;
+	char id[EVENT_ID_MAX + 1];
+	int at_once = 0;
+
+	for (int i = 0; i < 10; i++) {
+		struct wrote wrote = write_event(b);
+		loop_for(b->base, 20);
+		uint64_t before = reads(b);
+		wrote.id.seq += 1000 + (uint64_t)i;
+		follower_heard(b->follower, wrote.history, event_id_text(wrote.id, id), ASSET);
+		loop_for(b->base, 5);
+		at_once += reads(b) != before;
+		loop_for(b->base, 30);
+		assert_true(reads(b) > before);
+	}
+	assert_true(at_once <= 3);
+}
+
 static void its_own_writes_are_read_at_once(void **state)
 {
 	struct bench *b = *state;
@@ -432,6 +452,8 @@ int main(void)
 		brings_each_event_once_and_in_order, setup_following, teardown),
 	    cmocka_unit_test_setup_teardown(
 		the_bell_brings_the_read_forward_and_marks, setup_following, teardown),
+	    cmocka_unit_test_setup_teardown(
+		what_is_marked_already_waits_for_those_who_look, setup_following, teardown),
 	    cmocka_unit_test_setup_teardown(
 		its_own_writes_are_read_at_once, setup_following, teardown),
 	    cmocka_unit_test_setup_teardown(
