@@ -141,7 +141,7 @@ int cli_curl(struct cli *cli, int argc, char **argv)
 	if (show_status)
 		printf("HTTP %ld\n", answer.status);
 	if (answer.body)
-		fwrite(answer.body, 1, answer.len, stdout);
+		cli_print_body(answer.body, answer.len);
 	if (answer.len && answer.body[answer.len - 1] != '\n')
 		putchar('\n');
 	return answer.status < 400 ? CLI_OK : answer.status == 401 ? CLI_SIGNED_OUT : answer.status >= 500 ? CLI_UNAVAILABLE : CLI_FAILED;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/scoped.h"
 
@@ -60,6 +61,13 @@ static bool is_bidi_control(uint32_t cp)
 	    (cp >= 0x2066 && cp <= 0x2069);
 }
 
+/* Could it make a terminal do or show something else than text? */
+static bool steers(uint32_t cp)
+{
+	return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || is_bidi_control(cp);
+}
+
+/* 0 for bytes that are not UTF-8. */
 static uint32_t next_code_point(const unsigned char **at)
 {
 	const unsigned char *p = *at;
@@ -67,7 +75,7 @@ static uint32_t next_code_point(const unsigned char **at)
 	uint32_t cp = more == 0 ? p[0] : p[0] & (0x3fu >> more);
 
 	for (size_t i = 1; i <= more; i++) {
-		if ((p[i] & 0xc0) != 0x80) {
+		if (p[0] < 0xc0 || (p[i] & 0xc0) != 0x80) {
 			*at = p + 1;
 			return 0;
 		}
@@ -84,7 +92,26 @@ void cli_print_text(const char *text)
 	while (*at) {
 		const unsigned char *from = at;
 		uint32_t cp = next_code_point(&at);
-		if (cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || is_bidi_control(cp))
+		if (steers(cp))
+			fputc('?', stdout);
+		else
+			fwrite(from, 1, (size_t)(at - from), stdout);
+	}
+}
+
+/* A page of an agent is written by others, as much as a name is. Pipes and files get it as it came. */
+void cli_print_body(const char *body, size_t len)
+{
+	const unsigned char *at = (const unsigned char *)body, *end = at + len;
+
+	if (!isatty(STDOUT_FILENO)) {
+		fwrite(body, 1, len, stdout);
+		return;
+	}
+	while (at < end) {
+		const unsigned char *from = at;
+		uint32_t cp = next_code_point(&at);
+		if (steers(cp) && cp != '\n' && cp != '\t')
 			fputc('?', stdout);
 		else
 			fwrite(from, 1, (size_t)(at - from), stdout);

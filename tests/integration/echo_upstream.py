@@ -8,6 +8,7 @@ Every request is answered with what arrived, as JSON: method, target, headers (a
     /sse?count=N&every=S    N events, one each S seconds (default: for ever, each 0.05 s)
     /bytes?n=N              N bytes
     /status?code=C          an answer of that status
+    /text?t=...             this text and nothing else
     /respond?h=Name:%20v    an answer with these headers (h may be repeated): what a hostile agent would try
     /slow?s=S               answers after S seconds
     /drop                   closes the connection without an answer
@@ -137,6 +138,8 @@ async def respond(request, reader, writer):
     if request.path == "/slow":
         await asyncio.sleep(request.argument("s", 1.0))
     extra = [line.partition(": ")[::2] for line in request.query.get("h", [])] if request.path == "/respond" else []
+    if request.path == "/text":
+        body = request.argument("t", "").encode()
     status = request.argument("code", 200) if request.path == "/status" else 200
     return await answer(writer, status, b"" if request.method == "HEAD" else body, extra)
 
