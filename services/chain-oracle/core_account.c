@@ -100,7 +100,7 @@ static enum core_verdict read_asset(const struct core_account *account,
 	if (memcmp(authority, collection, PUBKEY_LEN) != 0)
 		return CORE_WRONG_COLLECTION;
 	memcpy(asset->owner, owner, PUBKEY_LEN);
-	return pubkey_is_on_curve(owner) ? CORE_OWNED : CORE_OFF_CURVE;
+	return CORE_OWNED;
 }
 
 /* PubSub's way to say that an account is gone: no lamports, no data, of the System Program. */
@@ -144,6 +144,12 @@ void core_account_read(const struct core_account *account, const uint8_t collect
 	asset_r->verdict = judge(&prefix, collection, asset_r);
 	if (!core_verdict_has_owner(asset_r->verdict))
 		asset_r->name[0] = '\0';
+}
+
+void core_asset_check_signer(struct core_asset *asset)
+{
+	if (asset->verdict == CORE_OWNED && !pubkey_is_on_curve(asset->owner))
+		asset->verdict = CORE_OFF_CURVE;
 }
 
 static const struct {

@@ -55,6 +55,9 @@ struct core_asset {
 void core_account_read(const struct core_account *account, const uint8_t collection[PUBKEY_LEN],
     struct core_asset *asset_r);
 
+/* Makes owned off_curve if no key can exist for the owner. Apart, because it costs more than all the rest, and only a sign-in wants to know. */
+void core_asset_check_signer(struct core_asset *asset);
+
 const char *core_verdict_text(enum core_verdict verdict);
 bool core_verdict_has_owner(enum core_verdict verdict);
 /* Base58 of the owner, or CORE_NOBODY. Returns text. */

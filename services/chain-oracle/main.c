@@ -16,7 +16,6 @@ int main(int argc, char **argv)
 	    .routes = routes,
 	    .nroutes = ARRAY_LEN(routes),
 	    .adds_events = true,
-	    .uses_http = true,
 	    .open = oracle_open,
 	    .start = oracle_start,
 	    .stop = oracle_stop,

@@ -125,7 +125,7 @@ static void on_unwatched(void *arg, const char *asset)
 static int open_push(struct oracle *self, size_t i, struct error *err)
 {
 	const struct push_hooks hooks = {on_seen, on_caught_up, self};
-	const struct push_config config = {self->process->base, self->process->http,
+	const struct push_config config = {self->process->base, self->http,
 	    rpc_nodes_at(self->nodes, i), self->collection, self->watch, self->watch_max,
 	    self->process->metrics};
 	scoped_free char *derived = NULL;
@@ -150,8 +150,11 @@ int oracle_start(void *arg, struct error *err)
 	const struct rpc_nodes_hooks nodes_hooks = {on_chain, on_healthy, on_other_chain, self};
 	self->watch = watch_new(&watch_hooks);
 	self->index = index_new(self->index_max);
+	self->http = http_client_new(process->base, err);
+	if (!self->http)
+		return -1;
 	self->nodes =
-	    rpc_nodes_new(process->base, process->http, (const char *const *)self->rpc_urls.item,
+	    rpc_nodes_new(process->base, self->http, (const char *const *)self->rpc_urls.item,
 		self->rpc_urls.len, self->rpc_timeout_ms, process->metrics, &nodes_hooks, err);
 	if (!self->nodes)
 		return -1;
@@ -182,6 +185,7 @@ void oracle_stop(void *arg)
 	for (size_t i = 0; i < self->rpc_urls.len; i++)
 		push_destroy(&self->push[i]);
 	rpc_nodes_destroy(&self->nodes);
+	http_client_destroy(&self->http);
 	oracle_owner_stop(self);
 	self->observer.watch = NULL;
 	self->observer.index = NULL;

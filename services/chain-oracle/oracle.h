@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "common/http_client.h"
 #include "common/service.h"
 #include "proto/registry.h"
 #include "services/chain-oracle/collection_scan.h"
@@ -20,6 +21,7 @@ struct oracle {
 	uint64_t sweep_s, rpc_timeout_ms, clock_lag_s, slots_per_s, watch_max, index_max, index_s;
 
 	uint8_t collection[PUBKEY_LEN];
+	struct http_client *http;
 	struct rpc_nodes *nodes; /* NULL: stopped */
 	struct push *push[PLAUSIBLE_NODES_MAX];
 	struct watch *watch;

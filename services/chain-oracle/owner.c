@@ -194,6 +194,8 @@ static void on_reading(
 	struct sighting sighting = {.node = node, .slot = reading->slot};
 	core_account_read(&reading->account[0].core, read->oracle->collection, &sighting.seen);
 	if (read->nseen == 0)
+		core_asset_check_signer(&sighting.seen);
+	if (read->nseen == 0)
 		take_first(read, &sighting);
 	else
 		take_second(read, &sighting);

@@ -9,7 +9,8 @@
 #define RPC_CLOCK "SysvarC1ock11111111111111111111111111111111"
 #define RPC_KEYS_MAX 99 /* a node takes 100, and the Clock sysvar always comes along */
 
-/* getMultipleAccounts of at most RPC_KEYS_MAX keys and the Clock sysvar, in one slot at or above min_slot. */
+/* getMultipleAccounts of at most RPC_KEYS_MAX keys and the Clock sysvar, in one slot at or above min_slot. The keys are base58, and written as
+ * they are. */
 char *rpc_request_accounts(uint64_t id, const char *const *keys, size_t len, uint64_t min_slot);
 /* getProgramAccounts: every asset of the collection. */
 char *rpc_request_collection(uint64_t id, const uint8_t collection[32]);

@@ -82,6 +82,7 @@ static void reads_every_account_of_the_vectors(void **arg)
 		char owner[PUBKEY_TEXT_MAX + 1];
 		fixture_load(state->vectors, i, &fixture);
 		core_account_read(&fixture.account, state->collection, &asset);
+		core_asset_check_signer(&asset);
 		assert_string_equal(
 		    core_verdict_text(asset.verdict), core_verdict_text(expected[i].verdict));
 		assert_string_equal(core_asset_owner(&asset, owner), expected[i].owner);
@@ -184,6 +185,8 @@ static void tells_an_owner_that_cannot_sign(void **arg)
 	assert_int_equal(pubkey_asset_signer(key, pda, NULL), 0);
 	memcpy(fixture.bytes + 1, pda, PUBKEY_LEN);
 	core_account_read(&fixture.account, state->collection, &asset);
+	assert_int_equal(asset.verdict, CORE_OWNED);
+	core_asset_check_signer(&asset);
 	assert_int_equal(asset.verdict, CORE_OFF_CURVE);
 	assert_string_equal(core_asset_owner(&asset, text), pubkey_text(pda, pda_text));
 }
