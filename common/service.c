@@ -198,11 +198,6 @@ static int start_all(struct daemon *daemon, struct error *err)
 	    process->service->follow.on_heard ? on_heard_event : NULL, daemon};
 	process->follower = follower_new(process->base, process->redis, settings->replica, role,
 	    &daemon->hooks, process->metrics);
-	if (process->service->uses_http) {
-		process->http = http_client_new(process->base, err);
-		if (!process->http)
-			return -1;
-	}
 	return process->service->start ? process->service->start(daemon->self, err) : 0;
 }
 
@@ -256,7 +251,6 @@ static void stop_all(struct daemon *daemon)
 {
 	struct process *process = &daemon->process;
 	struct redis *redis = process->redis;
-	struct http_client *http = process->http;
 
 	service_ops_destroy(&daemon->ops);
 	if (process->service->stop)
@@ -264,8 +258,6 @@ static void stop_all(struct daemon *daemon)
 	follower_destroy(&process->follower);
 	/* a callback that asks again finds it in its place, and is refused */
 	redis_destroy(&redis);
-	if (http)
-		http_client_destroy(&http);
 	bell_destroy(&daemon->bell);
 	bus_server_destroy(&daemon->server);
 	bus_destroy(&process->bus);

@@ -9,7 +9,6 @@
 
 #include "common/bus.h"
 #include "common/follower.h"
-#include "common/http_client.h"
 #include "common/http_server.h"
 #include "common/settings.h"
 
@@ -53,7 +52,6 @@ struct process {
 	struct bell *bell; /* NULL if the service adds no events: it listens through the follower */
 	struct redis *redis;
 	struct follower *follower;
-	struct http_client *http; /* NULL unless uses_http */
 	bool sanitized;
 };
 
@@ -70,12 +68,11 @@ struct service {
 	const struct bus_route *routes; /* beside the generic service.status */
 	size_t nroutes;
 	bool adds_events; /* binds a bell */
-	bool uses_http;   /* wants an http_client */
 	bool may_exec;    /* confine: leave execve allowed (no daemon of this suite so far) */
 	/* self points to self_size zeroed bytes whose first member is  struct process *process; settings are loaded. */
 	int (*open)(void *self, struct error *err);  /* may be NULL; privileged: read keys */
 	int (*start)(void *self, struct error *err); /* confined; bus, redis and follower exist */
-	/* The loop is over; everything of process still exists. Destroys what the service made. Requests to Redis and over HTTP that are still pending end
+	/* The loop is over; everything of process still exists. Destroys what the service made. Requests to Redis that are still pending end
 	 * after it with err set, before self is freed: their callbacks may use self, process and bus_fail, not what stop has destroyed. */
 	void (*stop)(void *self);
 	void (*reload)(void *self); /* SIGHUP; may be NULL */
