@@ -7,7 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-#define ANNOUNCE_AGAIN_MS 200
+#define ANNOUNCE_AGAIN_MS 25
 
 static uint64_t now_s(void)
 {
