@@ -1,6 +1,7 @@
 /* What an owner does with a session: look at it, list, end, use it. */
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/scoped.h"
@@ -70,7 +71,7 @@ int cli_sessions(struct cli *cli, int argc, char **argv)
 		snprintf(path, sizeof(path), "/v1/sessions/%.64s", argv[2]);
 	if (web_call(cli, "DELETE", path, NULL, &answer, &err) < 0)
 		return cli_fail(&err);
-	return CLI_OK;
+	return cli_report(cli, "ended", argv[2], NULL);
 }
 
 int cli_logout(struct cli *cli, int argc, char **argv)
@@ -86,27 +87,40 @@ int cli_logout(struct cli *cli, int argc, char **argv)
 		return cli_fail(&err);
 	if (session_file_remove(cli->session_path, &err) < 0)
 		return cli_fail(&err);
-	if (!cli->json)
-		puts("Signed out.");
-	return CLI_OK;
+	return cli_report(cli, "signed_out", "yes", "Signed out.");
 }
 
-/* The token goes to the console it came from and to that agent's own origin, nowhere else. */
+/* Where agents live: as the suite was told; by default, beside a console on this machine. */
+static const char *agents_domain(const struct session_file *file)
+{
+	static const char local[] = "://localhost";
+	const char *told = getenv("MULTICLAW_AGENTS_DOMAIN"), *host = strstr(file->url, "://");
+
+	if (told && told[0])
+		return told;
+	bool is_local = host && strncmp(host, local, strlen(local)) == 0 && strchr(":", host[strlen(local)]);
+	return is_local ? host + 3 : NULL;
+}
+
+/* The token goes to the console it came from and to that agent's own origin, nowhere else: anybody can have a name that begins like the agent's. */
 static int target_url(const struct session_file *file, const char *where, char *url, size_t size, struct error *err)
 {
-	char agent[128];
-	const char *host = strstr(where, "://");
+	char origin[512];
+	const char *domain = agents_domain(file);
 
 	if (where[0] == '/') {
 		snprintf(url, size, "%s%s", file->url, where);
 		return 0;
 	}
-	snprintf(agent, sizeof(agent), "://%s.", file->agent_id);
-	if (host && file->agent_id[0] && strncmp(host, agent, strlen(agent)) == 0 && !memchr(host, '@', strcspn(host + 3, "/") + 3)) {
+	if (!domain)
+		return error_set(err, ERR_INVALID, "set MULTICLAW_AGENTS_DOMAIN to where this service's agents live");
+	int len = snprintf(origin, sizeof(origin), "%.*s://%s.%s", (int)strcspn(file->url, ":"), file->url, file->agent_id, domain);
+	if (file->agent_id[0] && (size_t)len < sizeof(origin) && strncmp(where, origin, (size_t)len) == 0 &&
+	    strchr("/?", where[len])) {
 		snprintf(url, size, "%s", where);
 		return 0;
 	}
-	return error_set(err, ERR_INVALID, "curl takes a path (/v1/session) or a URL of the agent's own origin");
+	return error_set(err, ERR_INVALID, "curl takes a path (/v1/session) or a URL of the agent's own origin, %s", origin);
 }
 
 int cli_curl(struct cli *cli, int argc, char **argv)

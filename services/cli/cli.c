@@ -8,52 +8,6 @@
 
 #include "common/scoped.h"
 
-int cli_fail(const struct error *err)
-{
-	fprintf(stderr, "multiclaw: %s", err->text);
-	if (err->reason[0])
-		fprintf(stderr, " (%s)", err->reason);
-	if (err->retry_after_s)
-		fprintf(stderr, "; try again in %u s", err->retry_after_s);
-	fputc('\n', stderr);
-	switch (err->code) {
-	case ERR_UNAUTHENTICATED:
-		return CLI_SIGNED_OUT;
-	case ERR_BUSY:
-	case ERR_TIMEOUT:
-	case ERR_UNAVAILABLE:
-		return CLI_UNAVAILABLE;
-	default:
-		return CLI_FAILED;
-	}
-}
-
-int cli_usage(const char *fmt, ...)
-{
-	va_list args;
-
-	fputs("multiclaw: ", stderr);
-	va_start(args, fmt);
-	vfprintf(stderr, fmt, args);
-	va_end(args);
-	fputs("\nSee 'multiclaw help'.\n", stderr);
-	return CLI_USAGE;
-}
-
-const char *cli_option(const char *name, int argc, char **argv, int *at)
-{
-	size_t len = strlen(name);
-	const char *word = argv[*at];
-
-	if (strncmp(word, name, len) != 0)
-		return NULL;
-	if (word[len] == '=')
-		return word + len + 1;
-	if (word[len] != '\0' || *at + 1 >= argc)
-		return NULL;
-	return argv[++*at];
-}
-
 /* Unicode's bidirectional controls, which can make a name read as another. */
 static bool is_bidi_control(uint32_t cp)
 {
@@ -85,7 +39,7 @@ static uint32_t next_code_point(const unsigned char **at)
 	return cp;
 }
 
-void cli_print_text(const char *text)
+static void print_text(FILE *out, const char *text)
 {
 	const unsigned char *at = (const unsigned char *)text;
 
@@ -93,10 +47,81 @@ void cli_print_text(const char *text)
 		const unsigned char *from = at;
 		uint32_t cp = next_code_point(&at);
 		if (steers(cp))
-			fputc('?', stdout);
+			fputc('?', out);
 		else
-			fwrite(from, 1, (size_t)(at - from), stdout);
+			fwrite(from, 1, (size_t)(at - from), out);
 	}
+}
+
+int cli_fail(const struct error *err)
+{
+	fputs("multiclaw: ", stderr);
+	print_text(stderr, err->text);
+	if (err->reason[0]) {
+		fputs(" (", stderr);
+		print_text(stderr, err->reason);
+		fputc(')', stderr);
+	}
+	if (err->retry_after_s)
+		fprintf(stderr, "; try again in %u s", err->retry_after_s);
+	fputc('\n', stderr);
+	switch (err->code) {
+	case ERR_UNAUTHENTICATED:
+		return CLI_SIGNED_OUT;
+	case ERR_BUSY:
+	case ERR_TIMEOUT:
+	case ERR_UNAVAILABLE:
+		return CLI_UNAVAILABLE;
+	default:
+		return CLI_FAILED;
+	}
+}
+
+int cli_usage(const char *fmt, ...)
+{
+	va_list args;
+
+	fputs("multiclaw: ", stderr);
+	va_start(args, fmt);
+	vfprintf(stderr, fmt, args);
+	va_end(args);
+	fputs("\nSee 'multiclaw help'.\n", stderr);
+	return CLI_USAGE;
+}
+
+int cli_report(const struct cli *cli, const char *name, const char *value, const char *text)
+{
+	if (cli->json)
+		cli_print_json(json_pack("{ss}", name, value));
+	else if (text)
+		puts(text);
+	return CLI_OK;
+}
+
+int cli_copy(char *to, size_t size, const char *value, const char *what)
+{
+	size_t len = (size_t)snprintf(to, size, "%s", value);
+
+	return len > 0 && len < size ? CLI_OK : cli_usage("'%s' is not %s", value, what);
+}
+
+const char *cli_option(const char *name, int argc, char **argv, int *at)
+{
+	size_t len = strlen(name);
+	const char *word = argv[*at];
+
+	if (strncmp(word, name, len) != 0)
+		return NULL;
+	if (word[len] == '=')
+		return word + len + 1;
+	if (word[len] != '\0' || *at + 1 >= argc)
+		return NULL;
+	return argv[++*at];
+}
+
+void cli_print_text(const char *text)
+{
+	print_text(stdout, text);
 }
 
 /* A page of an agent is written by others, as much as a name is. Pipes and files get it as it came. */

@@ -53,6 +53,11 @@ int cli_fail(const struct error *err);
 /* Wrong words: prints them and how to get help; CLI_USAGE. */
 int cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* What was done, where there is nothing to show: with --json one member, else the text (NULL: nothing). Returns CLI_OK. */
+int cli_report(const struct cli *cli, const char *name, const char *value, const char *text);
+/* Copies a word that must be there and fit: a longer one would be cut to another's name, none at all may mean all. CLI_OK, or CLI_USAGE and it is said. */
+int cli_copy(char *to, size_t size, const char *value, const char *what);
+
 /* Takes `name VALUE` or `name=VALUE` at argv[*at]; moves *at to the last word used. Returns the value, NULL if it is not that option. */
 const char *cli_option(const char *name, int argc, char **argv, int *at);
 

@@ -140,7 +140,9 @@ int cli_login(struct cli *cli, int argc, char **argv)
 	sodium_memzero(answer.token, sizeof(answer.token));
 	if (rc == 0)
 		return report(cli, &answer);
-	if (strcmp(err.reason, "asset_required") == 0)
+	if (strcmp(err.reason, "asset_required") == 0 && cli->json)
+		cli_print_json(json_incref(answer.json));
+	else if (strcmp(err.reason, "asset_required") == 0)
 		print_choices(&answer);
 	return cli_fail(&err);
 }
@@ -173,6 +175,5 @@ int cli_sign(struct cli *cli, int argc, char **argv)
 	if (rc < 0)
 		return cli_fail(&err);
 	base58_encode(signature, sizeof(signature), signature_text, sizeof(signature_text));
-	puts(signature_text);
-	return CLI_OK;
+	return cli_report(cli, "signature", signature_text, signature_text);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/confine.h"
 #include "common/log.h"
 #include "common/service.h"
 #include "services/cli/cli.h"
@@ -46,7 +47,7 @@ static void print_help(void)
 	puts("\nOptions:\n"
 	     "  --url URL        the service (default: MULTICLAW_PUBLIC_URL, the session's, http://localhost:8080)\n"
 	     "  --session FILE   the session file (default: MULTICLAW_SESSION_FILE, ~/.local/state/multiclaw/session.json)\n"
-	     "  --json           one JSON document on standard output\n"
+	     "  --json           one JSON document on standard output ('events': one a line); errors stay text, on standard error\n"
 	     "  -c FILE          operators: the suite's settings (default: $MULTICLAW_STATE_DIR/conf/suite.conf,\n"
 	     "                   .state/conf/suite.conf, /etc/multiclaw/suite.conf); may be repeated\n"
 	     "  --help, --version\n"
@@ -115,10 +116,14 @@ int main(int argc, char **argv)
 	struct cli cli = {0};
 	const char *value;
 	char url[256];
+	struct error err;
 	int i;
 
 	if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		fatal("cannot initialise the cryptographic library");
+	/* wallets' keys and tokens are in here: no core dump, no tracing */
+	if (confine_early(&err) < 0)
+		return cli_fail(&err);
 	log_open("multiclaw", NULL, LOG_WARN);
 	for (i = 1; i < argc && argv[i][0] == '-'; i++) {
 		if ((value = cli_option("--url", argc, argv, &i)))

@@ -76,6 +76,15 @@ static size_t status_all(struct operator *operator, json_t *all, bool quiet)
 	    status_of(operator, ROLE_ORACLE, &s->oracles, all, quiet);
 }
 
+/* Replicas that nobody named would be missed by nobody. */
+static int check_lists(const struct suite_settings *s, struct error *err)
+{
+	const char *name = !s->routers.len ? "ROUTERS" : !s->auths.len ? "AUTHS" : !s->sessions.len ? "SESSIONS" :
+	    !s->oracles.len ? "ORACLES" : NULL;
+
+	return name ? error_set(err, ERR_INVALID, "MULTICLAW_%s names no replica", name) : 0;
+}
+
 int cli_status(struct cli *cli, int argc, char **argv)
 {
 	scoped_operator struct operator operator = {0};
@@ -86,9 +95,11 @@ int cli_status(struct cli *cli, int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		if (!(value = cli_option("--wait", argc, argv, &i)))
 			return cli_usage("status: what is '%s'?", argv[i]);
+		if (!*value || strlen(value) > 6 || strspn(value, "0123456789") != strlen(value))
+			return cli_usage("status: --wait takes whole seconds, not '%s'", value);
 		until = clock_boot_ms() + (uint64_t)strtoul(value, NULL, 10) * 1000;
 	}
-	if (operator_open(&operator, cli, &err) < 0)
+	if (operator_open(&operator, cli, &err) < 0 || check_lists(&operator.settings, &err) < 0)
 		return cli_fail(&err);
 	while (until && clock_boot_ms() < until && status_all(&operator, NULL, true) > 0)
 		usleep(50000);
@@ -139,14 +150,17 @@ int cli_revoke(struct cli *cli, int argc, char **argv)
 	const char *value;
 
 	for (int i = 1; i < argc; i++) {
+		int rc = CLI_OK;
 		if ((value = cli_option("--asset", argc, argv, &i)))
-			snprintf(req.asset, sizeof(req.asset), "%s", value);
+			rc = cli_copy(req.asset, sizeof(req.asset), value, "an address");
 		else if ((value = cli_option("--session", argc, argv, &i)))
-			snprintf(req.jti, sizeof(req.jti), "%s", value);
+			rc = cli_copy(req.jti, sizeof(req.jti), value, "a session's jti");
 		else if (strcmp(argv[i], "--all") == 0)
 			req.everything = true;
 		else
-			return cli_usage("revoke: what is '%s'?", argv[i]);
+			rc = cli_usage("revoke: what is '%s'?", argv[i]);
+		if (rc != CLI_OK)
+			return rc;
 	}
 	if (req.everything == (req.asset[0] != '\0') || (req.jti[0] && !req.asset[0]))
 		return cli_usage("revoke: --all, or --asset ADDRESS [--session JTI]");
@@ -160,7 +174,8 @@ static int ban(struct cli *cli, int argc, char **argv, bool banned)
 
 	if (argc != 2)
 		return cli_usage("%s: one wallet address is needed", argv[0]);
-	snprintf(req.wallet, sizeof(req.wallet), "%s", argv[1]);
+	if (cli_copy(req.wallet, sizeof(req.wallet), argv[1], "an address") != CLI_OK)
+		return CLI_USAGE;
 	return report_event(cli, call_any(cli, false, &session_ban_call, &req, &rsp), rsp.event, rsp.history);
 }
 
@@ -181,7 +196,8 @@ int cli_asset(struct cli *cli, int argc, char **argv)
 
 	if (argc != 3 || strcmp(argv[1], "reset") != 0)
 		return cli_usage("asset: 'asset reset ADDRESS'");
-	snprintf(req.asset, sizeof(req.asset), "%s", argv[2]);
+	if (cli_copy(req.asset, sizeof(req.asset), argv[2], "an address") != CLI_OK)
+		return CLI_USAGE;
 	return report_event(cli, call_any(cli, true, &oracle_reset_call, &req, &rsp), rsp.event, rsp.history);
 }
 

@@ -1,6 +1,7 @@
 #include "services/cli/web.h"
 
 #include <curl/curl.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -207,7 +208,9 @@ int web_call(struct cli *cli, const char *method, const char *path, const char *
 	if (session_file_read(cli->session_path, &file, err) < 0)
 		return -1;
 	snprintf(url, sizeof(url), "%s%s", file.url, path);
-	if (web_request(method, url, body, file.token, answer_r, err) < 0)
+	int rc = web_request(method, url, body, file.token, answer_r, err);
+	sodium_memzero(&file, sizeof(file));
+	if (rc < 0)
 		return -1;
 	return answer_r->status < 400 ? 0 : web_problem(answer_r, err);
 }
