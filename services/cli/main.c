@@ -22,7 +22,8 @@ static const struct cli_command commands[] = {
     {"sessions", cli_sessions, "sessions [end JTI|all]", "List this agent's sessions, or end one or all.", NULL},
     {"logout", cli_logout, "logout", "End the present session.", NULL},
     {"curl", cli_curl, "curl [-X METHOD] [-d JSON] [-i] PATH", "Make a request with the session.",
-	"PATH is a path of the service (/v1/session) or a URL of the agent's own origin. -i prints the status first."},
+	"PATH is a path of the service (/v1/session) or a URL of the agent's own origin: the session goes nowhere else. For a\n"
+	"service that is not on localhost, MULTICLAW_AGENTS_DOMAIN says where its agents live. -i prints the status first."},
     {"events", cli_events, "events", "Show this agent's events as they happen.", NULL},
     {"status", cli_status, "status [--wait SECONDS]", "Operators: every service, replica, lease and chain slot.",
 	"With --wait: exit 0 as soon as every replica is ready, 4 if that does not happen in time."},
@@ -31,7 +32,7 @@ static const struct cli_command commands[] = {
     {"ban", cli_ban, "ban WALLET", "Operators: no session of this wallet is good until 'unban'.", NULL},
     {"unban", cli_unban, "unban WALLET", "Operators: lift a ban.", NULL},
     {"asset", cli_asset, "asset reset ADDRESS", "Operators: begin a poisoned ownership record anew.", NULL},
-    {"keys", cli_keys, "keys init FOLDER | keys rotate FOLDER | keys retire FOLDER KID",
+    {"keys", cli_keys, "keys init|rotate FOLDER | keys retire FOLDER KID",
 	"Operators: make the suite's keys; change the session signing key.",
 	"init makes what is missing and touches nothing that is there: a CURVE key per service and for the operator, the list\n"
 	"of who is who, a Redis password and ACL per role, the session signing key.\n"
