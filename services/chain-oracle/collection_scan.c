@@ -4,7 +4,7 @@
 
 #include "common/log.h"
 
-#define NO_NODE_MS 200
+#define NO_NODE_MS 25
 #define RETRY_MS 5000
 #define BODY_BASE ((size_t)64 * 1024)
 #define BODY_PER_ASSET \
