@@ -232,10 +232,10 @@ void rpc_nodes_destroy(struct rpc_nodes **nodes)
 	if (!n)
 		return;
 	n->stopping = true;
+	for (size_t i = 0; i < n->len; i++)
+		rpc_node_destroy(&n->node[i]); /* whose last answers still wake the tick */
 	if (n->tick)
 		event_free(n->tick);
-	for (size_t i = 0; i < n->len; i++)
-		rpc_node_destroy(&n->node[i]);
 	free(n);
 	*nodes = NULL;
 }

@@ -593,6 +593,19 @@ def is_live(o):
         return False
 
 
+def test_it_stops_cleanly_with_requests_under_way(own, alice):
+    o = own(MULTICLAW_RPC_TIMEOUT_MS=30000).start()
+    asset = o.mint(alice)
+    o.sign_in(asset, alice)
+    for node in "ab":
+        o.fault(node, silent=True)
+    for _ in range(20):
+        o.oracle.send("oracle.owner", asset=asset, wallet=alice.address)
+    time.sleep(6)  # for the probes of nodes that were not asked for 5 s
+    o.signal("chain-oracle-1", signal.SIGTERM)
+    assert o.processes["chain-oracle-1"].wait(timeout=10) == 0, o.log("chain-oracle-1", 60)
+
+
 def test_settings_that_cannot_work_stop_the_start(own):
     o = own()
     o.start()
