@@ -11,12 +11,15 @@
 #include "common/wire.h"
 
 /* Appends the message to buf. Fails with ERR_INTERNAL if a value breaks its own limits (both directions are checked). */
-int codec_encode(const struct proto_message *message, const void *value, msgpack_sbuffer *buf, struct error *err);
+int codec_encode(const struct proto_message *message, const void *value, msgpack_sbuffer *buf,
+    struct error *err);
 /* Reads one message from wire into value (message->size bytes, all of it overwritten); leaves wire behind it. ERR_INVALID. */
-int codec_decode(const struct proto_message *message, struct wire *wire, void *value, struct error *err);
+int codec_decode(
+    const struct proto_message *message, struct wire *wire, void *value, struct error *err);
 /* Wipes a decoded or built value, secrets included. */
 void codec_wipe(const struct proto_message *message, void *value);
 /* key=value text for debug logs; SECRET fields show as "(secret)". Truncates. Returns buf. */
-char *codec_describe(const struct proto_message *message, const void *value, char *buf, size_t size);
+char *codec_describe(
+    const struct proto_message *message, const void *value, char *buf, size_t size);
 
 #endif

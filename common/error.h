@@ -11,16 +11,16 @@
 #include <stdint.h>
 
 /* The closed list of codes; they travel in bus replies by name. */
-#define ERROR_CODES(X)                                                                                                 \
-	X(NONE, "ok")                                                                                                  \
-	X(INVALID, "invalid")         /* the request itself is wrong; asking again will not help */                  \
-	X(UNAUTHENTICATED, "unauthenticated") /* no proof, or no good proof, of who asks */                           \
-	X(DENIED, "denied")           /* we know who asks; the answer is no */                                       \
-	X(NOT_FOUND, "not_found")                                                                                     \
-	X(CONFLICT, "conflict")                                                                                       \
-	X(BUSY, "busy")               /* a limit or quota; retry_after_s says when */                                \
-	X(TIMEOUT, "timeout")                                                                                         \
-	X(UNAVAILABLE, "unavailable") /* something we depend on, or fresh knowledge, is missing */                   \
+#define ERROR_CODES(X) \
+	X(NONE, "ok") \
+	X(INVALID, "invalid") /* the request itself is wrong; asking again will not help */ \
+	X(UNAUTHENTICATED, "unauthenticated") /* no proof, or no good proof, of who asks */ \
+	X(DENIED, "denied")                   /* we know who asks; the answer is no */ \
+	X(NOT_FOUND, "not_found") \
+	X(CONFLICT, "conflict") \
+	X(BUSY, "busy") /* a limit or quota; retry_after_s says when */ \
+	X(TIMEOUT, "timeout") \
+	X(UNAVAILABLE, "unavailable") /* something we depend on, or fresh knowledge, is missing */ \
 	X(INTERNAL, "internal")
 
 enum error_code {
@@ -34,13 +34,15 @@ enum error_code {
 
 struct error {
 	enum error_code code;
-	unsigned retry_after_s;           /* 0: no advice */
-	char reason[ERROR_REASON_MAX + 1]; /* stable snake_case name for programs, "" if the code says it all */
-	char text[ERROR_TEXT_MAX];        /* for people; never a secret */
+	unsigned retry_after_s; /* 0: no advice */
+	char reason[ERROR_REASON_MAX +
+		    1]; /* stable snake_case name for programs, "" if the code says it all */
+	char text[ERROR_TEXT_MAX]; /* for people; never a secret */
 };
 
 /* Fills *err (may be NULL) with a code and a text; truncates, never fails. Returns -1. */
-int error_set(struct error *err, enum error_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int error_set(struct error *err, enum error_code code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The same with a stable reason such as "nonce_unknown". Returns -1. */
 int error_refuse(struct error *err, enum error_code code, const char *reason, const char *fmt, ...)
@@ -51,10 +53,10 @@ const char *error_name(enum error_code code);
 enum error_code error_from_name(const char *name);
 
 /* Our own bug: log where and abort. Never for anything a peer, Redis, the chain or a disk can cause. */
-#define bug_if(cond)                                                                                                   \
-	do {                                                                                                           \
-		if (__builtin_expect(!!(cond), 0))                                                                     \
-			error_bug(__FILE__, __LINE__, #cond);                                                          \
+#define bug_if(cond) \
+	do { \
+		if (__builtin_expect(!!(cond), 0)) \
+			error_bug(__FILE__, __LINE__, #cond); \
 	} while (0)
 void error_bug(const char *file, int line, const char *what) __attribute__((noreturn));
 

@@ -12,7 +12,8 @@
 bool pubkey_is_on_curve(const uint8_t key[PUBKEY_LEN]);
 
 /* The address that Metaplex Core's ExecuteV1 signs with for an asset; bump_r may be NULL. Returns 0, -1 if none exists. */
-int pubkey_asset_signer(const uint8_t asset[PUBKEY_LEN], uint8_t pda_r[PUBKEY_LEN], uint8_t *bump_r);
+int pubkey_asset_signer(
+    const uint8_t asset[PUBKEY_LEN], uint8_t pda_r[PUBKEY_LEN], uint8_t *bump_r);
 
 #define AGENT_ID_LEN 32
 /* Sandbox id: lower-case base32 (RFC 4648 alphabet, a-z2-7) of BLAKE2b-160 over the label "multiclaw sandbox id v1" and the

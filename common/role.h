@@ -6,12 +6,12 @@
 #include "common/error.h"
 
 /* bit, constant, name in the allow-list and in documents */
-#define ROLES(X)                                                                                                       \
-	X(0, ROUTER, "router")                                                                                         \
-	X(1, AUTH, "auth")                                                                                             \
-	X(2, SESSION, "session")                                                                                       \
-	X(3, ORACLE, "chain-oracle")                                                                                   \
-	X(4, OPERATOR_READ, "operator-read")                                                                           \
+#define ROLES(X) \
+	X(0, ROUTER, "router") \
+	X(1, AUTH, "auth") \
+	X(2, SESSION, "session") \
+	X(3, ORACLE, "chain-oracle") \
+	X(4, OPERATOR_READ, "operator-read") \
 	X(5, OPERATOR_REVOKE, "operator-revoke")
 
 enum role {

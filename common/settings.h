@@ -11,11 +11,11 @@
 #include "common/error.h"
 
 enum setting_type {
-	SETTING_STR,	 /* member: char *, owned by the settings; min..max are bytes */
-	SETTING_UINT,	 /* member: uint64_t; min..max are values */
-	SETTING_BOOL,	 /* member: bool; yes/no/true/false/1/0 */
-	SETTING_LIST,	 /* member: struct setting_list; comma-separated; min..max are counts */
-	SETTING_PATH,	 /* member: char *; like STR */
+	SETTING_STR,  /* member: char *, owned by the settings; min..max are bytes */
+	SETTING_UINT, /* member: uint64_t; min..max are values */
+	SETTING_BOOL, /* member: bool; yes/no/true/false/1/0 */
+	SETTING_LIST, /* member: struct setting_list; comma-separated; min..max are counts */
+	SETTING_PATH, /* member: char *; like STR */
 };
 
 struct setting_list {
@@ -39,8 +39,8 @@ struct settings_table {
 };
 
 /* Loads every table from defaults, files and environment, in that order. */
-int settings_load(
-    const struct settings_table *tables, size_t ntables, const char *const *files, size_t nfiles, struct error *err);
+int settings_load(const struct settings_table *tables, size_t ntables, const char *const *files,
+    size_t nfiles, struct error *err);
 /* Frees the strings and lists in the targets. */
 void settings_free(const struct settings_table *tables, size_t ntables);
 /* Writes a sample file: each row's sentence, range and default, commented out. */

@@ -21,7 +21,8 @@ PROTO_ITEM(checks)
 	F(M, STR, history, 0, 40, MAY, "of Redis, as last read") \
 	F(M, STR, cursor, 0, 42, MAY, "last event handled") \
 	F(M, UINT, chain_slot, 0, UINT64_MAX, MUST, "of the last sweep that counted; 0: none") \
-	F(M, UINT, chain_age_ms, 0, UINT64_MAX, MUST, "since that sweep began; the largest number: unknown") \
+	F(M, UINT, chain_age_ms, 0, UINT64_MAX, MUST, \
+	    "since that sweep began; the largest number: unknown") \
 	F(M, LIST, checks, 0, 16, MUST, "what /readyz shows")
 #define SERVICE_CALLS(C) C(service, status, ROLE_OPERATOR_READ, READ, "How is this process?")
 SERVICE_CALLS(PROTO_DECLARE)

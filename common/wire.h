@@ -17,11 +17,13 @@ void wire_init(struct wire *wire, const void *bytes, size_t len);
 /* Each returns the value, or 0/NULL after setting bad. A count larger than the bytes left is bad. Text must be valid UTF-8 without NUL. */
 uint32_t wire_map(struct wire *wire);
 uint32_t wire_array(struct wire *wire);
-const char *wire_str(struct wire *wire, size_t *len_r); /* borrowed from the frame, not terminated */
+const char *wire_str(
+    struct wire *wire, size_t *len_r); /* borrowed from the frame, not terminated */
 const uint8_t *wire_bin(struct wire *wire, size_t *len_r);
 uint64_t wire_uint(struct wire *wire);
 bool wire_bool(struct wire *wire);
 bool wire_at_end(const struct wire *wire); /* nothing left and not bad */
-bool utf8_is_valid(const char *text, size_t len); /* shortest form, no surrogates, no NUL, at most U+10FFFF */
+bool utf8_is_valid(
+    const char *text, size_t len); /* shortest form, no surrogates, no NUL, at most U+10FFFF */
 
 #endif

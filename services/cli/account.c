@@ -29,8 +29,9 @@ int cli_whoami(struct cli *cli, int argc, char **argv)
 	}
 	printf("asset    %s  ", text_of(answer.json, "asset"));
 	cli_print_text(text_of(answer.json, "name"));
-	printf("\nagent    %s\nwallet   %s\nsession  %s\nsince    %s\nuntil    %s\n", text_of(answer.json, "agent_id"),
-	    text_of(answer.json, "wallet"), text_of(answer.json, "jti"), text_of(answer.json, "issued_at"),
+	printf("\nagent    %s\nwallet   %s\nsession  %s\nsince    %s\nuntil    %s\n",
+	    text_of(answer.json, "agent_id"), text_of(answer.json, "wallet"),
+	    text_of(answer.json, "jti"), text_of(answer.json, "issued_at"),
 	    text_of(answer.json, "expires_at"));
 	return CLI_OK;
 }
@@ -48,9 +49,11 @@ static int list_sessions(struct cli *cli)
 		cli_print_json(json_incref(answer.json));
 		return CLI_OK;
 	}
-	json_array_foreach (json_object_get(answer.json, "sessions"), i, s) {
-		printf("%s%s  since %s  seen %s  from %s  ", json_is_true(json_object_get(s, "current")) ? "*" : " ",
-		    text_of(s, "jti"), text_of(s, "issued_at"), text_of(s, "last_seen_at"), text_of(s, "ip"));
+	json_array_foreach(json_object_get(answer.json, "sessions"), i, s)
+	{
+		printf("%s%s  since %s  seen %s  from %s  ",
+		    json_is_true(json_object_get(s, "current")) ? "*" : " ", text_of(s, "jti"),
+		    text_of(s, "issued_at"), text_of(s, "last_seen_at"), text_of(s, "ip"));
 		cli_print_text(text_of(s, "user_agent"));
 		putchar('\n');
 	}
@@ -83,7 +86,8 @@ int cli_logout(struct cli *cli, int argc, char **argv)
 		return cli_usage("logout: what is '%s'?", argv[1]);
 	int rc = web_call(cli, "POST", "/v1/auth/logout", "{}", &answer, &err);
 	/* a session that is over already needs no ending; one that could not be ended is kept for another try */
-	if (rc < 0 && (err.code != ERR_UNAUTHENTICATED || strcmp(err.reason, "session_missing") == 0))
+	if (rc < 0 &&
+	    (err.code != ERR_UNAUTHENTICATED || strcmp(err.reason, "session_missing") == 0))
 		return cli_fail(&err);
 	if (session_file_remove(cli->session_path, &err) < 0)
 		return cli_fail(&err);
@@ -98,12 +102,14 @@ static const char *agents_domain(const struct session_file *file)
 
 	if (told && told[0])
 		return told;
-	bool is_local = host && strncmp(host, local, strlen(local)) == 0 && strchr(":", host[strlen(local)]);
+	bool is_local =
+	    host && strncmp(host, local, strlen(local)) == 0 && strchr(":", host[strlen(local)]);
 	return is_local ? host + 3 : NULL;
 }
 
 /* The token goes to the console it came from and to that agent's own origin, nowhere else: anybody can have a name that begins like the agent's. */
-static int target_url(const struct session_file *file, const char *where, char *url, size_t size, struct error *err)
+static int target_url(
+    const struct session_file *file, const char *where, char *url, size_t size, struct error *err)
 {
 	char origin[512];
 	const char *domain = agents_domain(file);
@@ -113,14 +119,17 @@ static int target_url(const struct session_file *file, const char *where, char *
 		return 0;
 	}
 	if (!domain)
-		return error_set(err, ERR_INVALID, "set MULTICLAW_AGENTS_DOMAIN to where this service's agents live");
-	int len = snprintf(origin, sizeof(origin), "%.*s://%s.%s", (int)strcspn(file->url, ":"), file->url, file->agent_id, domain);
-	if (file->agent_id[0] && (size_t)len < sizeof(origin) && strncmp(where, origin, (size_t)len) == 0 &&
-	    strchr("/?", where[len])) {
+		return error_set(err, ERR_INVALID,
+		    "set MULTICLAW_AGENTS_DOMAIN to where this service's agents live");
+	int len = snprintf(origin, sizeof(origin), "%.*s://%s.%s", (int)strcspn(file->url, ":"),
+	    file->url, file->agent_id, domain);
+	if (file->agent_id[0] && (size_t)len < sizeof(origin) &&
+	    strncmp(where, origin, (size_t)len) == 0 && strchr("/?", where[len])) {
 		snprintf(url, size, "%s", where);
 		return 0;
 	}
-	return error_set(err, ERR_INVALID, "curl takes a path (/v1/session) or a URL of the agent's own origin, %s", origin);
+	return error_set(err, ERR_INVALID,
+	    "curl takes a path (/v1/session) or a URL of the agent's own origin, %s", origin);
 }
 
 int cli_curl(struct cli *cli, int argc, char **argv)
@@ -145,10 +154,14 @@ int cli_curl(struct cli *cli, int argc, char **argv)
 	}
 	if (!where)
 		return cli_usage("curl: a path is needed, such as /v1/session");
-	if (session_file_read(cli->session_path, &file, &err) < 0 || target_url(&file, where, url, sizeof(url), &err) < 0)
+	if (session_file_read(cli->session_path, &file, &err) < 0 ||
+	    target_url(&file, where, url, sizeof(url), &err) < 0)
 		return cli_fail(&err);
 	scoped_answer struct web_answer answer = {0};
-	int rc = web_request(method ? method : data ? "POST" : "GET", url, data, file.token, &answer, &err);
+	int rc = web_request(method ? method
+			     : data ? "POST"
+				    : "GET",
+	    url, data, file.token, &answer, &err);
 	sodium_memzero(&file, sizeof(file));
 	if (rc < 0)
 		return cli_fail(&err);
@@ -156,9 +169,12 @@ int cli_curl(struct cli *cli, int argc, char **argv)
 		printf("HTTP %ld\n", answer.status);
 	if (answer.body)
 		cli_print_body(answer.body, answer.len);
-	if (answer.len && answer.body[answer.len - 1] != '\n')
+	if (answer.body && answer.len && answer.body[answer.len - 1] != '\n')
 		putchar('\n');
-	return answer.status < 400 ? CLI_OK : answer.status == 401 ? CLI_SIGNED_OUT : answer.status >= 500 ? CLI_UNAVAILABLE : CLI_FAILED;
+	return answer.status < 400    ? CLI_OK
+	       : answer.status == 401 ? CLI_SIGNED_OUT
+	       : answer.status >= 500 ? CLI_UNAVAILABLE
+				      : CLI_FAILED;
 }
 
 /* Server-sent events, one line of text each: "kind  data". */

@@ -12,7 +12,7 @@
 static bool is_bidi_control(uint32_t cp)
 {
 	return cp == 0x061c || cp == 0x200e || cp == 0x200f || (cp >= 0x202a && cp <= 0x202e) ||
-	    (cp >= 0x2066 && cp <= 0x2069);
+	       (cp >= 0x2066 && cp <= 0x2069);
 }
 
 /* Could it make a terminal do or show something else than text? */
@@ -146,7 +146,8 @@ void cli_print_body(const char *body, size_t len)
 void cli_print_json(json_t *doc)
 {
 	/* ASCII only: whatever could steer a terminal is escaped */
-	scoped_free char *text = json_dumps(doc, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_PRESERVE_ORDER);
+	scoped_free char *text =
+	    json_dumps(doc, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_PRESERVE_ORDER);
 
 	json_decref(doc);
 	puts(text ? text : "null");

@@ -10,17 +10,19 @@
 /* Exit codes, part of the interface. */
 enum cli_exit {
 	CLI_OK = 0,
-	CLI_FAILED = 1,	      /* refused, or not found */
-	CLI_USAGE = 2,	      /* wrong words on the command line */
-	CLI_SIGNED_OUT = 3,   /* no session, or it is over */
-	CLI_UNAVAILABLE = 4,  /* the service cannot be reached or cannot answer now */
+	CLI_FAILED = 1,      /* refused, or not found */
+	CLI_USAGE = 2,       /* wrong words on the command line */
+	CLI_SIGNED_OUT = 3,  /* no session, or it is over */
+	CLI_UNAVAILABLE = 4, /* the service cannot be reached or cannot answer now */
 };
 
 struct cli {
-	bool json;		  /* --json: one JSON document on stdout */
-	const char *url;	  /* --url, else MULTICLAW_PUBLIC_URL, else the session's, else http://localhost:8080 */
-	const char *session_path; /* --session, else MULTICLAW_SESSION_FILE, else ~/.local/state/multiclaw/session.json */
-	const char *conf[4];	  /* -c, repeatable: the suite's settings, for operators' commands */
+	bool json; /* --json: one JSON document on stdout */
+	const char *
+	    url; /* --url, else MULTICLAW_PUBLIC_URL, else the session's, else http://localhost:8080 */
+	const char *
+	    session_path; /* --session, else MULTICLAW_SESSION_FILE, else ~/.local/state/multiclaw/session.json */
+	const char *conf[4]; /* -c, repeatable: the suite's settings, for operators' commands */
 	size_t nconf;
 	char session_path_buf[512];
 };
@@ -28,9 +30,9 @@ struct cli {
 struct cli_command {
 	const char *name;
 	int (*run)(struct cli *cli, int argc, char **argv); /* argv[0] is the command's name */
-	const char *usage;				    /* "login --keypair FILE [--asset ADDRESS]" */
-	const char *about;				    /* one sentence */
-	const char *help;				    /* the rest, for `multiclaw help COMMAND`; may be NULL */
+	const char *usage; /* "login --keypair FILE [--asset ADDRESS]" */
+	const char *about; /* one sentence */
+	const char *help;  /* the rest, for `multiclaw help COMMAND`; may be NULL */
 };
 
 /* Each is one row of the table in main.c. */

@@ -13,6 +13,7 @@ struct keypair {
 /* Reads and checks that the public half belongs to the seed. Warns on stderr if others can read the file. */
 int keypair_read(const char *path, struct keypair *keypair_r, struct error *err);
 void keypair_wipe(struct keypair *keypair);
-void keypair_sign(const struct keypair *keypair, const void *message, size_t len, uint8_t signature_r[SIGNATURE_LEN]);
+void keypair_sign(const struct keypair *keypair, const void *message, size_t len,
+    uint8_t signature_r[SIGNATURE_LEN]);
 
 #endif

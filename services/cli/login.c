@@ -20,14 +20,17 @@ static int check_text(const char *url, const char *address, const char *message,
 	const char *host = strstr(url, "://");
 
 	host = host ? host + 3 : url;
-	snprintf(expected, sizeof(expected), "%.*s wants you to sign in with your Solana account:\n%s\n\n",
-	    (int)strcspn(host, "/"), host, address);
+	snprintf(expected, sizeof(expected),
+	    "%.*s wants you to sign in with your Solana account:\n%s\n\n", (int)strcspn(host, "/"),
+	    host, address);
 	if (strncmp(message, expected, strlen(expected)) != 0)
-		return error_set(err, ERR_DENIED, "not signed: the text that %s sent is not a sign-in to it", url);
+		return error_set(err, ERR_DENIED,
+		    "not signed: the text that %s sent is not a sign-in to it", url);
 	return 0;
 }
 
-static int challenge(const char *url, const char *wallet, const char *asset, struct web_answer *answer, struct error *err)
+static int challenge(const char *url, const char *wallet, const char *asset,
+    struct web_answer *answer, struct error *err)
 {
 	char full[1024];
 	scoped_json json_t *body = json_pack("{ss}", "wallet", wallet);
@@ -43,8 +46,8 @@ static int challenge(const char *url, const char *wallet, const char *asset, str
 	return check_text(url, wallet, text_of(answer->json, "message"), err);
 }
 
-static int verify(const char *url, const struct keypair *keypair, const char *wallet, const json_t *issued, const char *old,
-    struct web_answer *answer, struct error *err)
+static int verify(const char *url, const struct keypair *keypair, const char *wallet,
+    const json_t *issued, const char *old, struct web_answer *answer, struct error *err)
 {
 	char full[1024], signature_text[SIGNATURE_TEXT_MAX + 2];
 	uint8_t signature[SIGNATURE_LEN];
@@ -52,8 +55,8 @@ static int verify(const char *url, const struct keypair *keypair, const char *wa
 
 	keypair_sign(keypair, message, strlen(message), signature);
 	base58_encode(signature, sizeof(signature), signature_text, sizeof(signature_text));
-	scoped_json json_t *body =
-	    json_pack("{ssssss}", "nonce", text_of(issued, "nonce"), "wallet", wallet, "signature", signature_text);
+	scoped_json json_t *body = json_pack("{ssssss}", "nonce", text_of(issued, "nonce"),
+	    "wallet", wallet, "signature", signature_text);
 	scoped_free char *text = json_dumps(body, 0);
 	snprintf(full, sizeof(full), "%s/v1/auth/verify", url);
 	if (web_request("POST", full, text, old, answer, err) < 0)
@@ -68,7 +71,8 @@ static void print_choices(const struct web_answer *answer)
 
 	fprintf(stderr, "This wallet owns several; name one with --asset:\n");
 	fflush(stderr);
-	json_array_foreach (json_object_get(answer->json, "assets"), i, item) {
+	json_array_foreach(json_object_get(answer->json, "assets"), i, item)
+	{
 		printf("  %s  ", text_of(item, "asset"));
 		cli_print_text(text_of(item, "name"));
 		putchar('\n');
@@ -98,8 +102,9 @@ static int report(const struct cli *cli, const struct web_answer *answer)
 	}
 	printf("Signed in to %s\n  asset    %s  ", cli->url, text_of(answer->json, "asset"));
 	cli_print_text(text_of(answer->json, "name"));
-	printf("\n  agent    %s\n  wallet   %s\n  until    %s\n  session  %s\n", text_of(answer->json, "agent_id"),
-	    text_of(answer->json, "wallet"), text_of(answer->json, "expires_at"), cli->session_path);
+	printf("\n  agent    %s\n  wallet   %s\n  until    %s\n  session  %s\n",
+	    text_of(answer->json, "agent_id"), text_of(answer->json, "wallet"),
+	    text_of(answer->json, "expires_at"), cli->session_path);
 	return CLI_OK;
 }
 
@@ -126,8 +131,10 @@ int cli_login(struct cli *cli, int argc, char **argv)
 		return cli_fail(&err);
 	pubkey_text(keypair.public_key, wallet);
 	/* presented, so that a session of the same asset is replaced and not left behind */
-	const char *old_token =
-	    session_file_read(cli->session_path, &old, &ignored) == 0 && strcmp(old.url, cli->url) == 0 ? old.token : NULL;
+	const char *old_token = session_file_read(cli->session_path, &old, &ignored) == 0 &&
+					strcmp(old.url, cli->url) == 0
+				    ? old.token
+				    : NULL;
 
 	scoped_answer struct web_answer issued = {0}, answer = {0};
 	int rc = challenge(cli->url, wallet, asset, &issued, &err);

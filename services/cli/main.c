@@ -12,47 +12,69 @@
 #include "services/cli/session_file.h"
 
 static const struct cli_command commands[] = {
-    {"login", cli_login, "login --keypair FILE [--asset ADDRESS]", "Sign in with a wallet that owns an agent's NFT.",
-	"FILE is a Solana CLI keypair file. The text to sign is checked to be a sign-in to this service before it is signed.\n"
-	"The session is kept in a file of mode 0600 (see --session) and ends by itself after 7 days, at 'logout', or the\n"
+    {"login", cli_login, "login --keypair FILE [--asset ADDRESS]",
+	"Sign in with a wallet that owns an agent's NFT.",
+	"FILE is a Solana CLI keypair file. The text to sign is checked to be a sign-in to this "
+	"service before it is signed.\n"
+	"The session is kept in a file of mode 0600 (see --session) and ends by itself after 7 "
+	"days, at 'logout', or the\n"
 	"moment the NFT changes hands."},
-    {"sign", cli_sign, "sign --keypair FILE", "Sign a challenge's text from standard input, for a sign-in by hand.",
-	"Prints the signature in base58. Refuses any text that is not a sign-in to this service (--url) by this wallet."},
+    {"sign", cli_sign, "sign --keypair FILE",
+	"Sign a challenge's text from standard input, for a sign-in by hand.",
+	"Prints the signature in base58. Refuses any text that is not a sign-in to this service "
+	"(--url) by this wallet."},
     {"whoami", cli_whoami, "whoami", "Show the present session.", NULL},
-    {"sessions", cli_sessions, "sessions [end JTI|all]", "List this agent's sessions, or end one or all.", NULL},
+    {"sessions", cli_sessions, "sessions [end JTI|all]",
+	"List this agent's sessions, or end one or all.", NULL},
     {"logout", cli_logout, "logout", "End the present session.", NULL},
     {"curl", cli_curl, "curl [-X METHOD] [-d JSON] [-i] PATH", "Make a request with the session.",
-	"PATH is a path of the service (/v1/session) or a URL of the agent's own origin: the session goes nowhere else. For a\n"
-	"service that is not on localhost, MULTICLAW_AGENTS_DOMAIN says where its agents live. -i prints the status first."},
+	"PATH is a path of the service (/v1/session) or a URL of the agent's own origin: the "
+	"session goes nowhere else. For a\n"
+	"service that is not on localhost, MULTICLAW_AGENTS_DOMAIN says where its agents live. -i "
+	"prints the status first."},
     {"events", cli_events, "events", "Show this agent's events as they happen.", NULL},
-    {"status", cli_status, "status [--wait SECONDS]", "Operators: every service, replica, lease and chain slot.",
-	"With --wait: exit 0 as soon as every replica is ready, 4 if that does not happen in time."},
-    {"revoke", cli_revoke, "revoke --all | --asset ADDRESS [--session JTI]", "Operators: end sessions.",
+    {"status", cli_status, "status [--wait SECONDS]",
+	"Operators: every service, replica, lease and chain slot.",
+	"With --wait: exit 0 as soon as every replica is ready, 4 if that does not happen in "
+	"time."},
+    {"revoke", cli_revoke, "revoke --all | --asset ADDRESS [--session JTI]",
+	"Operators: end sessions.",
 	"--all ends every session there is (do this after putting back a Redis backup)."},
-    {"ban", cli_ban, "ban WALLET", "Operators: no session of this wallet is good until 'unban'.", NULL},
+    {"ban", cli_ban, "ban WALLET", "Operators: no session of this wallet is good until 'unban'.",
+	NULL},
     {"unban", cli_unban, "unban WALLET", "Operators: lift a ban.", NULL},
-    {"asset", cli_asset, "asset reset ADDRESS", "Operators: begin a poisoned ownership record anew.", NULL},
+    {"asset", cli_asset, "asset reset ADDRESS",
+	"Operators: begin a poisoned ownership record anew.", NULL},
     {"keys", cli_keys, "keys init|rotate FOLDER | keys retire FOLDER KID",
 	"Operators: make the suite's keys; change the session signing key.",
-	"init makes what is missing and touches nothing that is there: a CURVE key per service and for the operator, the list\n"
+	"init makes what is missing and touches nothing that is there: a CURVE key per service and "
+	"for the operator, the list\n"
 	"of who is who, a Redis password and ACL per role, the session signing key.\n"
-	"rotate adds a signing key that takes over in a minute; sessions signed by the old one stay good until they end.\n"
+	"rotate adds a signing key that takes over in a minute; sessions signed by the old one "
+	"stay good until they end.\n"
 	"retire removes one: sessions signed by it end at once."},
 };
 
 static void print_help(void)
 {
-	puts("multiclaw: whoever owns the NFT controls the agent.\n\nUsage: multiclaw [OPTIONS] COMMAND\n\nCommands:");
+	puts("multiclaw: whoever owns the NFT controls the agent.\n\nUsage: multiclaw [OPTIONS] "
+	     "COMMAND\n\nCommands:");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		printf("  %-48s %s\n", commands[i].usage, commands[i].about);
 	puts("\nOptions:\n"
-	     "  --url URL        the service (default: MULTICLAW_PUBLIC_URL, the session's, http://localhost:8080)\n"
-	     "  --session FILE   the session file (default: MULTICLAW_SESSION_FILE, ~/.local/state/multiclaw/session.json)\n"
-	     "  --json           one JSON document on standard output ('events': one a line); errors stay text, on standard error\n"
-	     "  -c FILE          operators: the suite's settings (default: $MULTICLAW_STATE_DIR/conf/suite.conf,\n"
-	     "                   .state/conf/suite.conf, /etc/multiclaw/suite.conf); may be repeated\n"
+	     "  --url URL        the service (default: MULTICLAW_PUBLIC_URL, the session's, "
+	     "http://localhost:8080)\n"
+	     "  --session FILE   the session file (default: MULTICLAW_SESSION_FILE, "
+	     "~/.local/state/multiclaw/session.json)\n"
+	     "  --json           one JSON document on standard output ('events': one a line); "
+	     "errors stay text, on standard error\n"
+	     "  -c FILE          operators: the suite's settings (default: "
+	     "$MULTICLAW_STATE_DIR/conf/suite.conf,\n"
+	     "                   .state/conf/suite.conf, /etc/multiclaw/suite.conf); may be "
+	     "repeated\n"
 	     "  --help, --version\n"
-	     "\nExit status: 0 done; 1 refused or not found; 2 wrong usage; 3 not signed in, or no longer; 4 not available now.\n"
+	     "\nExit status: 0 done; 1 refused or not found; 2 wrong usage; 3 not signed in, or no "
+	     "longer; 4 not available now.\n"
 	     "'multiclaw help COMMAND' says more.");
 }
 
@@ -82,17 +104,19 @@ static int help(int argc, char **argv)
 
 static void choose_session_path(struct cli *cli)
 {
-	const char *path = getenv("MULTICLAW_SESSION_FILE"), *base = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+	const char *path = getenv("MULTICLAW_SESSION_FILE"), *base = getenv("XDG_STATE_HOME"),
+		   *home = getenv("HOME");
 
 	if (cli->session_path)
 		return;
 	if (path)
 		snprintf(cli->session_path_buf, sizeof(cli->session_path_buf), "%s", path);
 	else if (base && base[0] == '/')
-		snprintf(cli->session_path_buf, sizeof(cli->session_path_buf), "%s/multiclaw/session.json", base);
+		snprintf(cli->session_path_buf, sizeof(cli->session_path_buf),
+		    "%s/multiclaw/session.json", base);
 	else
-		snprintf(cli->session_path_buf, sizeof(cli->session_path_buf), "%s/.local/state/multiclaw/session.json",
-		    home ? home : "");
+		snprintf(cli->session_path_buf, sizeof(cli->session_path_buf),
+		    "%s/.local/state/multiclaw/session.json", home ? home : "");
 	cli->session_path = cli->session_path_buf;
 }
 
@@ -131,7 +155,8 @@ int main(int argc, char **argv)
 			cli.url = value;
 		else if ((value = cli_option("--session", argc, argv, &i)))
 			cli.session_path = value;
-		else if ((value = cli_option("-c", argc, argv, &i)) && cli.nconf < ARRAY_LEN(cli.conf))
+		else if ((value = cli_option("-c", argc, argv, &i)) &&
+			 cli.nconf < ARRAY_LEN(cli.conf))
 			cli.conf[cli.nconf++] = value;
 		else if (strcmp(argv[i], "--json") == 0)
 			cli.json = true;

@@ -12,29 +12,34 @@
 #include "services/cli/keys.h"
 #include "services/cli/operator.h"
 
-static json_t *status_json(const char *address, const struct service_status_rsp *rsp, const struct error *err)
+static json_t *status_json(
+    const char *address, const struct service_status_rsp *rsp, const struct error *err)
 {
 	json_t *checks = json_array();
 
 	if (!rsp)
-		return json_pack("{ss so ss sO}", "address", address, "ready", json_false(), "error", err->text, "checks", checks);
+		return json_pack("{ss so ss sO}", "address", address, "ready", json_false(),
+		    "error", err->text, "checks", checks);
 	for (size_t i = 0; i < rsp->checks.len; i++)
-		json_array_append_new(checks, json_pack("{ss sb ss}", "name", rsp->checks.item[i].name, "ok",
-						  rsp->checks.item[i].ok, "why", rsp->checks.item[i].why));
-	return json_pack("{ss ss ss ss sb sI sI ss ss sI so}", "address", address, "service", rsp->service, "replica",
-	    rsp->replica, "version", rsp->version, "ready", rsp->ready, "started_at_ms", (json_int_t)rsp->started_at,
-	    "lease_ms", (json_int_t)rsp->lease_ms, "history", rsp->history, "cursor", rsp->cursor, "chain_slot",
+		json_array_append_new(
+		    checks, json_pack("{ss sb ss}", "name", rsp->checks.item[i].name, "ok",
+				rsp->checks.item[i].ok, "why", rsp->checks.item[i].why));
+	return json_pack("{ss ss ss ss sb sI sI ss ss sI so}", "address", address, "service",
+	    rsp->service, "replica", rsp->replica, "version", rsp->version, "ready", rsp->ready,
+	    "started_at_ms", (json_int_t)rsp->started_at, "lease_ms", (json_int_t)rsp->lease_ms,
+	    "history", rsp->history, "cursor", rsp->cursor, "chain_slot",
 	    (json_int_t)rsp->chain_slot, "checks", checks);
 }
 
-static void status_line(const char *address, const struct service_status_rsp *rsp, const struct error *err)
+static void status_line(
+    const char *address, const struct service_status_rsp *rsp, const struct error *err)
 {
 	if (!rsp) {
 		printf("%-16s %-9s %s: %s\n", "?", "DOWN", address, err->text);
 		return;
 	}
-	printf("%-16s %-9s lease %4" PRIu64 " ms  chain slot %" PRIu64, rsp->replica, rsp->ready ? "ready" : "NOT READY",
-	    rsp->lease_ms, rsp->chain_slot);
+	printf("%-16s %-9s lease %4" PRIu64 " ms  chain slot %" PRIu64, rsp->replica,
+	    rsp->ready ? "ready" : "NOT READY", rsp->lease_ms, rsp->chain_slot);
 	if (rsp->chain_slot)
 		printf(" (%.1f s old)", (double)rsp->chain_age_ms / 1000);
 	for (size_t i = 0; i < rsp->checks.len; i++) {
@@ -47,7 +52,8 @@ static void status_line(const char *address, const struct service_status_rsp *rs
 }
 
 /* Asks every replica of one service; returns how many are not ready. */
-static size_t status_of(struct operator *operator, enum role role, const struct setting_list *addresses, json_t *all, bool quiet)
+static size_t status_of(struct operator* operator, enum role role,
+    const struct setting_list *addresses, json_t *all, bool quiet)
 {
 	size_t missing = 0;
 
@@ -55,7 +61,8 @@ static size_t status_of(struct operator *operator, enum role role, const struct 
 		struct service_status_req req;
 		struct service_status_rsp *rsp = calloc(1, sizeof(*rsp));
 		struct error err = {0};
-		int rc = operator_call(operator, addresses->item[i], role, &service_status_call, &req, rsp, &err);
+		int rc = operator_call(operator, addresses->item[i], role, &service_status_call,
+		    &req, rsp, &err);
 		const struct service_status_rsp *answer = rc == 0 ? rsp : NULL;
 		missing += rc < 0 || !rsp->ready;
 		if (all)
@@ -67,27 +74,31 @@ static size_t status_of(struct operator *operator, enum role role, const struct 
 	return missing;
 }
 
-static size_t status_all(struct operator *operator, json_t *all, bool quiet)
+static size_t status_all(struct operator* operator, json_t * all, bool quiet)
 {
 	const struct suite_settings *s = &operator->settings;
 
-	return status_of(operator, ROLE_ROUTER, &s->routers, all, quiet) + status_of(operator, ROLE_AUTH, &s->auths, all, quiet) +
-	    status_of(operator, ROLE_SESSION, &s->sessions, all, quiet) +
-	    status_of(operator, ROLE_ORACLE, &s->oracles, all, quiet);
+	return status_of(operator, ROLE_ROUTER, &s->routers, all, quiet) +
+	       status_of(operator, ROLE_AUTH, &s->auths, all, quiet) +
+	       status_of(operator, ROLE_SESSION, &s->sessions, all, quiet) +
+	       status_of(operator, ROLE_ORACLE, &s->oracles, all, quiet);
 }
 
 /* Replicas that nobody named would be missed by nobody. */
 static int check_lists(const struct suite_settings *s, struct error *err)
 {
-	const char *name = !s->routers.len ? "ROUTERS" : !s->auths.len ? "AUTHS" : !s->sessions.len ? "SESSIONS" :
-	    !s->oracles.len ? "ORACLES" : NULL;
+	const char *name = !s->routers.len    ? "ROUTERS"
+			   : !s->auths.len    ? "AUTHS"
+			   : !s->sessions.len ? "SESSIONS"
+			   : !s->oracles.len  ? "ORACLES"
+					      : NULL;
 
 	return name ? error_set(err, ERR_INVALID, "MULTICLAW_%s names no replica", name) : 0;
 }
 
 int cli_status(struct cli *cli, int argc, char **argv)
 {
-	scoped_operator struct operator operator = {0};
+	scoped_operator struct operator operator= {0};
 	struct error err = {0};
 	const char *value;
 	uint64_t until = 0;
@@ -111,17 +122,20 @@ int cli_status(struct cli *cli, int argc, char **argv)
 }
 
 /* Sends to one replica after another until one answers. */
-static int call_any(struct cli *cli, bool oracle, const struct proto_call *call, const void *req, void *rsp)
+static int call_any(
+    struct cli *cli, bool oracle, const struct proto_call *call, const void *req, void *rsp)
 {
-	scoped_operator struct operator operator = {0};
+	scoped_operator struct operator operator= {0};
 	struct error err = {0};
 
 	if (operator_open(&operator, cli, &err) < 0)
 		return cli_fail(&err);
-	const struct setting_list *to = oracle ? &operator.settings.oracles : &operator.settings.sessions;
+	const struct setting_list *to =
+	    oracle ? &operator.settings.oracles : & operator.settings.sessions;
 	error_set(&err, ERR_INVALID, "the settings name no replica to ask");
 	for (size_t i = 0; i < to->len; i++) {
-		int rc = operator_call(&operator, to->item[i], oracle ? ROLE_ORACLE : ROLE_SESSION, call, req, rsp, &err);
+		int rc = operator_call(&operator, to->item[i], oracle ? ROLE_ORACLE : ROLE_SESSION,
+		    call, req, rsp, &err);
 		if (rc == 0)
 			return CLI_OK;
 		if (err.code != ERR_UNAVAILABLE)
@@ -164,7 +178,8 @@ int cli_revoke(struct cli *cli, int argc, char **argv)
 	}
 	if (req.everything == (req.asset[0] != '\0') || (req.jti[0] && !req.asset[0]))
 		return cli_usage("revoke: --all, or --asset ADDRESS [--session JTI]");
-	return report_event(cli, call_any(cli, false, &session_revoke_call, &req, &rsp), rsp.event, rsp.history);
+	return report_event(
+	    cli, call_any(cli, false, &session_revoke_call, &req, &rsp), rsp.event, rsp.history);
 }
 
 static int ban(struct cli *cli, int argc, char **argv, bool banned)
@@ -176,7 +191,8 @@ static int ban(struct cli *cli, int argc, char **argv, bool banned)
 		return cli_usage("%s: one wallet address is needed", argv[0]);
 	if (cli_copy(req.wallet, sizeof(req.wallet), argv[1], "an address") != CLI_OK)
 		return CLI_USAGE;
-	return report_event(cli, call_any(cli, false, &session_ban_call, &req, &rsp), rsp.event, rsp.history);
+	return report_event(
+	    cli, call_any(cli, false, &session_ban_call, &req, &rsp), rsp.event, rsp.history);
 }
 
 int cli_ban(struct cli *cli, int argc, char **argv)
@@ -198,7 +214,8 @@ int cli_asset(struct cli *cli, int argc, char **argv)
 		return cli_usage("asset: 'asset reset ADDRESS'");
 	if (cli_copy(req.asset, sizeof(req.asset), argv[2], "an address") != CLI_OK)
 		return CLI_USAGE;
-	return report_event(cli, call_any(cli, true, &oracle_reset_call, &req, &rsp), rsp.event, rsp.history);
+	return report_event(
+	    cli, call_any(cli, true, &oracle_reset_call, &req, &rsp), rsp.event, rsp.history);
 }
 
 int cli_keys(struct cli *cli, int argc, char **argv)
@@ -214,6 +231,7 @@ int cli_keys(struct cli *cli, int argc, char **argv)
 	else if (argc == 4 && strcmp(argv[1], "retire") == 0)
 		rc = keys_retire(argv[2], argv[3], &err);
 	else
-		return cli_usage("keys: 'keys init FOLDER', 'keys rotate FOLDER' or 'keys retire FOLDER KID'");
+		return cli_usage(
+		    "keys: 'keys init FOLDER', 'keys rotate FOLDER' or 'keys retire FOLDER KID'");
 	return rc == 0 ? CLI_OK : cli_fail(&err);
 }

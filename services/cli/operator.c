@@ -9,9 +9,10 @@
 
 #define CALL_TIMEOUT_MS 5000
 
-static struct settings_table table_of(struct operator *operator)
+static struct settings_table table_of(struct operator* operator)
 {
-	return (struct settings_table){&operator->settings, suite_settings_rows, suite_settings_nrows};
+	return (struct settings_table){
+	    &operator->settings, suite_settings_rows, suite_settings_nrows};
 }
 
 static const char *default_conf(char *buf, size_t size)
@@ -22,15 +23,17 @@ static const char *default_conf(char *buf, size_t size)
 	return access(buf, R_OK) == 0 ? buf : "/etc/multiclaw/suite.conf";
 }
 
-int operator_open(struct operator *operator, const struct cli *cli, struct error *err)
+int operator_open(struct operator* operator, const struct cli * cli, struct error *err)
 {
 	char buf[512];
 	const char *fallback[] = {default_conf(buf, sizeof(buf))};
 	struct settings_table table = table_of(operator);
 
 	if (!cli->nconf && access(fallback[0], R_OK) < 0)
-		return error_set(err, ERR_INVALID, "no settings: neither %s nor -c FILE can be read", fallback[0]);
-	if (settings_load(&table, 1, cli->nconf ? cli->conf : fallback, cli->nconf ? cli->nconf : 1, err) < 0)
+		return error_set(err, ERR_INVALID,
+		    "no settings: neither %s nor -c FILE can be read", fallback[0]);
+	if (settings_load(
+		&table, 1, cli->nconf ? cli->conf : fallback, cli->nconf ? cli->nconf : 1, err) < 0)
 		return -1;
 	/* sockets and keys are named relative to it */
 	if (chdir(operator->settings.state_dir) < 0)
@@ -39,10 +42,10 @@ int operator_open(struct operator *operator, const struct cli *cli, struct error
 	operator->keyring = keyring_open(operator->settings.keys, "operator", err);
 	if (operator->keyring)
 		operator->bus = bus_new(operator->base, operator->keyring, NULL, err);
-	return operator->bus ? 0 : -1;
+	return operator->bus ? 0 : - 1;
 }
 
-void operator_close(struct operator *operator)
+void operator_close(struct operator* operator)
 {
 	struct settings_table table = table_of(operator);
 
@@ -73,10 +76,11 @@ static void done(void *arg, const void *rsp, const struct error *err)
 	event_base_loopbreak(waiting->base);
 }
 
-int operator_call(struct operator *operator, const char *address, enum role role, const struct proto_call *call, const void *req,
-    void *rsp_r, struct error *err)
+int operator_call(struct operator* operator, const char * address, enum role role,
+    const struct proto_call *call, const void *req, void *rsp_r, struct error *err)
 {
-	struct bus_client *client = bus_client_new(operator->bus, call->name, role, &address, 1, err);
+	struct bus_client *client =
+	    bus_client_new(operator->bus, call->name, role, &address, 1, err);
 	struct waiting waiting = {operator->base, rsp_r, call->rsp->size, err, 1};
 
 	if (!client)

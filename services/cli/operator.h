@@ -5,7 +5,8 @@
 #include "common/service.h"
 #include "services/cli/cli.h"
 
-struct operator {
+struct operator
+{
 	struct suite_settings settings;
 	struct event_base *base;
 	struct keyring *keyring;
@@ -13,12 +14,12 @@ struct operator {
 };
 
 /* Reads the suite's settings and keys/curve/operator.key. */
-int operator_open(struct operator *operator, const struct cli *cli, struct error *err);
-void operator_close(struct operator *operator);
+int operator_open(struct operator* operator, const struct cli * cli, struct error *err);
+void operator_close(struct operator* operator);
 #define scoped_operator __attribute__((cleanup(operator_close)))
 
 /* One call to one address, waited for (5 s). rsp_r holds call->rsp->size bytes. */
-int operator_call(struct operator *operator, const char *address, enum role role, const struct proto_call *call, const void *req,
-    void *rsp_r, struct error *err);
+int operator_call(struct operator* operator, const char * address, enum role role,
+    const struct proto_call *call, const void *req, void *rsp_r, struct error *err);
 
 #endif

@@ -22,11 +22,13 @@ int session_file_read(const char *path, struct session_file *file_r, struct erro
 	struct stat st;
 
 	if (fd < 0 && errno == ENOENT)
-		return error_refuse(err, ERR_UNAUTHENTICATED, "session_missing", "not signed in: use 'multiclaw login'");
+		return error_refuse(err, ERR_UNAUTHENTICATED, "session_missing",
+		    "not signed in: use 'multiclaw login'");
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_set(err, ERR_INVALID, "cannot read %s: %s", path, strerror(errno));
 	if (st.st_mode & 077)
-		return error_set(err, ERR_INVALID, "%s can be read by others: chmod 600 it, or sign in again", path);
+		return error_set(err, ERR_INVALID,
+		    "%s can be read by others: chmod 600 it, or sign in again", path);
 	scoped_json json_t *doc = json_loadfd(fd, 0, NULL);
 	if (!json_is_object(doc))
 		return error_set(err, ERR_INVALID, "%s is not a session file", path);
@@ -55,8 +57,8 @@ static void make_parents(const char *path)
 int session_file_write(const char *path, const struct session_file *file, struct error *err)
 {
 	char temp[520];
-	scoped_json json_t *doc = json_pack("{ssssssss}", "url", file->url, "token", file->token, "asset", file->asset,
-	    "agent_id", file->agent_id);
+	scoped_json json_t *doc = json_pack("{ssssssss}", "url", file->url, "token", file->token,
+	    "asset", file->asset, "agent_id", file->agent_id);
 
 	make_parents(path);
 	snprintf(temp, sizeof(temp), "%s.new", path);

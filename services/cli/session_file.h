@@ -5,7 +5,7 @@
 #include "common/error.h"
 
 struct session_file {
-	char url[256];	     /* of the console it was opened at; the token is sent nowhere else */
+	char url[256]; /* of the console it was opened at; the token is sent nowhere else */
 	char token[2049];
 	char asset[45];
 	char agent_id[33];

@@ -93,8 +93,8 @@ static CURL *easy_new(const char *url, struct curl_slist *headers)
 	return easy;
 }
 
-int web_request(const char *method, const char *url, const char *body, const char *token, struct web_answer *answer_r,
-    struct error *err)
+int web_request(const char *method, const char *url, const char *body, const char *token,
+    struct web_answer *answer_r, struct error *err)
 {
 	struct curl_slist *headers = headers_new(token, body != NULL);
 	CURL *easy = easy_new(url, headers);
@@ -115,7 +115,8 @@ int web_request(const char *method, const char *url, const char *body, const cha
 	curl_easy_cleanup(easy);
 	curl_slist_free_all(headers);
 	if (rc == 0 && answer_r->body)
-		answer_r->json = json_loadb(answer_r->body, answer_r->len, JSON_REJECT_DUPLICATES, NULL);
+		answer_r->json =
+		    json_loadb(answer_r->body, answer_r->len, JSON_REJECT_DUPLICATES, NULL);
 	return rc;
 }
 
@@ -143,7 +144,8 @@ static size_t take_lines(char *data, size_t size, size_t n, void *arg)
 	return reader->stopped ? 0 : size * n;
 }
 
-int web_stream(const char *url, const char *token, bool (*line)(void *arg, const char *text), void *arg, struct error *err)
+int web_stream(const char *url, const char *token, bool (*line)(void *arg, const char *text),
+    void *arg, struct error *err)
 {
 	struct curl_slist *headers = headers_new(token, false);
 	CURL *easy = easy_new(url, headers);
@@ -157,7 +159,8 @@ int web_stream(const char *url, const char *token, bool (*line)(void *arg, const
 	curl_easy_cleanup(easy);
 	curl_slist_free_all(headers);
 	if (status == 401)
-		return error_refuse(err, ERR_UNAUTHENTICATED, "session_invalid", "the session is over; sign in again");
+		return error_refuse(err, ERR_UNAUTHENTICATED, "session_invalid",
+		    "the session is over; sign in again");
 	return reader.stopped ? 0 : rc;
 }
 
@@ -192,14 +195,14 @@ int web_problem(const struct web_answer *answer, struct error *err)
 	const char *title = json_string_value(json_object_get(answer->json, "title"));
 
 	return error_refuse(err, code_of_status(answer->status), code ? code : "", "%s (HTTP %ld)",
-	    detail  ? detail :
-	    title   ? title :
-		      "refused",
+	    detail  ? detail
+	    : title ? title
+		    : "refused",
 	    answer->status);
 }
 
-int web_call(struct cli *cli, const char *method, const char *path, const char *body, struct web_answer *answer_r,
-    struct error *err)
+int web_call(struct cli *cli, const char *method, const char *path, const char *body,
+    struct web_answer *answer_r, struct error *err)
 {
 	struct session_file file;
 	char url[1024];

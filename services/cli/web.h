@@ -9,8 +9,8 @@
 
 struct web_answer {
 	long status;
-	json_t *json;	  /* NULL if the body was not JSON */
-	char *body;	  /* NUL-terminated */
+	json_t *json; /* NULL if the body was not JSON */
+	char *body;   /* NUL-terminated */
 	size_t len;
 	char token[2049]; /* of Set-Cookie __Host-multiclaw, "" if none */
 };
@@ -18,14 +18,15 @@ void web_answer_free(struct web_answer *answer);
 #define scoped_answer __attribute__((cleanup(web_answer_free)))
 
 /* url: absolute. body may be NULL; token may be NULL. An answer of any status is a success here. */
-int web_request(const char *method, const char *url, const char *body, const char *token, struct web_answer *answer_r,
-    struct error *err);
+int web_request(const char *method, const char *url, const char *body, const char *token,
+    struct web_answer *answer_r, struct error *err);
 /* Streams the body line by line until the server ends it or line returns false. */
-int web_stream(const char *url, const char *token, bool (*line)(void *arg, const char *text), void *arg, struct error *err);
+int web_stream(const char *url, const char *token, bool (*line)(void *arg, const char *text),
+    void *arg, struct error *err);
 
 /* A request with the session of the file to path of its console; a problem+json answer becomes an error. */
-int web_call(struct cli *cli, const char *method, const char *path, const char *body, struct web_answer *answer_r,
-    struct error *err);
+int web_call(struct cli *cli, const char *method, const char *path, const char *body,
+    struct web_answer *answer_r, struct error *err);
 /* The error a problem+json answer stands for. Returns -1. */
 int web_problem(const struct web_answer *answer, struct error *err);
 

@@ -60,7 +60,8 @@ static void *receiver(void *arg)
 
 static int zmq_hop(size_t n)
 {
-	char server_public[41], server_secret[41], client_public[41], client_secret[41], address[64];
+	char server_public[41], server_secret[41], client_public[41], client_secret[41],
+	    address[64];
 	void *context = zmq_ctx_new(), *pub = zmq_socket(context, ZMQ_XPUB);
 	struct hop hop = {.sub = zmq_socket(context, ZMQ_SUB), .n = n};
 	int on = 1;

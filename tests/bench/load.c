@@ -78,8 +78,9 @@ static int connect_to(const char *address)
 		if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 			die(address);
 	} else {
-		struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-		to.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+		struct sockaddr_in to = {
+		    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		to.sin_port = htons((uint16_t)strtoul(strrchr(address, ':') + 1, NULL, 10));
 		fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
 			die(address);
@@ -174,7 +175,9 @@ int main(int argc, char **argv)
 	uint64_t total = 0;
 	for (int i = 1; i < 6; i++)
 		total += statuses[i];
-	printf("{\"requests\":%lu,\"seconds\":%.3f,\"2xx\":%lu,\"4xx\":%lu,\"5xx\":%lu,\"broken\":%lu,\"p50_us\":%.0f,\"p99_us\":%.0f}\n",
-	    total, seconds, statuses[2], statuses[4], statuses[5], broken, percentile(total, 0.5), percentile(total, 0.99));
+	printf("{\"requests\":%lu,\"seconds\":%.3f,\"2xx\":%lu,\"4xx\":%lu,\"5xx\":%lu,\"broken\":%"
+	       "lu,\"p50_us\":%.0f,\"p99_us\":%.0f}\n",
+	    total, seconds, statuses[2], statuses[4], statuses[5], broken, percentile(total, 0.5),
+	    percentile(total, 0.99));
 	return broken || !total;
 }

@@ -30,7 +30,8 @@ static int connect_to(const char *address)
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-	snprintf(to.sun_path, sizeof(to.sun_path), "%s", address + (strncmp(address, "unix:", 5) == 0 ? 5 : 0));
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s",
+	    address + (strncmp(address, "unix:", 5) == 0 ? 5 : 0));
 	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
 		perror(address);
 		exit(1);
@@ -46,7 +47,7 @@ static int ask(int fd, const char *request, size_t len)
 	if (write(fd, request, len) != (ssize_t)len || (n = read(fd, buf, sizeof(buf) - 1)) < 12)
 		return 0;
 	buf[n] = '\0';
-	return atoi(buf + 9);
+	return (int)strtol(buf + 9, NULL, 10);
 }
 
 int main(int argc, char **argv)

@@ -163,8 +163,8 @@ static int set_up(void **state)
 	make_key(f, "operator", operator);
 	write_file(f, "keys/curve/peers", 0644, "auth %s\noperator-read %s\n", service, operator);
 	write_file(f, "keys/redis/auth.password", 0600, "%s\n", PASSWORD);
-	write_file(
-	    f, "users.acl", 0600, "user default off resetpass ~* &* +@all\nuser auth on >%s ~* &* +@all\n", PASSWORD);
+	write_file(f, "users.acl", 0600,
+	    "user default off resetpass ~* &* +@all\nuser auth on >%s ~* &* +@all\n", PASSWORD);
 	write_file(f, "suite.conf", 0600, "MULTICLAW_STATE_DIR=%s\nMULTICLAW_COLLECTION=%s\n",
 	    f->folder, COLLECTION);
 	*state = f;

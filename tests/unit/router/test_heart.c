@@ -351,7 +351,7 @@ static void on_read(struct world *w, struct reader *r, const struct flight *flig
 		follow_started_over(&r->follow, &flight->read, answer, &verdict);
 	}
 	for (size_t i = verdict.first; verdict.act == FOLLOW_GO_ON && i < answer->nevents; i++) {
-		mark(r, atoi(answer->events[i].asset), answer->events[i].id);
+		mark(r, (int)strtol(answer->events[i].asset, NULL, 10), answer->events[i].id);
 		follow_handled(&r->follow, answer->events[i].history, answer->events[i].id);
 	}
 	follow_lease(&r->follow, &verdict);
