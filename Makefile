@@ -100,7 +100,7 @@ $(BUILD)/fuzz/obj/%.o: %.c
 	$(if $(V),,@echo "  FUZZCC  $<")
 	$(Q)clang $(FUZZFLAGS) -MMD -MP -c -o $@ $<
 $(BUILD)/fuzz/lib.a: $(patsubst %.c,$(BUILD)/fuzz/obj/%.o,$(FUZZ_LIB_SRC))
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) qcs $@ $^
 $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/lib.a
 	$(if $(V),,@echo "  LINK    $@")
 	$(Q)clang -fsanitize=fuzzer,address,undefined -Wl,--as-needed -o $@ $^ $(LDLIBS)

@@ -5,7 +5,7 @@
 
 #include "services/router/problem.h"
 
-#define SESSIONS_MS 3000
+#define SESSIONS_MS 2000
 
 void sessions_show(struct api_call *call, const struct session_check_rsp *session)
 {

@@ -6,10 +6,10 @@
 #include "proto/auth.h"
 #include "services/router/problem.h"
 
-#define CHALLENGE_MS 3000
+#define CHALLENGE_MS 2000
 #define VERIFY_MS 6000 /* a fresh read of the chain is part of it; nginx waits 7 s */
-#define ASSETS_MS 3000
-#define LOGOUT_MS 3000
+#define ASSETS_MS 2000
+#define LOGOUT_MS 2000
 
 static int check_key(const char *text, const char *reason, struct error *err)
 {

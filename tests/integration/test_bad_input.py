@@ -18,7 +18,7 @@ import urllib.parse
 
 import pytest
 
-from suite import BIN, ROOT, Wallet, b58decode, b58encode, wait_until
+from suite import SANITIZED, BIN, ROOT, Wallet, b58decode, b58encode, wait_until
 from test_edge import COOKIE, Edge, nginx_headers, parse, read_all
 
 WEEK = 604800
@@ -640,7 +640,7 @@ def test_floods_at_the_routers_own_sockets_are_bounded(edge):
                     assert status in (0, 400, 401, 403, 404, 413, 414, 431), (what, door, status)
     assert edge.as_alice()[0] == 200
     for name in ROUTERS:
-        assert rss(suite, name) - before[name] < 16 * 1024, name
+        assert SANITIZED or rss(suite, name) - before[name] < 16 * 1024, name
 
 
 def test_a_thousand_slow_clients_keep_nobody_out(edge):

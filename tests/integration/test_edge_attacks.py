@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from suite import wait_until
+from suite import SANITIZED, wait_until
 from test_edge import COOKIE, code, edge, open_websocket, own_edge, parse, read_text, send_text  # noqa: F401 (fixtures)
 
 
@@ -166,14 +166,14 @@ def test_a_flood_of_junk_tokens_costs_no_memory_and_no_owner(own_edge):  # noqa:
     before = resident(router)
     seen = flood(edge, 3)
     assert seen.keys() <= {401, 503} and seen[401] > 500, seen
-    assert resident(router) - before < 8 << 20
+    assert SANITIZED or resident(router) - before < 8 << 20
     # nobody answers, the questions pile up: bounded too, and let go of
     os.kill(session, signal.SIGSTOP)
     try:
         seen = flood(edge, 3, 500)
     finally:
         os.kill(session, signal.SIGCONT)
-    assert 200 not in seen and resident(router) - before < 64 << 20, seen
+    assert 200 not in seen and (SANITIZED or resident(router) - before < 64 << 20), seen
     wait_until("the owner is served", lambda: edge.as_alice()[0] == 200, 5)
 
 
@@ -192,7 +192,7 @@ def test_readers_that_do_not_read_hold_little(own_edge):  # noqa: F811
     for _ in range(100):
         token = suite.sign_in(suite.wallet("alice"), suite.asset_of("alice"))
         assert suite.http("POST", "/v1/auth/logout", {}, token=token).status == 204
-    assert resident(suite.pid("router-1")) - before < 4 << 20
+    assert SANITIZED or resident(suite.pid("router-1")) - before < 4 << 20
     assert edge.as_alice()[0] == 200
     for s in readers:
         s.close()

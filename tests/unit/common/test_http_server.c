@@ -406,7 +406,7 @@ static void a_problem_carries_retry_after_and_survives_bad_text(void **state)
 static char *post(const char *headers, size_t body_len)
 {
 	char *bytes = malloc(body_len + 512);
-	int n = sprintf(bytes, "POST /big HTTP/1.1\r\n" HOST "%sContent-Length: %zu\r\n\r\n",
+	int n = snprintf(bytes, 512, "POST /big HTTP/1.1\r\n" HOST "%sContent-Length: %zu\r\n\r\n",
 	    headers, body_len);
 
 	memset(bytes + n, 'x', body_len);
