@@ -320,15 +320,5 @@ ops.announce = function(kind)
 	return {history, add_event('*', kind)}
 end
 
--- event ids as handled by every replica -> history settling_ms {{name role handled history}...}; names are given by the caller (SCAN)
-ops.replicas = function(...)
-	local found = {}
-	for _, name in ipairs({...}) do
-		local r = redis.call('HMGET', 'mc:replica:' .. name, 'role', 'handled', 'history')
-		if r[1] then found[#found + 1] = {name, r[1], r[2], r[3]} end
-	end
-	return {history, digits(settling), found}
-end
-
 if not ops[op] then return redis.error_reply('ERR ledger: unknown operation') end
 return ops[op](unpack(ARGV, 2))
