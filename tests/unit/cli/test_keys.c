@@ -532,7 +532,6 @@ static void every_role_can_do_its_own_work(void **state)
 		assert_runs(guarded, role, "follow replica-1 role - - - -");
 		assert_runs(guarded, role, "follow replica-1 role h 0-0 5-0 h");
 		assert_runs(guarded, role, "follow replica-1 role h 0-0 - -");
-		assert_runs(guarded, role, "replicas replica-1");
 		assert_allowed(guarded, role, "PING");
 		assert_allowed(guarded, role, "INFO memory");
 	}
