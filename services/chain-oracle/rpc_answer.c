@@ -130,7 +130,9 @@ static int read_data(const json_t *data, const json_t *space, struct rpc_account
 		account->core.space = full == CORE_SLICE ? UINT64_MAX : (uint64_t)full;
 	else if (rpc_json_u64(space, &account->core.space) < 0)
 		return -1;
-	/* fewer bytes than were asked for would read as another verdict */
+	/* fewer bytes than were asked for would read as another verdict; more than there are, a node contradicts itself */
+	if (account->core.len > account->core.space)
+		return -1;
 	return account->core.len == CORE_SLICE || account->core.len == account->core.space ? 0 : -1;
 }
 

@@ -305,6 +305,17 @@ static void refuses_less_than_was_asked_for(void **arg)
 	assert_true(account.core.space == UINT64_MAX);
 }
 
+static void refuses_more_than_the_account_is_said_to_hold(void **arg)
+{
+	(void)arg;
+	for (size_t n = 0; n < 300; n++) {
+		scoped_json json_t *longer = account_of(n, n + 1, true);
+		struct rpc_account account;
+		/* what lies behind the slice is not looked at */
+		assert_int_equal(rpc_account_read(longer, &account), n < CORE_SLICE ? -1 : 0);
+	}
+}
+
 static void reads_the_clock(void **arg)
 {
 	(void)arg;
@@ -379,6 +390,7 @@ int main(void)
 	    cmocka_unit_test(refuses_accounts_that_are_none),
 	    cmocka_unit_test(keeps_the_beginning_of_the_data_only),
 	    cmocka_unit_test(refuses_less_than_was_asked_for),
+	    cmocka_unit_test(refuses_more_than_the_account_is_said_to_hold),
 	    cmocka_unit_test(reads_the_clock),
 	    cmocka_unit_test(passes_over_unreadable_accounts_of_a_collection),
 	    cmocka_unit_test(reads_a_genesis_hash),
