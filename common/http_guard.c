@@ -73,10 +73,12 @@ static bool read_length(const char *value, uint64_t *length_r)
 	return true;
 }
 
-static const char *judge_target(const char *target)
+static const char *judge_target(const struct evhttp_request *native)
 {
-	/* "//x" would be an authority to evhttp's URI parser, and "#" would shorten the path */
-	if (!target || target[0] != '/' || target[1] == '/')
+	const char *target = native->uri;
+
+	/* "//x" would be an authority to evhttp's URI parser, any target of CONNECT is one, and "#" would shorten the path */
+	if (native->type == EVHTTP_REQ_CONNECT || !target || target[0] != '/' || target[1] == '/')
 		return "target is not a path";
 	for (const unsigned char *c = (const unsigned char *)target; *c; c++) {
 		if (*c <= 0x20 || *c >= 0x7f || *c == '#')
@@ -140,7 +142,7 @@ const char *http_guard(const struct evhttp_request *native)
 {
 	struct framing framing = {0};
 	const struct evkeyval *header;
-	const char *why = judge_target(native->uri);
+	const char *why = judge_target(native);
 
 	if (native->major != 1 || (native->minor != 0 && native->minor != 1))
 		return "version is not 1.0 or 1.1";

@@ -266,6 +266,7 @@ static const char *const hostile[] = {
     "BREW /first HTTP/1.1\r\n" HOST "Content-Length: 46\r\n\r\n",
     "get /first HTTP/1.1\r\n" HOST "Content-Length: 46\r\n\r\n",
     "CONNECT test:80 HTTP/1.1\r\n" HOST "\r\n",
+    "CONNECT /path HTTP/1.1\r\n" HOST "\r\n",
     "CONNECT test:80 HTTP/1.1\r\n" HOST "Content-Length: 5\r\nContent-Length: 0\r\n\r\nhello",
     /* lengths that two readers understand differently */
     AFTER "Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
