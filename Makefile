@@ -19,8 +19,9 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-protot
 	$(if $(WERROR),-Werror)
 # third-party headers are system headers: our warnings are about our code
 CFLAGS   ?= -O2 -g
-ALLFLAGS := -std=gnu11 -I. -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack-protector-strong -fPIE $(SANFLAGS) $(CFLAGS)
-LDLIBS   := -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lcrypto -lsodium -lm
+PQ_INCLUDE := -isystem /usr/include/postgresql
+ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack-protector-strong -fPIE $(SANFLAGS) $(CFLAGS)
+LDLIBS   := -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 DAEMONS  := router auth session chain-oracle
@@ -33,7 +34,7 @@ PROTO_SRC  := $(wildcard proto/*.c)
 COMMON_LIB := $(BUILD)/lib/common.a
 PROTO_LIB  := $(BUILD)/lib/proto.a
 # a folder's objects without its main.c: what its program and its unit tests link
-FOLDERS    := $(addprefix services/,$(DAEMONS) cli) tests/devchain
+FOLDERS    := $(addprefix services/,$(DAEMONS) secret-vault cli) tests/devchain
 FOLDER_LIBS := $(patsubst %,$(BUILD)/lib/%.a,$(notdir $(FOLDERS)))
 
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
@@ -94,7 +95,7 @@ $(BUILD)/unit/%: $(BUILD)/obj/tests/unit/%.o $$(call unit_shared,$$(firstword $$
 
 # fuzz targets are built by clang with its own objects; the library sources are compiled in whole
 FUZZ_LIB_SRC := $(COMMON_SRC) $(PROTO_SRC) $(foreach f,$(FOLDERS),$(filter-out $(f)/main.c,$(wildcard $(f)/*.c)))
-FUZZFLAGS := -std=gnu11 -I. -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
+FUZZFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined
 $(BUILD)/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  FUZZCC  $<")

@@ -26,6 +26,7 @@ struct bus_request {
 	zmq_msg_t
 	    routing; /* where the answer goes: an address chosen by the peer, never who it is */
 	unsigned roles;
+	char peer[Z85_KEY_LEN + 1]; /* its public key */
 	uint64_t id, deadline, began_us;
 	char trace[TRACE_LEN + 1];
 	void *req;
@@ -193,6 +194,11 @@ unsigned bus_request_caller(const struct bus_request *request)
 	return request->roles;
 }
 
+const char *bus_request_peer(const struct bus_request *request)
+{
+	return request->peer;
+}
+
 /* ---- requests ---- */
 
 static struct tally *tally_of(struct bus_server *server, const struct bus_route *route)
@@ -210,8 +216,16 @@ static struct tally *tally_of(struct bus_server *server, const struct bus_route 
 	return tally;
 }
 
+/* Who sent it: the key, as our ZAP handler wrote it down at the handshake; "" if it did not. */
+static const char *key_of(zmq_msg_t *part)
+{
+	const char *user = zmq_msg_gets(part, "User-Id");
+
+	return user ? user : "";
+}
+
 static struct bus_request *park(
-    struct bus_server *server, zmq_msg_t *routing, struct bus_frame *frame, unsigned roles)
+    struct bus_server *server, zmq_msg_t part[2], struct bus_frame *frame, unsigned roles)
 {
 	struct bus_request *request = calloc(1, sizeof(*request));
 
@@ -226,18 +240,19 @@ static struct bus_request *park(
 	memcpy(request->trace, frame->envelope.trace, sizeof(request->trace));
 	request->req = frame->req;
 	frame->req = NULL;
+	snprintf(request->peer, sizeof(request->peer), "%s", key_of(&part[1]));
 	zmq_msg_init(&request->routing);
-	zmq_msg_move(&request->routing, routing);
+	zmq_msg_move(&request->routing, &part[0]);
 	LIST_INSERT_HEAD(&server->requests, request, link);
 	server->parked++;
 	return request;
 }
 
 static void serve(
-    struct bus_server *server, zmq_msg_t *routing, struct bus_frame *frame, unsigned roles)
+    struct bus_server *server, zmq_msg_t part[2], struct bus_frame *frame, unsigned roles)
 {
 	bool full = server->parked >= server->parked_max && frame->route != &bus_ping_route;
-	struct bus_request *request = park(server, routing, frame, roles);
+	struct bus_request *request = park(server, part, frame, roles);
 	struct error busy = {0};
 
 	if (full) {
@@ -269,12 +284,10 @@ static void refuse(struct bus_server *server, zmq_msg_t *routing, const struct b
 	send_error(server, routing, frame->envelope.id, err);
 }
 
-/* Who sent it: the key, as our ZAP handler wrote it down at the handshake. The list is asked now: it may have changed since. */
+/* The list is asked now: it may have changed since the handshake. */
 static unsigned roles_of(const struct bus_server *server, zmq_msg_t *part)
 {
-	const char *user = zmq_msg_gets(part, "User-Id");
-
-	return user ? keyring_roles_z85(server->bus->keyring, user) : 0;
+	return keyring_roles_z85(server->bus->keyring, key_of(part));
 }
 
 static void take_frame(struct bus_server *server, zmq_msg_t part[2], size_t nparts)
@@ -290,7 +303,7 @@ static void take_frame(struct bus_server *server, zmq_msg_t part[2], size_t npar
 		fate = bus_frame_judge(&server->routes, &peer, zmq_msg_data(&part[1]),
 		    zmq_msg_size(&part[1]), &frame, &err);
 	if (fate == BUS_SERVE)
-		serve(server, &part[0], &frame, peer.roles);
+		serve(server, part, &frame, peer.roles);
 	else if (fate == BUS_REFUSE)
 		refuse(server, &part[0], &frame, peer.roles, &err);
 	else

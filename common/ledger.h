@@ -8,6 +8,8 @@
 #ifndef COMMON_LEDGER_H
 #define COMMON_LEDGER_H
 
+#include <string.h>
+
 #include "common/base58.h"
 #include "common/redis.h"
 
@@ -122,11 +124,27 @@ struct ledger_taken {
 	size_t len;
 };
 
+/* Who was seen to own an asset, for what is held for longer than a request (rule 14, I5). */
+struct ledger_owner {
+	char history[HISTORY_MAX + 1];
+	struct event_id position;        /* the head at that moment */
+	char owner[PUBKEY_TEXT_MAX + 1]; /* "": no record; nobody knows */
+	uint64_t seen_slot, other_slot;
+};
+/* Does the record vouch for this wallet since that slot (I1 for what carries no session)? */
+static inline bool ledger_owner_vouches(
+    const struct ledger_owner *record, const char *wallet, uint64_t slot)
+{
+	return record->owner[0] && strcmp(record->owner, wallet) == 0 && slot > record->other_slot;
+}
+
 typedef void (*ledger_follow_done)(
     void *arg, const struct ledger_follow *out, const struct error *err);
 typedef void (*ledger_look_done)(void *arg, const struct ledger_look *out, const struct error *err);
 typedef void (*ledger_record_done)(
     void *arg, const struct ledger_record *out, const struct error *err);
+typedef void (*ledger_owner_done)(
+    void *arg, const struct ledger_owner *out, const struct error *err);
 typedef void (*ledger_ended_done)(
     void *arg, const struct ledger_ended *out, const struct error *err);
 typedef void (*ledger_list_done)(void *arg, const struct ledger_list *out, const struct error *err);
@@ -145,9 +163,18 @@ void ledger_observe(struct redis *redis, const char *asset, const char *owner, u
 /* word: counted, behind, other_chain */
 void ledger_chain(struct redis *redis, uint64_t slot, uint64_t age_ms, const char *genesis,
     ledger_word_done done, void *arg);
-/* word: "1" if not watched any more; "0" while a session lives, or until a sweep has passed what
+/* word: "1" if not watched any more; "0" while a session lives or something is held, or until a sweep has passed what
  * the record had seen */
 void ledger_forget(struct redis *redis, const char *asset, ledger_word_done done, void *arg);
+/* The asset's record, as it is. */
+void ledger_owner(struct redis *redis, const char *asset, ledger_owner_done done, void *arg);
+/* The same, and notes that holder ("vault", "sandbox:<host>") has something of the asset, so that it stays watched (rule 2). To be said again
+ * at each start and on each new history. */
+void ledger_hold(
+    struct redis *redis, const char *asset, const char *holder, ledger_owner_done done, void *arg);
+/* holder has nothing of the asset any more. word: "1" if it was noted */
+void ledger_release(
+    struct redis *redis, const char *asset, const char *holder, ledger_word_done done, void *arg);
 void ledger_reset(struct redis *redis, const char *asset, ledger_ended_done done, void *arg);
 void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t nlimits,
     ledger_wait_done done, void *arg);

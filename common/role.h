@@ -12,14 +12,18 @@
 	X(2, SESSION, "session") \
 	X(3, ORACLE, "chain-oracle") \
 	X(4, OPERATOR_READ, "operator-read") \
-	X(5, OPERATOR_REVOKE, "operator-revoke")
+	X(5, OPERATOR_REVOKE, "operator-revoke") \
+	X(6, VAULT, "secret-vault") \
+	X(7, SANDBOX, "sandbox") \
+	X(8, OPERATOR_VAULT, "operator-vault")
 
 enum role {
 #define ROLE_ENUM(bit, name, text) ROLE_##name = 1 << (bit),
 	ROLES(ROLE_ENUM)
 #undef ROLE_ENUM
 };
-#define ROLE_DAEMONS (ROLE_ROUTER | ROLE_AUTH | ROLE_SESSION | ROLE_ORACLE)
+#define ROLE_DAEMONS \
+	(ROLE_ROUTER | ROLE_AUTH | ROLE_SESSION | ROLE_ORACLE | ROLE_VAULT | ROLE_SANDBOX)
 
 /* "router", or for a set "operator-read+operator-revoke", into buf. Returns buf. */
 char *role_text(unsigned roles, char *buf, size_t size);

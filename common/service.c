@@ -361,6 +361,8 @@ static const struct setting_list *addresses_of(
 		return &settings->sessions;
 	case ROLE_ORACLE:
 		return &settings->oracles;
+	case ROLE_VAULT:
+		return &settings->vaults;
 	default:
 		return NULL;
 	}

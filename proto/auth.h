@@ -13,6 +13,8 @@ PROTO_ITEM(assets)
 #define auth_challenge_REQ(F, M) \
 	F(M, STR, wallet, 32, 44, MUST, "base58 public key that will sign") \
 	F(M, STR, asset, 32, 44, MAY, "base58 address; absent: the only one the wallet owns") \
+	F(M, STR, act, 0, 32, MAY, "what is to be signed for instead of signing in: hot_wallet; needs asset") \
+	F(M, BIN, recipient, 0, 32, MAY, "with act: X25519 public key the answer is to be sealed to; the text names it") \
 	F(M, STR, ip, 2, 45, MUST, "client's address, as nginx saw it")
 #define auth_challenge_RSP(F, M) \
 	F(M, STR, nonce, 32, 32, MUST, "hex; single use, 5 minutes") \
@@ -50,9 +52,23 @@ PROTO_ITEM(assets)
 #define auth_assets_RSP(F, M) \
 	F(M, LIST, assets, 0, 100, MUST, "what the wallet owns in the collection, by the index")
 
+#define auth_confirm_REQ(F, M) \
+	F(M, STR, nonce, 1, 64, MUST, "as issued by auth.challenge with an act") \
+	F(M, STR, wallet, 32, 44, MUST, "base58 public key of the signer") \
+	F(M, BIN, signature, 64, 64, MUST, "Ed25519") \
+	F(M, BIN, signed_message, 0, 2048, MAY, "the bytes that were signed, if the wallet wrapped the text") \
+	F(M, STR, asset, 32, 44, MUST, "base58 address that the text has to name") \
+	F(M, STR, act, 1, 32, MUST, "that the text has to name") \
+	F(M, BIN, recipient, 0, 32, MAY, "that the text has to name, or none") \
+	F(M, STR, ip, 2, 45, MUST, "client's address, as nginx saw it")
+#define auth_confirm_RSP(F, M) \
+	F(M, STR, history, 1, 40, MUST, "in which nonce and read were done") \
+	F(M, UINT, slot, 0, UINT64_MAX, MUST, "of the fresh read that shows the wallet as owner")
+
 #define AUTH_CALLS(C) \
-	C(auth, challenge, ROLE_ROUTER, ONCE, "Compose the text that this wallet is to sign.") \
+	C(auth, challenge, ROLE_ROUTER, ONCE, "Compose the text that this wallet is to sign, to sign in or for an act.") \
 	C(auth, verify, ROLE_ROUTER, ONCE, "Check the signature and the ownership, open a session.") \
+	C(auth, confirm, ROLE_VAULT, ONCE, "Check a fresh signature that names an act, and the ownership; opens no session.") \
 	C(auth, assets, ROLE_ROUTER, READ, "What does this wallet own in the collection? Spends no RPC.")
 AUTH_CALLS(PROTO_DECLARE)
 /* clang-format on */

@@ -2,11 +2,16 @@
 
 PROTO_ITEM_DEFINE(assets)
 PROTO_ITEM_DEFINE(sessions)
+PROTO_ITEM_DEFINE(secrets)
+PROTO_ITEM_DEFINE(providers)
+PROTO_ITEM_DEFINE(entries)
+PROTO_ITEM_DEFINE(files)
 AUTH_CALLS(PROTO_DEFINE)
 SESSION_CALLS(PROTO_DEFINE)
 ORACLE_CALLS(PROTO_DEFINE)
+VAULT_CALLS(PROTO_DEFINE)
 
 #define ENTRY(svc, name, callers, kind, doc) &svc##_##name##_call,
 const struct proto_call *const proto_calls[] = {
-    AUTH_CALLS(ENTRY) SESSION_CALLS(ENTRY) ORACLE_CALLS(ENTRY) SERVICE_CALLS(ENTRY)};
+    AUTH_CALLS(ENTRY) SESSION_CALLS(ENTRY) ORACLE_CALLS(ENTRY) VAULT_CALLS(ENTRY) SERVICE_CALLS(ENTRY)};
 const size_t proto_ncalls = sizeof(proto_calls) / sizeof(proto_calls[0]);

@@ -6,6 +6,7 @@
 #include "proto/auth.h"
 #include "proto/oracle.h"
 #include "proto/session.h"
+#include "proto/vault.h"
 
 extern const struct proto_call *const proto_calls[];
 extern const size_t proto_ncalls;

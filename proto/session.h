@@ -65,7 +65,7 @@ PROTO_ITEM(sessions)
 
 #define SESSION_CALLS(C) \
 	C(session, mint, ROLE_AUTH, ONCE, "Open a session for a wallet that was proven to own the asset; the ledger judges again.") \
-	C(session, check, ROLE_ROUTER | ROLE_AUTH, READ, "Is this token good at this moment? One look, no cache.") \
+	C(session, check, ROLE_ROUTER | ROLE_AUTH | ROLE_VAULT, READ, "Is this token good at this moment? One look, no cache.") \
 	C(session, list, ROLE_ROUTER, READ, "The sessions of the owner's asset.") \
 	C(session, end, ROLE_ROUTER, ONCE, "The owner ends one or all sessions of the asset.") \
 	C(session, revoke, ROLE_OPERATOR_REVOKE, ONCE, "An operator ends sessions.") \

@@ -1,0 +1,21 @@
+/* eraser - destroys the data keys of locked periods, on evidence only (I4): oracle.finalized, from a slot not below the one at which the change was seen,
+ * names another owner or none (two nodes where two are configured). The same wallet again, disagreement, silence: it stays locked. Destroyed means: the
+ * wrapped key and all records are deleted and scrubbed from the store's files, and the marks say that the period is gone, before it is reported.
+ * The breaker: more than erasures_per_hour of them within an hour trips it; nothing is erased until an operator resets it.
+ */
+#ifndef SECRET_VAULT_ERASER_H
+#define SECRET_VAULT_ERASER_H
+
+#include "services/secret-vault/vault.h"
+
+struct eraser *eraser_new(struct vault *vault);
+void eraser_destroy(struct eraser **eraser);
+/* A period was found locked: min_slot is what a finalized reading has to reach. Twice is once. */
+void eraser_add(struct eraser *eraser, const struct period *period, uint64_t min_slot);
+bool eraser_is_tripped(const struct eraser *eraser);
+void eraser_reset(struct eraser *eraser);
+/* In the worker's thread, for vault.destroy_owner as well: destroys one period, with its audit entry. db_scrub and the marks' commit come after. */
+int eraser_work(struct desk *desk, const struct store_period *period, const char *by,
+    const char *detail, struct error *err);
+
+#endif

@@ -1,0 +1,83 @@
+/* records - reading and writing sealed records in the worker's thread: a store row, the data key, the high-water mark and the audit entry belong together
+ * here, so that none is forgotten. All functions run inside a worker's job. */
+#ifndef SECRET_VAULT_RECORDS_H
+#define SECRET_VAULT_RECORDS_H
+
+#include "services/secret-vault/worker.h"
+
+/* A period that may be used: its row, with its data key open. */
+struct open_period {
+	struct store_period row;
+	struct secret *data_key;
+};
+void open_period_close(struct open_period *period);
+#define scoped_open_period __attribute__((cleanup(open_period_close)))
+
+/* Who holds the asset now, as the ledger says: what picks the period. */
+struct holding {
+	char asset[PUBKEY_TEXT_MAX + 1], wallet[PUBKEY_TEXT_MAX + 1];
+	uint64_t slot;       /* of the caller's own proof (session, grant): above other_slot */
+	uint64_t other_slot; /* of the record: a period since before or at it is over */
+};
+/* The live period of that holding: of that wallet, since above other_slot. 1: open; 0: there is none; -1: ERR_INTERNAL secret_undecryptable or
+ * secret_rolled_back (a period that the marks know is missing, or one that they know is gone is back). */
+int records_open_period(struct desk *desk, const struct holding *holding,
+    struct open_period *period_r, struct error *err);
+/* The same; made now if there is none (audit: "period"), with slot as its first proof. *made_r: it has to be held in the ledger (ledger_hold). */
+int records_make_period(struct desk *desk, const struct holding *holding,
+    struct open_period *period_r, bool *made_r, struct error *err);
+/* The operators' own. make: as above. 1, 0, -1. */
+int records_open_global(
+    struct desk *desk, bool make, struct open_period *period_r, struct error *err);
+
+enum record_found {
+	RECORD_NONE,    /* never was */
+	RECORD_DELETED, /* was, and its tombstone is good */
+	RECORD_SET,
+};
+struct record {
+	enum record_found found;
+	uint64_t version, updated_ms;
+	struct secret *value; /* RECORD_SET; owned: secret_destroy */
+};
+/* -1: secret_undecryptable, or secret_rolled_back if it is older than its mark or missing although it has one. */
+int records_read(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct record *record_r, struct error *err);
+/* Next version; seals value and preview, raises the mark. preview: text to be shown, "" for none. ERR_CONFLICT secrets_exhausted at 1,000 of a period. */
+int records_write(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, const void *value, size_t len, const char *preview, uint64_t *version_r,
+    struct error *err);
+/* A tombstone. 1: there was one, 0: none. */
+int records_delete(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct error *err);
+/* What may be shown of each; tombstones are left out. Fails as a whole if one of them fails. */
+struct record_shown {
+	char kind[8 + 1], name[64 + 1], preview[32 + 1 + 16];
+	uint64_t version, updated_ms;
+};
+typedef void (*record_shown_row)(void *arg, const struct record_shown *shown);
+int records_list(struct desk *desk, const struct open_period *period, record_shown_row row,
+    void *arg, struct error *err);
+
+/* user, global or none for one provider (rule: undecryptable is an error). value_r may be NULL; only the user's own value is ever given. */
+struct resolved {
+	const char *source; /* "user", "global", "none" */
+	const char *own;    /* "set", "deleted", "none" */
+	uint64_t version;
+	char preview[32 + 1];
+	struct secret *value; /* owned, if asked for and source is "user" */
+};
+/* own: NULL if there is no period; global: NULL likewise. */
+int records_resolve(struct desk *desk, const struct open_period *own,
+    const struct open_period *global, const char *provider, bool with_value,
+    struct resolved *resolved_r, struct error *err);
+
+/* Appends to the period's chain, or, with period NULL, to the global one. */
+struct audit_note {
+	const char *act, *by, *kind, *name, *detail;
+	uint64_t version;
+};
+int records_audit(struct desk *desk, const struct period *period, const struct audit_note *note,
+    struct error *err);
+
+#endif
