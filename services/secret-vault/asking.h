@@ -23,9 +23,18 @@ struct asking_plan {
 	enum worker_kind kind;
 	/* the answer lets something out: event and lease are looked at before it goes. Work of kind WORKER_WRITE that only stores needs it not. */
 	bool releases;
+	/* The token bucket of the asset under this name (puts_per_minute), taken from once, when the session is known. NULL: none. */
+	const char *limit_kind;
+	/* On the loop, once the holding is known and before the work: ends in asking_go_on, at once or later. Called again when the whole is asked again
+	 * (what it may do once only, it notes in extra). NULL: nothing to do. */
+	void (*before)(struct asking *asking);
 	int (*work)(struct asking *asking, struct desk *desk,
 	    struct error *err); /* in the worker's thread; fills rsp */
+	/* On the loop, when all has been judged good and the answer is about to go. -1: the call fails. NULL: nothing to do. */
+	int (*finish)(struct asking *asking, struct error *err);
 };
+/* What before ends in. err NULL: on to the work; else the call fails with it (borrowed). */
+void asking_go_on(struct asking *asking, const struct error *err);
 /* token: of the owner; NULL: holding is filled in by the caller already (asset, wallet, slot), as for a grant. extra is taken over. */
 void asking_begin(struct vault *vault, const struct asking_plan *plan, const char *token,
     const struct holding *holding, const void *req, struct bus_request *request, void *extra,
