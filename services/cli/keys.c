@@ -7,6 +7,7 @@
 #include "common/secret.h"
 #include "services/cli/keys_file.h"
 #include "services/cli/keys_jwt.h"
+#include "services/cli/vault_key.h"
 
 #define PASSWORD_BYTES 32
 #define PASSWORD_LEN (2 * PASSWORD_BYTES)
@@ -28,9 +29,17 @@ static const struct daemon {
 	"+pexpireat +zadd +zrem +zcard +zrange +zrangebyscore +zremrangebyscore)"
 	" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
-		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"},
+		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
+		     " (%R~mc:held:* +exists)"},
+    {"secret-vault", " (%RW~mc:held:* +sadd +srem) (%R~mc:owner:* %R~mc:assets +hmget)"
+		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
+    /* not a daemon yet; its key and user are there so that it can become one without all keys' lists being made anew */
+    {"sandbox", ""},
 };
 #define OPERATOR "operator"
+#define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"
+#define PEERS "curve/peers"
+#define USERS "redis/users.acl"
 
 struct name {
 	char *path;
@@ -124,7 +133,7 @@ static int make_peers(const char *folder, const char *path, struct error *err)
 	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(daemons); i++)
 		rc = list_peer(out, folder, daemons[i].role, daemons[i].role, err);
 	if (rc == 0)
-		rc = list_peer(out, folder, OPERATOR, "operator-read+operator-revoke", err);
+		rc = list_peer(out, folder, OPERATOR, OPERATOR_ROLES, err);
 	fclose(out);
 	return rc == 0 ? make(path, 0644, text, err) : -1;
 }
@@ -214,7 +223,7 @@ static const char *who(size_t i)
 }
 
 /* A new secret that the list does not know would only fail later, and elsewhere. */
-static int check_missing(const struct secrets *secrets, const char *list, struct error *err)
+static int check_missing(const struct secrets *secrets, struct error *err)
 {
 	for (size_t i = 0; i < count(secrets); i++) {
 		scoped_name struct name path = secrets->path_of(secrets->folder, who(i));
@@ -223,9 +232,9 @@ static int check_missing(const struct secrets *secrets, const char *list, struct
 			return -1;
 		if (!there)
 			return error_set(err, ERR_CONFLICT,
-			    "%s is missing, but %s is there and names another: remove %s to have "
-			    "both made anew",
-			    path.path, list, list);
+			    "%s: no %s (made by an older version?): move " PEERS " and " USERS
+			    " away, run this again; keys stay, put lines of your own back",
+			    secrets->folder, path.path + strlen(secrets->folder) + 1);
 	}
 	return 0;
 }
@@ -249,7 +258,7 @@ static int make_secrets(const struct secrets *secrets, struct error *err)
 	if (listed < 0)
 		return -1;
 	if (listed)
-		return check_missing(secrets, list.path, err);
+		return check_missing(secrets, err);
 	if (make_missing(secrets, err) < 0)
 		return -1;
 	return secrets->make_list(secrets->folder, list.path, err);
@@ -268,18 +277,31 @@ static int make_jwt(const char *folder, struct error *err)
 	return 0;
 }
 
+static int make_vault_key(const char *folder, struct error *err)
+{
+	scoped_name struct name path = name_of("%s/vault.key", folder);
+	int there = key_file_exists(path.path, err);
+
+	if (there != 0)
+		return there < 0 ? -1 : 0;
+	if (vault_key_create(path.path, err) < 0)
+		return -1;
+	printf("made %s\n", path.path);
+	return 0;
+}
+
 int keys_init(const char *folder, struct error *err)
 {
 	const struct secrets curve = {.folder = folder,
 	    .path_of = curve_path,
 	    .make = make_pair,
-	    .list = "curve/peers",
+	    .list = PEERS,
 	    .make_list = make_peers,
 	    .with_operator = true};
 	const struct secrets redis = {.folder = folder,
 	    .path_of = password_path,
 	    .make = make_password,
-	    .list = "redis/users.acl",
+	    .list = USERS,
 	    .make_list = make_acl};
 	scoped_name struct name curve_folder = name_of("%s/curve", folder);
 	scoped_name struct name redis_folder = name_of("%s/redis", folder);
@@ -290,5 +312,7 @@ int keys_init(const char *folder, struct error *err)
 		return -1;
 	if (make_secrets(&curve, err) < 0 || make_secrets(&redis, err) < 0)
 		return -1;
-	return make_jwt(folder, err);
+	if (make_jwt(folder, err) < 0)
+		return -1;
+	return make_vault_key(folder, err);
 }

@@ -6,6 +6,7 @@
  *				and "user default off resetpass ~* &* +@all": off, but with rights, because Redis 7.0 replays the
  *				transactions of its AOF (each script is one) as that user and silently drops what it may not do
  *	jwt.keys		session's signing keys (services/session/keys.h)
+ *	vault.key		secret-vault's master key (services/secret-vault/master.h)
  */
 #ifndef CLI_KEYS_H
 #define CLI_KEYS_H
@@ -13,7 +14,8 @@
 #include "common/error.h"
 
 /* Makes what is missing, prints a line for each file made, touches nothing that is there. Refuses where a new secret would not fit a list that
- * is there already (a new key that curve/peers does not name, a new password that users.acl does not know). */
+ * is there already (a new key that curve/peers does not name, a new password that users.acl does not know), as in a folder that an older version
+ * made, before the suite had all of today's roles: both lists have to be moved away, and are made anew from the keys that stay. */
 int keys_init(const char *folder, struct error *err);
 
 /* Adds a signing key that is used from 60 s from now, and ends the others 7 days and 1 h after that, when every session they signed is over. */

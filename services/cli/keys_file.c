@@ -98,6 +98,23 @@ int key_file_replace(const char *path, const struct key_file *file, struct error
 	return sync_folder(path, err);
 }
 
+/* Its bytes first: a name that outlives a crash without them would be worse than the old file. */
+static int sync_file(const char *path, struct error *err)
+{
+	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 && fsync(fd) == 0 ? 0 : failed(err, "sync", path);
+}
+
+int key_file_rename(const char *from, const char *to, struct error *err)
+{
+	if (sync_file(from, err) < 0)
+		return -1;
+	if (rename(from, to) != 0)
+		return failed(err, "rename", from);
+	return sync_folder(to, err);
+}
+
 int key_file_exists(const char *path, struct error *err)
 {
 	struct stat st;

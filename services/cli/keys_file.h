@@ -17,6 +17,8 @@ struct key_file {
 int key_file_create(const char *path, const struct key_file *file, struct error *err);
 /* The new file belongs to whom the old one belonged. */
 int key_file_replace(const char *path, const struct key_file *file, struct error *err);
+/* What was at from is at to, on disk, whatever was there before. Both are in one folder. */
+int key_file_rename(const char *from, const char *to, struct error *err);
 /* 1: there; 0: not there; -1: nobody can tell, err is set. */
 int key_file_exists(const char *path, struct error *err);
 /* Makes a folder of mode 0700, unless it is there. */

@@ -11,13 +11,15 @@
 #include "common/keyring.h"
 #include "common/scoped.h"
 #include "services/cli/keys.h"
+#include "services/cli/vault_key.h"
 #include "tests/unit/common/redis_fixture.h"
 #include "tests/unit/common/scratch.h"
 
 #define NOW_S 1800000000
 
-static const char *const roles[] = {"router", "auth", "session", "chain-oracle"};
-enum { ROUTER, AUTH, SESSION, ORACLE, NROLES };
+static const char *const roles[] = {
+    "router", "auth", "session", "chain-oracle", "secret-vault", "sandbox"};
+enum { ROUTER, AUTH, SESSION, ORACLE, VAULT, SANDBOX, NROLES };
 
 struct folder {
 	char dir[64];
@@ -103,6 +105,7 @@ static void init_makes_everything_private_and_usable(void **state)
 	assert_int_equal(mode_of(folder, "redis"), 0700);
 	assert_int_equal(mode_of(folder, "redis/users.acl"), 0600);
 	assert_int_equal(mode_of(folder, "jwt.keys"), 0600);
+	assert_int_equal(mode_of(folder, "vault.key"), 0600);
 	for (size_t i = 0; i < NROLES; i++) {
 		snprintf(name, sizeof(name), "curve/%s.key", roles[i]);
 		assert_int_equal(mode_of(folder, name), 0600);
@@ -118,14 +121,15 @@ static void init_makes_everything_private_and_usable(void **state)
 	struct keyring *operator= keyring_open(folder->keys, "operator", &err);
 	assert_non_null(operator);
 	assert_int_equal(keyring_roles_z85(operator, keyring_own_public(operator)),
-	    ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE);
+	    ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE | ROLE_OPERATOR_VAULT);
 	keyring_destroy(&operator);
 }
 
 static const char *const made[] = {"curve/router.key", "curve/auth.key", "curve/session.key",
-    "curve/chain-oracle.key", "curve/operator.key", "curve/peers", "redis/router.password",
-    "redis/auth.password", "redis/session.password", "redis/chain-oracle.password",
-    "redis/users.acl", "jwt.keys"};
+    "curve/chain-oracle.key", "curve/secret-vault.key", "curve/sandbox.key", "curve/operator.key",
+    "curve/peers", "redis/router.password", "redis/auth.password", "redis/session.password",
+    "redis/chain-oracle.password", "redis/secret-vault.password", "redis/sandbox.password",
+    "redis/users.acl", "jwt.keys", "vault.key"};
 
 static size_t files_below(const char *path)
 {
@@ -199,6 +203,79 @@ static void init_refuses_a_secret_that_a_list_would_not_know(void **state)
 		write_text(folder, missing[i], text);
 	}
 	init(folder);
+}
+
+static void init_says_what_to_do_with_a_folder_of_an_older_version(void **state)
+{
+	const struct folder *folder = *state;
+	static const char *const lists[] = {"curve/peers", "redis/users.acl"};
+	static const char *const newer[] = {"curve/secret-vault.key", "curve/sandbox.key",
+	    "redis/secret-vault.password", "redis/sandbox.password", "vault.key"};
+	struct error err = {0};
+	char path[160];
+
+	init(folder);
+	for (size_t i = 0; i < ARRAY_LEN(newer); i++) {
+		snprintf(path, sizeof(path), "%s/%s", folder->keys, newer[i]);
+		assert_int_equal(unlink(path), 0);
+	}
+	scoped_free char *before = text_of(folder, "curve/router.key");
+	assert_int_equal(keys_init(folder->keys, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	/* all of it fits */
+	assert_non_null(strstr(err.text, "of your own back"));
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+		assert_non_null(strstr(err.text, lists[i]));
+		snprintf(path, sizeof(path), "%s/%s", folder->keys, lists[i]);
+		assert_int_equal(unlink(path), 0);
+	}
+	init(folder);
+	scoped_free char *after = text_of(folder, "curve/router.key");
+	assert_string_equal(before, after);
+	scoped_free char *peers = text_of(folder, "curve/peers");
+	assert_non_null(strstr(peers, "\nsecret-vault "));
+	assert_non_null(strstr(peers, "\nsandbox "));
+	scoped_free char *users = text_of(folder, "redis/users.acl");
+	assert_non_null(strstr(users, "\nuser secret-vault on "));
+}
+
+static void the_vaults_key_is_32_random_bytes_in_base64(void **state)
+{
+	const struct folder *folder = *state;
+	uint8_t key[64];
+	size_t len = 0;
+
+	init(folder);
+	scoped_free char *text = text_of(folder, "vault.key");
+	assert_int_equal(strlen(text), 45);
+	assert_int_equal(text[44], '\n');
+	assert_int_equal(sodium_base642bin(key, sizeof(key), text, 44, NULL, &len, NULL,
+			     sodium_base64_VARIANT_ORIGINAL),
+	    0);
+	assert_int_equal(len, 32);
+}
+
+static void the_next_key_takes_the_keys_place(void **state)
+{
+	const struct folder *folder = *state;
+	struct error err = {0};
+	char path[160], next[200];
+
+	init(folder);
+	snprintf(path, sizeof(path), "%s/vault.key", folder->keys);
+	assert_non_null(vault_key_next(path, next, sizeof(next), &err));
+	assert_int_equal(vault_key_create(path, &err), -1);
+	assert_int_equal(err.code, ERR_CONFLICT);
+	assert_int_equal(vault_key_create(next, &err), 0);
+	scoped_free char *old = text_of(folder, "vault.key");
+	scoped_free char *new = text_of(folder, "vault.key.next");
+	assert_string_not_equal(old, new);
+	assert_int_equal(vault_key_promote(path, &err), 0);
+	scoped_free char *now = text_of(folder, "vault.key");
+	assert_string_equal(new, now);
+	assert_int_equal(access(next, F_OK), -1);
+	/* after a crash behind the rename it is done once more */
+	assert_int_equal(vault_key_promote(path, &err), 0);
 }
 
 static void init_says_why_it_cannot(void **state)
@@ -536,6 +613,7 @@ static void every_role_can_do_its_own_work(void **state)
 		assert_allowed(guarded, role, "INFO memory");
 	}
 	assert_runs(guarded, AUTH, "limit challenge wallet 10 5");
+	assert_runs(guarded, VAULT, "limit put asset 10 5");
 	assert_runs(guarded, AUTH, "issue nonce text challenge wallet 10 5");
 	assert_runs(guarded, AUTH, "take nonce");
 	assert_runs(guarded, AUTH, "take nonce");
@@ -577,27 +655,27 @@ static void no_role_can_do_another_ones_work(void **state)
 	const struct guarded *guarded = *state;
 	char history[64], mint[512];
 	static const struct {
-		int owner;
+		unsigned owners;
 		const char *operation;
 	} operations[] = {
-	    {AUTH, "limit challenge wallet 10 5"},
-	    {AUTH, "issue nonce text"},
-	    {AUTH, "take nonce"},
-	    {SESSION, "look " JTI},
-	    {SESSION, "list asset"},
-	    {SESSION, "end asset " JTI " logout"},
-	    {SESSION, "end_all asset revoked"},
-	    {SESSION, "ban wallet 1"},
-	    {ORACLE, "observe asset thief " LATER " 1"},
-	    {ORACLE, "chain " LATER " 0 genesis"},
-	    {ORACLE, "forget asset"},
-	    {ORACLE, "reset asset"},
+	    {1 << AUTH | 1 << VAULT, "limit challenge wallet 10 5"},
+	    {1 << AUTH, "issue nonce text"},
+	    {1 << AUTH, "take nonce"},
+	    {1 << SESSION, "look " JTI},
+	    {1 << SESSION, "list asset"},
+	    {1 << SESSION, "end asset " JTI " logout"},
+	    {1 << SESSION, "end_all asset revoked"},
+	    {1 << SESSION, "ban wallet 1"},
+	    {1 << ORACLE, "observe asset thief " LATER " 1"},
+	    {1 << ORACLE, "chain " LATER " 0 genesis"},
+	    {1 << ORACLE, "forget asset"},
+	    {1 << ORACLE, "reset asset"},
 	};
 
 	sign_in(guarded);
 	for (size_t i = 0; i < ARRAY_LEN(operations); i++)
 		for (int role = 0; role < NROLES; role++)
-			if (role != operations[i].owner)
+			if (!(operations[i].owners & 1U << role))
 				assert_does_not_run(guarded, role, operations[i].operation);
 	history_of(guarded, history);
 	snprintf(mint, sizeof(mint),
@@ -620,7 +698,7 @@ static void no_role_can_write_what_is_not_its_own(void **state)
 		unsigned writers;
 		const char *line;
 	} writes[] = {
-	    {1 << AUTH, "HSET mc:rate:a:b left 1"},
+	    {1 << AUTH | 1 << VAULT, "HSET mc:rate:a:b left 1"},
 	    {1 << SESSION, "HSET mc:session:x asset a"},
 	    {1 << SESSION, "HSET mc:sessions:x asset a"},
 	    {1 << ORACLE, "HSET mc:owner:x owner thief"},
@@ -631,6 +709,9 @@ static void no_role_can_write_what_is_not_its_own(void **state)
 	    {1 << SESSION, "SET mc:banned:x y"},
 	    {0, "SET mc:owner:x y"},
 	    {1 << ORACLE, "SADD mc:assets x"},
+	    {1 << VAULT, "SADD mc:held:x vault"},
+	    {1 << VAULT, "SREM mc:held:x vault"},
+	    {0, "DEL mc:held:x"},
 	    {1 << ORACLE, "DEL mc:owner:x"},
 	    {1 << SESSION, "DEL mc:session:x"},
 	    {0, "DEL mc:history"},
@@ -679,6 +760,10 @@ static void no_role_can_read_the_others_secrets(void **state)
 	assert_forbidden(guarded, AUTH, "HMGET mc:owner:x owner");
 	assert_forbidden(guarded, ROUTER, "HMGET mc:rate:x left");
 	assert_forbidden(guarded, SESSION, "HMGET mc:rate:x left");
+	assert_forbidden(guarded, VAULT, "HMGET mc:session:x asset");
+	assert_forbidden(guarded, VAULT, "GETDEL mc:nonce:x");
+	assert_forbidden(guarded, SANDBOX, "HMGET mc:owner:x owner");
+	assert_forbidden(guarded, SANDBOX, "HMGET mc:session:x asset");
 }
 
 static void no_role_can_administer_redis(void **state)
@@ -736,6 +821,9 @@ int main(void)
 	    FOLDER(init_again_changes_nothing_and_leaves_nothing_behind),
 	    FOLDER(init_goes_on_where_it_was_interrupted),
 	    FOLDER(init_refuses_a_secret_that_a_list_would_not_know),
+	    FOLDER(init_says_what_to_do_with_a_folder_of_an_older_version),
+	    FOLDER(the_vaults_key_is_32_random_bytes_in_base64),
+	    FOLDER(the_next_key_takes_the_keys_place),
 	    FOLDER(init_says_why_it_cannot),
 	    FOLDER(the_first_signing_key_is_good_at_once),
 	    FOLDER(rotation_overlaps),
