@@ -65,8 +65,8 @@ PROTO_ITEM(providers)
 	F(M, STR, detail, 0, 160, MAY, "boot id, key id, reason: never of a value") \
 	F(M, BIN, prev, 32, 32, MUST, "hash of the entry before; zeros before the first") \
 	F(M, BIN, hash, 32, 32, MUST, "of this entry: common/audit.h") \
-	F(M, UINT, all_seq, 1, UINT64_MAX, MUST, "its place among the entries of all chains") \
-	F(M, BIN, all_hash, 32, 32, MUST, "head of all chains with this entry")
+	F(M, UINT, all_seq, 0, UINT64_MAX, MAY, "its place among the entries of all chains; not in an owner's copy") \
+	F(M, BIN, all_hash, 0, 32, MAY, "head of all chains with this entry; not in an owner's copy")
 PROTO_ITEM(entries)
 #define vault_audit_REQ(F, M) \
 	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
@@ -111,7 +111,8 @@ PROTO_ITEM(files)
 #define vault_materialise_REQ(F, M) \
 	F(M, BIN, grant, 1, 256, SECRET, "from vault.grant; of the calling host's key") \
 	F(M, STR, boot_id, VAULT_BOOT_ID_LEN, VAULT_BOOT_ID_LEN, MUST, "that the grant names") \
-	F(M, UINT, page, 0, 65535, MUST, "0, then next of the reply before")
+	F(M, UINT, page, 0, 65535, MUST, "0, then next of the reply before") \
+	F(M, STR, after, 0, 128, MAY, "with page above 0: path of the last file received, so that what changes meanwhile shifts nothing")
 #define vault_materialise_RSP(F, M) \
 	F(M, STR, asset, 32, 44, MUST, "that the grant names") \
 	F(M, STR, wallet, 32, 44, MUST, "the owner") \

@@ -1,0 +1,62 @@
+#include "services/secret-vault/errand.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct job {
+	struct errand errand;
+	enum worker_kind kind;
+};
+
+static int work(void *arg, struct desk *desk, struct error *err)
+{
+	struct job *job = arg;
+	struct errand *errand = &job->errand;
+	if (errand->work(errand, desk, err) != 0)
+		return -1;
+	return job->kind == WORKER_WRITE
+		   ? store_audit_head(desk->db, NULL, &errand->head_seq, errand->head, err)
+		   : 0;
+}
+
+/* Commits come back in their order, but those of another vault on the same store may lie between. */
+static void note_head(struct vault *vault, const struct errand *errand)
+{
+	if (errand->head_seq <= vault->head_seq)
+		return;
+	vault->head_seq = errand->head_seq;
+	memcpy(vault->head, errand->head, sizeof(vault->head));
+}
+
+static void done(void *arg, const struct error *err)
+{
+	struct job *job = arg;
+	struct errand *errand = &job->errand;
+	if (err) {
+		bus_fail(errand->request, err);
+	} else {
+		note_head(errand->vault, errand);
+		bus_reply(errand->request, errand->rsp);
+	}
+	codec_wipe(errand->call->rsp, errand->rsp);
+	free(errand->rsp);
+	free(job);
+}
+
+void errand_begin(struct vault *vault, const struct proto_call *call, enum worker_kind kind,
+    int (*errand_work)(struct errand *errand, struct desk *desk, struct error *err),
+    const void *req, struct bus_request *request)
+{
+	struct job *job = calloc(1, sizeof(*job));
+	bug_if(!job);
+	job->kind = kind;
+	job->errand = (struct errand){.vault = vault,
+	    .request = request,
+	    .call = call,
+	    .req = req,
+	    .rsp = calloc(1, call->rsp->size),
+	    .work = errand_work};
+	bug_if(!job->errand.rsp);
+	snprintf(job->errand.by, sizeof(job->errand.by), "operator %s", bus_request_peer(request));
+	worker_do(vault->worker, kind, work, done, job);
+}
