@@ -85,6 +85,7 @@ struct call {
 		ledger_follow_done follow;
 		ledger_look_done look;
 		ledger_record_done record;
+		ledger_owner_done owner;
 		ledger_ended_done ended;
 		ledger_list_done list;
 		ledger_wait_done wait;
@@ -153,6 +154,7 @@ void ledger_follow(struct redis *redis, const char *name, const char *role, cons
 	}
 ON_ANSWER(look, look)
 ON_ANSWER(record, record)
+ON_ANSWER(owner, owner)
 ON_ANSWER(minted, ended)
 ON_ANSWER(ended, ended)
 ON_ANSWER(wait, wait)
@@ -223,6 +225,37 @@ void ledger_forget(struct redis *redis, const char *asset, ledger_word_done done
 
 	args_text(&args, "forget");
 	args_text(&args, asset);
+	send_call(redis, &args, on_word, (struct call){.done.word = done, .arg = arg});
+}
+
+void ledger_owner(struct redis *redis, const char *asset, ledger_owner_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "owner");
+	args_text(&args, asset);
+	send_call(redis, &args, on_owner, (struct call){.done.owner = done, .arg = arg});
+}
+
+void ledger_hold(
+    struct redis *redis, const char *asset, const char *holder, ledger_owner_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "hold");
+	args_text(&args, asset);
+	args_text(&args, holder);
+	send_call(redis, &args, on_owner, (struct call){.done.owner = done, .arg = arg});
+}
+
+void ledger_release(
+    struct redis *redis, const char *asset, const char *holder, ledger_word_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "release");
+	args_text(&args, asset);
+	args_text(&args, holder);
 	send_call(redis, &args, on_word, (struct call){.done.word = done, .arg = arg});
 }
 

@@ -178,6 +178,24 @@ ops.observe = function(asset, owner, slot, watch)
 	return {history, '', rec[1], rec[2], rec[3]}
 end
 
+-- Who was last seen to own an asset. asset -> history head owner('' if there is no record) seen_slot other_slot
+ops.owner = function(asset)
+	local rec = redis.call('HMGET', 'mc:owner:' .. asset, 'owner', 'seen_slot', 'other_slot')
+	return {history, head(), rec[1] or '', rec[2] or NO_SLOT, rec[3] or NO_SLOT}
+end
+
+-- Rule 2: holder has something of the asset. Without a record nothing is watched, and the answer says so in the same step: a record that is
+-- there cannot be forgotten before this takes effect. asset holder -> the same
+ops.hold = function(asset, holder)
+	redis.call('SADD', 'mc:held:' .. asset, holder)
+	return ops.owner(asset)
+end
+
+-- asset holder -> history '1' if it was noted
+ops.release = function(asset, holder)
+	return {history, digits(redis.call('SREM', 'mc:held:' .. asset, holder))}
+end
+
 -- Rule 3: a sweep whose reads were all above the slot in mc:chain. slot age_ms(since it began) genesis -> history 'counted'|'behind'|'other_chain'
 ops.chain = function(slot, age_ms, genesis)
 	local chain = redis.call('HMGET', 'mc:chain', 'slot', 'genesis')
@@ -198,13 +216,15 @@ end
 -- Rule 2: nothing is held any more. asset -> history '1' if it is not watched now ('0' also until a sweep has passed what it had seen)
 ops.forget = function(asset)
 	if redis.call('ZCOUNT', 'mc:sessions:' .. asset, digits(now), '+inf') > 0 then return {history, '0'} end
+	if redis.call('EXISTS', 'mc:held:' .. asset) == 1 then return {history, '0'} end
 	local seen, chain = redis.call('HGET', 'mc:owner:' .. asset, 'seen_slot'), redis.call('HGET', 'mc:chain', 'slot')
 	if seen and not (chain and chain >= seen) then return {history, '0'} end
 	forget_record(asset, seen)
 	return {history, '1'}
 end
 
--- An operator repairs a poisoned record: it begins anew, its sessions are over. asset -> history event
+-- An operator repairs a poisoned record: it begins anew, its sessions are over. Who holds something of it stays noted, and finds no record.
+-- asset -> history event
 ops.reset = function(asset)
 	forget_record(asset, redis.call('HGET', 'mc:chain', 'slot'))
 	return {history, add_event(asset, 'reset')}

@@ -302,6 +302,21 @@ int ledger_parse_record(const redisReply *reply, struct ledger_record *out)
 	return answer_end(&answer);
 }
 
+int ledger_parse_owner(const redisReply *reply, struct ledger_owner *out)
+{
+	struct answer answer = answer_of(reply);
+
+	take_history(&answer, out->history);
+	out->position = take_id(&answer);
+	if (!skip_empty(&answer))
+		take_key(&answer, out->owner, LEDGER_NOBODY);
+	out->seen_slot = take_slot(&answer);
+	out->other_slot = take_slot(&answer);
+	if (!out->owner[0] && (out->seen_slot > 0 || out->other_slot > 0))
+		answer.bad = true;
+	return answer_end(&answer);
+}
+
 int ledger_parse_minted(const redisReply *reply, struct ledger_ended *out)
 {
 	struct answer answer = answer_of(reply);

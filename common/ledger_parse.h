@@ -21,6 +21,7 @@ int ledger_parse_list(
     const redisReply *reply, struct ledger_list *out, struct ledger_session *sessions);
 int ledger_parse_look(const redisReply *reply, struct ledger_look *out);
 int ledger_parse_record(const redisReply *reply, struct ledger_record *out);
+int ledger_parse_owner(const redisReply *reply, struct ledger_owner *out);  /* of owner and hold */
 int ledger_parse_minted(const redisReply *reply, struct ledger_ended *out); /* of mint */
 int ledger_parse_ended(
     const redisReply *reply, struct ledger_ended *out); /* of everything else that ends sessions */

@@ -367,6 +367,72 @@ def test_what_a_session_needs_is_not_forgotten(own):
     assert book.forget(asset)[1] == "1"
 
 
+def test_what_is_held_is_not_forgotten_whatever_happens_to_its_sessions(own):
+    book, asset = fresh(own), name()
+    _, jti = book.sign_in(asset, "A", 10)
+    book.sweep(10)
+    assert book.hold(asset, "vault")[2:] == ["A", slot(10), slot(0)]
+    assert book.hold(asset, "sandbox:one")[2:] == ["A", slot(10), slot(0)]
+    assert book.hold(asset, "vault")[2:] == ["A", slot(10), slot(0)], "said again, it is the same"
+    book.end(asset, jti, "logout")
+    book.end_everything()
+    assert book.forget(asset)[1] == "0"
+    assert book.release(asset, "vault")[1] == "1"
+    assert book.forget(asset)[1] == "0", "there is another holder"
+    assert book.release(asset, "vault")[1] == "0"
+    assert book.release(asset, "sandbox:one")[1] == "1"
+    assert not book.client.exists(f"mc:held:{asset}")
+    assert book.forget(asset)[1] == "1"
+
+
+def test_a_holder_is_told_who_owns_the_asset_and_up_to_which_event(book):
+    asset = name()
+    book.see(asset, "A", 10)
+    book.hold(asset, "vault")
+    event, *_ = book.see(asset, "B", 12, watch="0")
+    assert book.owner(asset) == [book.history(), event, "B", slot(12), slot(10)]
+    event, *_ = book.see(asset, "nobody", 13, watch="0")
+    assert book.hold(asset, "vault") == [book.history(), event, "nobody", slot(13), slot(12)]
+    book.release(asset, "vault")
+
+
+def test_a_hold_begins_no_record_and_waits_for_one(own):
+    book, asset = fresh(own), name()
+    book.sweep(10)
+    assert book.hold(asset, "vault")[2:] == ["", slot(0), slot(0)]
+    assert not book.client.sismember("mc:assets", asset), "who owns it nobody has said"
+    assert book.see(asset, "A", 11, watch="0") == ("", "", 0, 0)
+    book.see(asset, "A", 12)
+    assert book.client.sismember("mc:assets", asset)
+    book.sweep(12)
+    assert book.forget(asset)[1] == "0"
+
+
+def test_a_reset_takes_the_record_from_a_holder_not_the_hold(own):
+    book, asset = fresh(own), name()
+    book.sweep(100)
+    book.see(asset, "A", 101)
+    book.hold(asset, "vault")
+    book.see(asset, "B", U64_MAX)
+    book.reset(asset)
+    assert book.owner(asset)[2:] == ["", slot(0), slot(0)]
+    assert book.client.smembers(f"mc:held:{asset}") == {"vault"}
+    book.see(asset, "A", 102)
+    assert book.owner(asset)[2:] == ["A", slot(102), slot(100)], "what was proven before the reset is not vouched for"
+    book.sweep(102)
+    assert book.forget(asset)[1] == "0"
+
+
+def test_a_full_redis_notes_no_hold_and_says_so(own):
+    book, asset = fresh(own), name()
+    book.see(asset, "A", 10)
+    book.client.config_set("maxmemory", 1)
+    with pytest.raises(redis.exceptions.RedisError, match="OOM"):
+        book.hold(asset, "vault")
+    book.client.config_set("maxmemory", 0)
+    assert not book.client.exists(f"mc:held:{asset}")
+
+
 def test_a_late_reading_cannot_go_back_behind_what_was_forgotten(own):
     book, asset = fresh(own), name()
     book.see(asset, "A", 10)
@@ -746,6 +812,7 @@ class Model:
         self.sessions = {}  # jti -> (asset, wallet, slot)
         self.orphans = set()  # sessions of a record that was reset
         self.banned = set()
+        self.held = set()   # (asset, holder)
         self.forgotten = 0
         self.chain = 1
         self.ever_denied = set()
@@ -831,10 +898,20 @@ class Walk:
         alive = any(a == asset for a, _, _ in self.model.sessions.values())
         top = max([n for _, n in self.model.seen.get(asset, [])], default=0)
         forgotten = self.book.forget(asset)[1] == "1"
-        assert forgotten == (not alive and top <= self.model.chain)
+        held = any(a == asset for a, _ in self.model.held)
+        assert forgotten == (not alive and not held and top <= self.model.chain)
         if forgotten and asset in self.model.seen:
             self.model.forgotten = max(self.model.forgotten, top)
             del self.model.seen[asset]
+
+    def step_hold(self):
+        asset, holder = self.random.choice(self.assets), self.random.choice(("vault", "sandbox:one"))
+        if self.random.random() < 0.5:
+            self.model.held.add((asset, holder))
+            assert self.book.hold(asset, holder) == self.book.owner(asset)
+        else:
+            assert self.book.release(asset, holder)[1] == ("1" if (asset, holder) in self.model.held else "0")
+            self.model.held.discard((asset, holder))
 
     def step_reset(self):
         asset = self.random.choice(self.assets)
@@ -858,7 +935,8 @@ class Walk:
 
     def run(self, steps):
         kinds = [self.step_see] * 8 + [self.step_open] * 6 + [self.step_end] * 2 + [self.step_ban, self.step_sweep, self.step_sweep,
-                                                                                 self.step_forget, self.step_reset, self.step_end_all]
+                                                                                 self.step_forget, self.step_reset, self.step_end_all,
+                                                                                 self.step_hold, self.step_hold]
         for _ in range(steps):
             self.random.choice(kinds)()
             self.look_at_all()

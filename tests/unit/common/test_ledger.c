@@ -32,6 +32,7 @@ struct got {
 	struct ledger_event events[4];
 	struct ledger_look look;
 	struct ledger_record record;
+	struct ledger_owner owner;
 	struct ledger_ended ended;
 	struct ledger_session session;
 	size_t nsessions;
@@ -71,6 +72,7 @@ static void on_follow(void *arg, const struct ledger_follow *out, const struct e
 	}
 KEEPS(look)
 KEEPS(record)
+KEEPS(owner)
 KEEPS(ended)
 KEEPS(wait)
 
@@ -313,6 +315,35 @@ static void what_is_not_needed_is_forgotten(void **state)
 	assert_string_equal(ASK(b, ledger_chain, 11, 0, "other", on_word).word, "other_chain");
 }
 
+static void what_is_held_stays_watched_until_it_is_released(void **state)
+{
+	struct bench *b = *state;
+
+	struct got unknown = ASK(b, ledger_hold, ASSET, "vault", on_owner);
+	assert_string_equal(unknown.owner.owner, "");
+	assert_false(ledger_owner_vouches(&unknown.owner, "", 1));
+	assert_string_equal(ASK(b, ledger_release, ASSET, "sandbox:one", on_word).word, "0");
+
+	ASK(b, ledger_chain, 12, 0, "genesis", on_word);
+	ASK(b, ledger_observe, ASSET, ALICE, 10, true, on_record);
+	struct got sold = ASK(b, ledger_observe, ASSET, BOB, 12, false, on_record);
+	assert_string_equal(ASK(b, ledger_forget, ASSET, on_word).word, "0");
+	struct got held = ASK(b, ledger_owner, ASSET, on_owner);
+	assert_string_equal(held.owner.history, sold.record.history);
+	assert_int_equal(event_id_compare(held.owner.position, sold.record.event), 0);
+	assert_string_equal(held.owner.owner, BOB);
+	assert_int_equal(held.owner.seen_slot, 12);
+	assert_int_equal(held.owner.other_slot, 10);
+	assert_true(ledger_owner_vouches(&held.owner, BOB, 11));
+	assert_false(ledger_owner_vouches(&held.owner, BOB, 10));
+	assert_false(ledger_owner_vouches(&held.owner, ALICE, UINT64_MAX));
+
+	assert_string_equal(ASK(b, ledger_release, ASSET, "vault", on_word).word, "1");
+	assert_string_equal(ASK(b, ledger_release, ASSET, "vault", on_word).word, "0");
+	assert_string_equal(ASK(b, ledger_forget, ASSET, on_word).word, "1");
+	assert_string_equal(ASK(b, ledger_owner, ASSET, on_owner).owner.owner, "");
+}
+
 static void a_new_redis_is_taught_the_script(void **state)
 {
 	struct bench *b = *state;
@@ -449,6 +480,7 @@ static int parse_word(const redisReply *reply)
 	}
 PARSES(look, look)
 PARSES(record, record)
+PARSES(owner, owner)
 PARSES(minted, ended)
 PARSES(ended, ended)
 PARSES(wait, wait)
@@ -456,6 +488,7 @@ PARSES(taken, taken)
 
 #define H "0123456789ab-1795371643723439"
 #define SLOT "00000000000000000010"
+#define NO_SLOT "00000000000000000000"
 #define EVENT(id) "[ " id " " H " " ASSET " transfer ] "
 
 static const struct answer_case {
@@ -513,6 +546,16 @@ static const struct answer_case {
     {parse_record, H " _ _ " SLOT " " SLOT, true},
     {parse_record, H " _ * " SLOT " " SLOT, false},
     {parse_record, H " 5 " ALICE " " SLOT " " SLOT, false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT, true},
+    {parse_owner, H " 5-1 nobody " SLOT " " NO_SLOT, true},
+    {parse_owner, H " 0-0 _ " NO_SLOT " " NO_SLOT, true},
+    {parse_owner, H " 5-1 _ " SLOT " " NO_SLOT, false},
+    {parse_owner, H " 5-1 _ " NO_SLOT " " SLOT, false},
+    {parse_owner, H " _ " ALICE " " SLOT " " SLOT, false},
+    {parse_owner, "_ 5-1 " ALICE " " SLOT " " SLOT, false},
+    {parse_owner, H " 5-1 * " SLOT " " SLOT, false},
+    {parse_owner, H " 5-1 " ALICE " 10 " SLOT, false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " more", false},
     {parse_minted, H " good 5-0", true},
     {parse_minted, H " not_owner _", true},
     {parse_minted, H " fine 5-0", false},
@@ -652,6 +695,8 @@ int main(void)
 		a_nonces_value_may_be_any_bytes_and_is_taken_once, setup, teardown),
 	    cmocka_unit_test_setup_teardown(limits_of_all_kinds_count, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_is_not_needed_is_forgotten, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		what_is_held_stays_watched_until_it_is_released, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_new_redis_is_taught_the_script, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_script_error_is_an_error, setup, teardown),
 	    cmocka_unit_test(ids_are_parsed_strictly),
