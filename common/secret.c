@@ -34,6 +34,18 @@ struct secret *secret_new(const void *bytes, size_t len)
 	return secret;
 }
 
+struct secret *secret_make(size_t len, secret_fill fill, void *arg)
+{
+	struct secret *secret = reserve(len);
+
+	if (fill(arg, secret->bytes, len) != 0) {
+		secret_destroy(&secret);
+		return NULL;
+	}
+	sodium_mprotect_readonly(secret->bytes);
+	return secret;
+}
+
 void secret_destroy(struct secret **secret)
 {
 	if (!*secret)
@@ -43,22 +55,18 @@ void secret_destroy(struct secret **secret)
 	*secret = NULL;
 }
 
-static int open_private(const char *path, struct error *err)
+static int check_private(int fd, const char *path, struct error *err)
 {
 	struct stat st;
-	/* O_NONBLOCK: a pipe in the file's place must not hang the start */
-	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 
-	if (fd < 0 || fstat(fd, &st) != 0)
+	if (fstat(fd, &st) != 0)
 		return error_set(err, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERR_INVALID, "%s: not a regular file", path);
 	if (st.st_mode & (S_IRWXG | S_IRWXO))
 		return error_set(err, ERR_DENIED, "%s: mode %04o is open to others, must be 0600",
 		    path, (unsigned)st.st_mode & 07777);
-	int opened = fd;
-	fd = -1;
-	return opened;
+	return 0;
 }
 
 /* Fills bytes up to size; returns how many, or -1. */
@@ -84,11 +92,9 @@ static void free_guarded(uint8_t **bytes)
 	sodium_free(*bytes);
 }
 
-struct secret *secret_read_file(const char *path, size_t max, struct error *err)
+struct secret *secret_read_fd(int fd, const char *path, size_t max, struct error *err)
 {
-	scoped_fd int fd = open_private(path, err);
-
-	if (fd < 0)
+	if (check_private(fd, path, err) != 0)
 		return NULL;
 	/* room for the newline and for one byte that proves the file too long */
 	__attribute__((cleanup(free_guarded))) uint8_t *bytes = sodium_malloc(max + 2);
@@ -106,6 +112,18 @@ struct secret *secret_read_file(const char *path, size_t max, struct error *err)
 		return NULL;
 	}
 	return secret_new(bytes, len);
+}
+
+struct secret *secret_read_file(const char *path, size_t max, struct error *err)
+{
+	/* O_NONBLOCK: a pipe in the file's place must not hang the start */
+	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+
+	if (fd < 0) {
+		error_set(err, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	return secret_read_fd(fd, path, max, err);
 }
 
 const uint8_t *secret_bytes(const struct secret *secret)

@@ -14,10 +14,15 @@ struct secret;
 /* Copies len bytes. Caller owns the result; destroy wipes it and nulls the pointer (NULL is accepted). */
 struct secret *secret_new(const void *bytes, size_t len);
 void secret_destroy(struct secret **secret);
+/* Of len bytes that fill writes in place, so that they are nowhere else; NULL, and everything wiped, if fill returns anything but 0. Caller owns the result. */
+typedef int (*secret_fill)(void *arg, uint8_t *bytes, size_t len);
+struct secret *secret_make(size_t len, secret_fill fill, void *arg);
 
 /* Reads a whole file of 1..max bytes, one trailing newline removed. Refuses a file that group or others can read or that
  * is not a regular file. Caller owns the result. */
 struct secret *secret_read_file(const char *path, size_t max, struct error *err);
+/* The same of a file that is open already; path is what errors call it. fd stays the caller's. */
+struct secret *secret_read_fd(int fd, const char *path, size_t max, struct error *err);
 
 const uint8_t *secret_bytes(const struct secret *secret); /* borrowed, valid until destroy */
 size_t secret_len(const struct secret *secret);
