@@ -23,7 +23,7 @@ struct master_kdf { /* is kept in the store as it is, little-endian numbers */
 void master_kdf_new(struct master_kdf *kdf_r);
 #define MASTER_KDF_LEN 32
 void master_kdf_encode(const struct master_kdf *kdf, uint8_t bytes_r[MASTER_KDF_LEN]);
-/* Refuses limits below the minimum of RFC 9106's second recommendation's order (19 MiB) or above 1 GiB: the store is not trusted with them. */
+/* Refuses limits below 19 MiB and 2 passes, where guessing gets cheap, or above 1 GiB and 10 passes: the store is not trusted with them. */
 int master_kdf_decode(const void *bytes, size_t len, struct master_kdf *kdf_r, struct error *err);
 /* Takes about a second. Refuses one that is short or a placeholder. */
 struct master *master_derive(
@@ -37,5 +37,7 @@ const uint8_t *master_id(const struct master *master); /* KEY_ID_LEN bytes */
 char *master_id_text(const uint8_t id[KEY_ID_LEN], char text[2 * KEY_ID_LEN + 1]);
 /* 32 bytes for one purpose ("wrap", "grant", "check"); BLAKE2b keyed by the master key. Caller owns the result. */
 struct secret *master_subkey(const struct master *master, const char *purpose);
+const struct secret *master_wrap_key(
+    const struct master *master); /* the one for "wrap"; borrowed */
 
 #endif

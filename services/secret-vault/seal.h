@@ -1,9 +1,10 @@
 /* seal - the envelope: master key -> data key of a period -> record. XChaCha20-Poly1305 (libsodium, IETF), a random 24-byte nonce in front of the ciphertext.
  *
- * Associated data, texts as a 4-byte little-endian length and bytes, numbers as 8 bytes little-endian:
+ * Associated data, texts (the first of each, and ids, too) as a 4-byte little-endian length and bytes, numbers as 8 bytes little-endian:
  *	data key: "multiclaw data key v1" master id, asset, wallet, slot, since
  *	record:   "multiclaw record v1" asset, wallet, slot, kind, name, version, purpose
  *	check:    "multiclaw master check v1" master id, store id
+ * A data key is sealed under the master's key for "wrap", the check under that for "check", a record under the data key of its period,
  * so that no ciphertext opens in another's place: not for another period, name, kind, version or purpose, nor under another master key.
  * A failure to open is ERR_INTERNAL with reason secret_undecryptable: never a fall-through to something else.
  */
