@@ -17,8 +17,8 @@ const struct setting auth_settings[] = {
 	"Sign-in texts that may wait for their signature at one time, in all; each takes about 1 "
 	"KB of Redis."),
     ROW("SIGN_INS_PER_MINUTE_PER_WALLET", sign_ins_per_minute_per_wallet, 1, 100000000, "30",
-	"Sign-ins a minute of one wallet; only good signatures count, so nobody can use up "
-	"another's."),
+	"Sign-ins and acts a minute of one wallet; only good signatures count, so nobody can use "
+	"up another's."),
     ROW("ASSETS_PER_MINUTE_PER_ADDRESS", assets_per_minute_per_address, 1, 100000000, "120",
 	"Questions what a wallet owns, a minute from one client address."),
 };
@@ -32,17 +32,20 @@ int auth_open(void *arg, struct error *err)
 
 int auth_start(void *arg, struct error *err)
 {
-	static const char *const outcomes[SIGN_INS] = {
-#define SIGN_IN_LABEL(name) "outcome=\"" #name "\"",
-	    SIGN_IN_OUTCOMES(SIGN_IN_LABEL)
-#undef SIGN_IN_LABEL
+	static const char *const outcomes[AUTH_NOUTCOMES] = {
+#define AUTH_LABEL(name) "outcome=\"" #name "\"",
+	    AUTH_OUTCOMES(AUTH_LABEL)
+#undef AUTH_LABEL
 	};
 	struct auth *self = arg;
 	struct metrics *metrics = self->process->metrics;
 	(void)err;
-	for (size_t i = 0; i < SIGN_INS; i++)
+	for (size_t i = 0; i < AUTH_NOUTCOMES; i++) {
 		self->sign_ins[i] = metrics_counter(metrics, "multiclaw_sign_ins_total",
 		    "Sign-ins by how they ended.", outcomes[i]);
+		self->acts[i] = metrics_counter(metrics, "multiclaw_acts_total",
+		    "Confirmations of an act by how they ended.", outcomes[i]);
+	}
 	static const char name[] = "multiclaw_challenges_total",
 			  help[] = "Sign-in texts asked for.";
 	self->challenges_issued = metrics_counter(metrics, name, help, "outcome=\"issued\"");
@@ -93,18 +96,18 @@ void auth_limited(uint64_t wait_ms, struct error *err)
 	err->retry_after_s = seconds > 86400 ? 86400 : (unsigned)seconds;
 }
 
-enum sign_in_outcome auth_outcome(const char *reason)
+enum auth_outcome auth_outcome(const char *reason)
 {
-	static const char *const names[SIGN_INS] = {
-#define SIGN_IN_NAME(name) #name,
-	    SIGN_IN_OUTCOMES(SIGN_IN_NAME)
-#undef SIGN_IN_NAME
+	static const char *const names[AUTH_NOUTCOMES] = {
+#define AUTH_NAME(name) #name,
+	    AUTH_OUTCOMES(AUTH_NAME)
+#undef AUTH_NAME
 	};
-	for (int i = 0; i < SIGN_INS; i++) {
+	for (int i = 0; i < AUTH_NOUTCOMES; i++) {
 		if (strcmp(names[i], reason) == 0)
-			return (enum sign_in_outcome)i;
+			return (enum auth_outcome)i;
 	}
-	return SIGN_IN_failed;
+	return AUTH_failed;
 }
 
 void auth_chain_error(const struct error *from, struct error *err)

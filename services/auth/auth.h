@@ -9,15 +9,16 @@
 #include "services/auth/nonce.h"
 
 /* clang-format off */
-#define SIGN_IN_OUTCOMES(X) \
+/* of a sign-in or an act; not each happens to both */
+#define AUTH_OUTCOMES(X) \
 	X(granted) X(asset_required) X(nonce_unknown) X(message_mismatch) X(signature_invalid) \
 	X(not_owner) X(asset_refused) X(banned) X(rate_limited) X(chain_unavailable) X(failed)
 /* clang-format on */
-enum sign_in_outcome {
-#define SIGN_IN_ENUM(name) SIGN_IN_##name,
-	SIGN_IN_OUTCOMES(SIGN_IN_ENUM)
-#undef SIGN_IN_ENUM
-	    SIGN_INS
+enum auth_outcome {
+#define AUTH_ENUM(name) AUTH_##name,
+	AUTH_OUTCOMES(AUTH_ENUM)
+#undef AUTH_ENUM
+	    AUTH_NOUTCOMES
 };
 
 struct auth {
@@ -25,11 +26,11 @@ struct auth {
 	uint64_t challenges_per_minute;             /* by wallet and address */
 	uint64_t challenges_per_minute_per_address; /* whatever the wallet */
 	uint64_t challenges_live;                   /* all there are */
-	uint64_t sign_ins_per_minute_per_wallet;    /* proven ones */
+	uint64_t sign_ins_per_minute_per_wallet;    /* proven ones, and acts */
 	uint64_t assets_per_minute_per_address;
 	struct origin origin; /* of the public URL */
 	struct bus_client *oracle, *session;
-	struct metric *sign_ins[SIGN_INS];
+	struct metric *sign_ins[AUTH_NOUTCOMES], *acts[AUTH_NOUTCOMES];
 	struct metric *challenges_issued, *challenges_limited;
 };
 
@@ -48,8 +49,8 @@ AUTH_CALLS(PROTO_HANDLER)
 struct ledger_limit auth_limit(const char *kind, const char *key, uint64_t per_minute);
 /* BUSY rate_limited. */
 void auth_limited(uint64_t wait_ms, struct error *err);
-/* The outcome that is called like this reason; SIGN_IN_failed for any other. */
-enum sign_in_outcome auth_outcome(const char *reason);
+/* The outcome that is called like this reason; AUTH_failed for any other. */
+enum auth_outcome auth_outcome(const char *reason);
 /* What another service said, for the caller: its own reason if it gave one, else that the chain cannot be asked now. */
 void auth_chain_error(const struct error *from, struct error *err);
 

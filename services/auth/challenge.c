@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "common/pubkey.h"
+#include "services/auth/acts.h"
 #include "services/auth/auth.h"
 #include "services/auth/siws.h"
 
@@ -29,6 +30,38 @@ static int check_keys(const struct auth_challenge_req *req, struct error *err)
 	return 0;
 }
 
+static int check_act(const struct auth_challenge_req *req, struct error *err)
+{
+	if (!req->act[0] && req->recipient.len > 0)
+		return error_refuse(
+		    err, ERR_INVALID, "recipient_invalid", "a recipient is of an act");
+	if (req->recipient.len != 0 && req->recipient.len != RECIPIENT_LEN)
+		return error_refuse(err, ERR_INVALID, "recipient_invalid",
+		    "the recipient is not %d bytes", RECIPIENT_LEN);
+	if (req->act[0] && !req->asset[0])
+		return error_refuse(
+		    err, ERR_INVALID, "asset_invalid", "an act is of one asset: name it");
+	return 0;
+}
+
+static int state(const struct auth_challenge_req *req, const struct client_address *client,
+    char statement[SIWS_STATEMENT_MAX + 1], struct error *err)
+{
+	if (req->act[0])
+		return act_statement(
+		    &(struct act_for){
+			.act = req->act,
+			.asset = req->asset,
+			.ip = client->text,
+			.recipient = req->recipient.len ? req->recipient.data : NULL,
+		    },
+		    statement, err);
+	snprintf(statement, SIWS_STATEMENT_MAX + 1,
+	    "Sign in to multiclaw%s%s from %s. This does not send a transaction or cost anything.",
+	    req->asset[0] ? " agent " : "", req->asset, client->text);
+	return 0;
+}
+
 static int compose(const struct auth *self, const struct auth_challenge_req *req,
     const struct client_address *client, struct auth_challenge_rsp *rsp,
     struct nonce_record *record, struct error *err)
@@ -45,9 +78,8 @@ static int compose(const struct auth *self, const struct auth_challenge_req *req
 	nonce_new(rsp->nonce);
 	snprintf(rsp->domain, sizeof(rsp->domain), "%s", origin_domain(&self->origin));
 	snprintf(rsp->address, sizeof(rsp->address), "%s", req->wallet);
-	snprintf(rsp->statement, sizeof(rsp->statement),
-	    "Sign in to multiclaw%s%s from %s. This does not send a transaction or cost anything.",
-	    req->asset[0] ? " agent " : "", req->asset, client->text);
+	if (state(req, client, rsp->statement, err) != 0)
+		return -1;
 	snprintf(rsp->uri, sizeof(rsp->uri), "%s", self->origin.text);
 	snprintf(rsp->version, sizeof(rsp->version), "1");
 	snprintf(rsp->chain_id, sizeof(rsp->chain_id), "%s", siws_chain_id(chain->genesis));
@@ -69,6 +101,8 @@ static int compose(const struct auth *self, const struct auth_challenge_req *req
 	memcpy(record->text, rsp->message, sizeof(record->text));
 	memcpy(record->wallet, req->wallet, sizeof(record->wallet));
 	memcpy(record->asset, req->asset, sizeof(record->asset));
+	memcpy(record->act, req->act, sizeof(record->act));
+	memcpy(&record->recipient, &req->recipient, sizeof(record->recipient));
 	return 0;
 }
 
@@ -129,7 +163,8 @@ void auth_challenge(
 	bug_if(!challenge);
 	challenge->self = self;
 	challenge->request = request;
-	if (check_keys(req, &err) != 0 || client_address_parse(req->ip, &client, &err) != 0 ||
+	if (check_keys(req, &err) != 0 || check_act(req, &err) != 0 ||
+	    client_address_parse(req->ip, &client, &err) != 0 ||
 	    compose(self, req, &client, &challenge->rsp, &record, &err) != 0 ||
 	    issue(challenge, &client, &record, &err) != 0) {
 		bus_fail(request, &err);

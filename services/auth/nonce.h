@@ -12,6 +12,8 @@
 #define nonce_record_FIELDS(F, M) \
 	F(M, STR, wallet, 32, 44, MUST, "base58 public key that is to sign") \
 	F(M, STR, asset, 32, 44, MAY, "base58 address the text names") \
+	F(M, STR, act, 0, 32, MAY, "that the text names; absent: signing in") \
+	F(M, BIN, recipient, 0, 32, MAY, "with act: X25519 public key that the text names") \
 	F(M, STR, text, 100, 1024, MUST, "the exact bytes to sign") \
 	F(M, UINT, expires_ms, 1, UINT64_MAX, MUST, "Unix milliseconds, as the text says")
 PROTO_DECLARE_MESSAGE(nonce_record, nonce_record_FIELDS)

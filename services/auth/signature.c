@@ -16,23 +16,23 @@ static bool is_text_itself(const struct nonce_record *record, const uint8_t *byt
 }
 
 int signature_check(
-    const struct nonce_record *record, const struct auth_verify_req *req, struct error *err)
+    const struct nonce_record *record, const struct signed_text *came, struct error *err)
 {
 	uint8_t wallet[PUBKEY_LEN];
 	/* the text of a key is unique, so comparing text compares keys */
-	if (strcmp(record->wallet, req->wallet) != 0)
+	if (strcmp(record->wallet, came->wallet) != 0)
 		return mismatch(err, "the challenge was for another wallet");
-	if (pubkey_parse(req->wallet, wallet) != 0 || !pubkey_is_on_curve(wallet))
+	if (pubkey_parse(came->wallet, wallet) != 0 || !pubkey_is_on_curve(wallet))
 		return mismatch(err, "the wallet is not a public key that can sign");
 
-	const uint8_t *bytes = req->signed_message.data;
-	size_t len = req->signed_message.len, text_len = strlen(record->text);
+	const uint8_t *bytes = came->bytes;
+	size_t len = came->len, text_len = strlen(record->text);
 	bool is_good;
 	if (len == 0)
-		is_good = offchain_is_signed(req->signature.data, wallet, record->text, text_len);
+		is_good = offchain_is_signed(came->signature, wallet, record->text, text_len);
 	else if (is_text_itself(record, bytes, len) ||
 		 offchain_holds(bytes, len, wallet, record->text, text_len))
-		is_good = offchain_signature_is_good(req->signature.data, wallet, bytes, len);
+		is_good = offchain_signature_is_good(came->signature, wallet, bytes, len);
 	else
 		return mismatch(err, "the signed bytes are not the text that was issued");
 	if (!is_good)

@@ -38,6 +38,16 @@ static void comes_back_as_it_was_stored(void **state)
 	encode(&unnamed, &buf);
 	assert_int_equal(nonce_decode(buf.data, buf.size, &back, &err), 0);
 	assert_string_equal(back.asset, "");
+	assert_string_equal(back.act, "");
+	assert_int_equal(back.recipient.len, 0);
+	msgpack_sbuffer_destroy(&buf);
+	struct nonce_record act = record;
+	snprintf(act.act, sizeof(act.act), "hot_wallet");
+	act.recipient.len = sizeof(act.recipient.data);
+	memset(act.recipient.data, 7, act.recipient.len);
+	encode(&act, &buf);
+	assert_int_equal(nonce_decode(buf.data, buf.size, &back, &err), 0);
+	assert_memory_equal(&back, &act, sizeof(act));
 	msgpack_sbuffer_destroy(&buf);
 }
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "common/scoped.h"
+#include "proto/auth.h"
 #include "services/auth/offchain.h"
 #include "services/auth/signature.h"
 #include "services/auth/siws.h"
@@ -82,8 +83,10 @@ static void answer(const struct wallet *wallet, const void *bytes, size_t len, b
 static const char *reason(const struct nonce_record *record, const struct auth_verify_req *req)
 {
 	static struct error err;
+	const struct signed_text came = {
+	    req->wallet, req->signature.data, req->signed_message.data, req->signed_message.len};
 	err = (struct error){0};
-	if (signature_check(record, req, &err) == 0)
+	if (signature_check(record, &came, &err) == 0)
 		return "";
 	assert_int_equal(err.code, ERR_UNAUTHENTICATED);
 	return err.reason;
