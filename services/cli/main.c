@@ -33,10 +33,12 @@ static const struct cli_command commands[] = {
 	"service that is not on localhost, MULTICLAW_AGENTS_DOMAIN says where its agents live. -i "
 	"prints the status first."},
     {"events", cli_events, "events", "Show this agent's events as they happen.", NULL},
-    {"status", cli_status, "status [--wait SECONDS]",
+    {"status", cli_status, "status [--wait SECONDS] [--without SERVICE]",
 	"Operators: every service, replica, lease and chain slot.",
 	"With --wait: exit 0 as soon as every replica is ready, 4 if that does not happen in "
-	"time."},
+	"time.\n"
+	"With --without: one service is not asked, such as a secret-vault that waits for its "
+	"passphrase."},
     {"revoke", cli_revoke, "revoke --all | --asset ADDRESS [--session JTI]",
 	"Operators: end sessions.",
 	"--all ends every session there is (do this after putting back a Redis backup)."},

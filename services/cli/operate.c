@@ -1,5 +1,6 @@
 /* What an operator does: look at every process, end sessions, ban, repair, make keys. */
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -74,26 +75,43 @@ static size_t status_of(struct operator* operator, enum role role,
 	return missing;
 }
 
-static size_t status_all(struct operator* operator, json_t * all, bool quiet)
-{
-	const struct suite_settings *s = &operator->settings;
+static const struct asked {
+	enum role role;
+	const char *setting;
+	size_t list; /* its addresses in the suite's settings */
+} services[] = {
+    {ROLE_ROUTER, "ROUTERS", offsetof(struct suite_settings, routers)},
+    {ROLE_AUTH, "AUTHS", offsetof(struct suite_settings, auths)},
+    {ROLE_SESSION, "SESSIONS", offsetof(struct suite_settings, sessions)},
+    {ROLE_ORACLE, "ORACLES", offsetof(struct suite_settings, oracles)},
+    {ROLE_VAULT, "VAULTS", offsetof(struct suite_settings, vaults)},
+};
 
-	return status_of(operator, ROLE_ROUTER, &s->routers, all, quiet) +
-	       status_of(operator, ROLE_AUTH, &s->auths, all, quiet) +
-	       status_of(operator, ROLE_SESSION, &s->sessions, all, quiet) +
-	       status_of(operator, ROLE_ORACLE, &s->oracles, all, quiet);
+static const struct setting_list *list_of(
+    const struct suite_settings *settings, const struct asked *service)
+{
+	return (const void *)((const char *)settings + service->list);
+}
+
+static size_t status_all(struct operator* operator, unsigned roles, json_t *all, bool quiet)
+{
+	size_t missing = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(services); i++)
+		if (services[i].role & roles)
+			missing += status_of(operator, services[i].role,
+			    list_of(&operator->settings, &services[i]), all, quiet);
+	return missing;
 }
 
 /* Replicas that nobody named would be missed by nobody. */
-static int check_lists(const struct suite_settings *s, struct error *err)
+static int check_lists(const struct suite_settings *settings, unsigned roles, struct error *err)
 {
-	const char *name = !s->routers.len    ? "ROUTERS"
-			   : !s->auths.len    ? "AUTHS"
-			   : !s->sessions.len ? "SESSIONS"
-			   : !s->oracles.len  ? "ORACLES"
-					      : NULL;
-
-	return name ? error_set(err, ERR_INVALID, "MULTICLAW_%s names no replica", name) : 0;
+	for (size_t i = 0; i < ARRAY_LEN(services); i++)
+		if (services[i].role & roles && !list_of(settings, &services[i])->len)
+			return error_set(
+			    err, ERR_INVALID, "MULTICLAW_%s names no replica", services[i].setting);
+	return 0;
 }
 
 int cli_status(struct cli *cli, int argc, char **argv)
@@ -102,20 +120,29 @@ int cli_status(struct cli *cli, int argc, char **argv)
 	struct error err = {0};
 	const char *value;
 	uint64_t until = 0;
+	unsigned roles = ROLE_DAEMONS;
 
 	for (int i = 1; i < argc; i++) {
+		if ((value = cli_option("--without", argc, argv, &i))) {
+			unsigned role = role_parse(value);
+			if (!role)
+				return cli_usage("status: there is no service '%s'", value);
+			roles &= ~role;
+			continue;
+		}
 		if (!(value = cli_option("--wait", argc, argv, &i)))
 			return cli_usage("status: what is '%s'?", argv[i]);
 		if (!*value || strlen(value) > 6 || strspn(value, "0123456789") != strlen(value))
 			return cli_usage("status: --wait takes whole seconds, not '%s'", value);
 		until = clock_boot_ms() + (uint64_t)strtoul(value, NULL, 10) * 1000;
 	}
-	if (operator_open(&operator, cli, &err) < 0 || check_lists(&operator.settings, &err) < 0)
+	if (operator_open(&operator, cli, &err) < 0 ||
+	    check_lists(&operator.settings, roles, &err) < 0)
 		return cli_fail(&err);
-	while (until && clock_boot_ms() < until && status_all(&operator, NULL, true) > 0)
+	while (until && clock_boot_ms() < until && status_all(&operator, roles, NULL, true) > 0)
 		usleep(50000);
 	json_t *all = cli->json ? json_array() : NULL;
-	size_t missing = status_all(&operator, all, false);
+	size_t missing = status_all(&operator, roles, all, false);
 	if (all)
 		cli_print_json(all);
 	return missing ? CLI_UNAVAILABLE : CLI_OK;
