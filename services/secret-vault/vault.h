@@ -15,7 +15,9 @@
 
 struct holder;
 struct eraser;
+struct opening;
 struct rotation;
+struct survey;
 
 /* clang-format off */
 #define VAULT_STATES(X) X(OPENING, "opening") X(SEALED, "sealed") X(FOREIGN, "foreign") X(UNMARKED, "unmarked") \
@@ -44,8 +46,12 @@ struct vault {
 	struct holder *holder;
 	struct eraser *eraser;
 	struct rotation *rotation;
+	struct opening *opening;
+	struct survey *survey;
 	enum vault_state state;
 	char why[160];
+	char key_id[2 * KEY_ID_LEN + 1], next_key_id[2 * KEY_ID_LEN + 1]; /* "": none */
+	bool is_stopping;  /* what is under way ends with an error; nothing new begins */
 	uint64_t head_seq; /* of the audit entries of all chains, as last committed here */
 	uint8_t head[AUDIT_HASH_LEN];
 };
@@ -69,5 +75,6 @@ VAULT_CALLS(PROTO_HANDLER)
 /* ERR_UNAVAILABLE vault_sealed (in words: what it waits for) unless it is open and there is a lease at this moment. */
 int vault_serves(const struct vault *vault, struct error *err);
 void vault_set_state(struct vault *vault, enum vault_state state, const char *why);
+const char *vault_state_name(enum vault_state state);
 
 #endif
