@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import struct
 import threading
 import time
@@ -252,6 +253,138 @@ def answers(parts, wallet):
         return parts.challenge(wallet)
     except Refused:
         return False
+
+
+# ---- acts: a signature that names what it is for
+
+
+RECIPIENT = b58decode("9hSR6S7WPtxmTojgo6GG3k4yDPecgJY292j7xrsUGWBu")
+
+
+def ask_act(parts, wallet, asset, recipient=None, act="hot_wallet", ip="203.0.113.7"):
+    more = {"recipient": recipient} if recipient is not None else {}
+    return parts.auth.call("auth.challenge", wallet=wallet.address, asset=asset, act=act, ip=ip, **more)
+
+
+def confirm(parts, wallet, issued, asset, recipient=None, act="hot_wallet", signer=None, **more):
+    body = {**parts.answer(signer or wallet, issued), "asset": asset, "act": act, **more}
+    return vault(parts).call("auth.confirm", **{**body, "wallet": wallet.address}, **({"recipient": recipient} if recipient is not None else {}))
+
+
+def vault(parts):
+    if not hasattr(parts, "_vault"):
+        parts._vault = parts.peer("secret-vault", "auth")
+    return parts._vault
+
+
+@pytest.mark.parametrize("recipient", [None, RECIPIENT], ids=["open", "sealed"])
+def test_an_act_that_was_signed_for_is_confirmed_once_and_opens_no_session(parts, owner, recipient):
+    sealed = f", sealed to {b58encode(recipient)}" if recipient else ""
+    issued = ask_act(parts, owner, owner.asset, recipient)
+    assert issued["statement"] == (f"Create the hot wallet of multiclaw agent {owner.asset} and show its secret key once{sealed}, asked from "
+                                   "203.0.113.7. No transaction, no cost.")
+    assert f"\n\n{issued['statement']}\n\n" in issued["message"]
+    sessions = set(parts.redis.keys("mc:session:*"))
+    answer = confirm(parts, owner, issued, owner.asset, recipient)
+    assert set(answer) == {"history", "slot"}
+    assert answer["history"] == parts.redis.hget("mc:history", "id").decode()
+    assert 0 < answer["slot"] <= int(parts.redis.hget("mc:chain", "slot")) + 100
+    assert refused(confirm, parts, owner, issued, owner.asset, recipient) == ("unauthenticated", "nonce_unknown")
+    assert set(parts.redis.keys("mc:session:*")) == sessions
+
+
+def test_the_sentence_of_an_act_fits_at_its_longest(parts, owner):
+    issued = ask_act(parts, owner, owner.asset, RECIPIENT, ip="2001:db80:ffff:ffff:ffff:ffff:ffff:ffff")
+    assert issued["statement"].endswith("asked from 2001:db80:ffff:ffff:ffff:ffff:ffff:ffff. No transaction, no cost.")
+    assert confirm(parts, owner, issued, owner.asset, RECIPIENT)["slot"]
+
+
+def test_acts_that_make_no_sense_are_not_asked_for(parts, owner):
+    ask = lambda **body: parts.auth.call("auth.challenge", wallet=owner.address, ip="203.0.113.7", **body)
+    assert refused(ask, act="hot_wallet") == ("invalid", "asset_invalid")
+    assert refused(ask, act="hot_wallets", asset=owner.asset) == ("invalid", "act_unknown")
+    assert refused(ask, act="x" * 33, asset=owner.asset)[0] == "invalid"
+    assert refused(ask, asset=owner.asset, recipient=RECIPIENT) == ("invalid", "recipient_invalid")
+    for bad in (b"\1", RECIPIENT[1:], bytes(32), b"\1" + bytes(31)):
+        assert refused(ask, act="hot_wallet", asset=owner.asset, recipient=bad) == ("invalid", "recipient_invalid")
+    assert refused(ask, act="hot_wallet", asset=owner.asset, recipient=RECIPIENT + b"x")[0] == "invalid"
+
+
+def test_a_signature_for_an_act_signs_nobody_in_and_the_other_way_round(parts, owner):
+    issued = ask_act(parts, owner, owner.asset)
+    assert refused(parts.verify, owner, issued) == ("unauthenticated", "nonce_unknown")
+    assert refused(confirm, parts, owner, issued, owner.asset) == ("unauthenticated", "nonce_unknown")  # burned
+    issued = parts.challenge(owner, owner.asset)
+    assert refused(confirm, parts, owner, issued, owner.asset) == ("unauthenticated", "nonce_unknown")
+    assert refused(parts.verify, owner, issued) == ("unauthenticated", "nonce_unknown")  # burned
+
+
+def test_an_act_is_for_one_asset_one_recipient_and_one_wallet(parts, owner):
+    other, thief = parts.mint(owner), Wallet()
+    another = RECIPIENT[:-1] + bytes([RECIPIENT[-1] ^ 1])
+    for asked, body in (
+        (None, {"asset": other}),
+        (None, {"recipient": RECIPIENT}),
+        (RECIPIENT, {}),
+        (RECIPIENT, {"recipient": another}),
+        (RECIPIENT, {"recipient": RECIPIENT[:-1]}),
+        (None, {"act": "hot_wallet2"}),
+        (None, {"wallet": thief}),
+    ):
+        issued = ask_act(parts, owner, owner.asset, asked)
+        given = {"wallet": owner, "asset": owner.asset, **body}
+        wallet, asset = given.pop("wallet"), given.pop("asset")
+        assert refused(confirm, parts, wallet, issued, asset, **given) == ("unauthenticated", "message_mismatch")
+        assert refused(confirm, parts, owner, issued, owner.asset, asked) == ("unauthenticated", "nonce_unknown")  # burned
+
+
+def test_only_the_owners_own_signature_confirms(parts, owner):
+    thief, buyer = Wallet(), Wallet()
+    issued = ask_act(parts, owner, owner.asset)
+    assert refused(confirm, parts, owner, issued, owner.asset, signer=thief) == ("unauthenticated", "signature_invalid")
+    issued = ask_act(parts, thief, owner.asset)
+    assert refused(confirm, parts, thief, issued, owner.asset) == ("denied", "not_owner")
+    issued = ask_act(parts, owner, owner.asset)
+    parts.transfer(owner.asset, buyer)
+    assert refused(confirm, parts, owner, issued, owner.asset) == ("denied", "not_owner")
+    issued = ask_act(parts, buyer, owner.asset)
+    assert confirm(parts, buyer, issued, owner.asset)["slot"]
+
+
+def test_a_hundred_confirmations_of_one_nonce_count_once(parts, owner):
+    issued = ask_act(parts, owner, owner.asset)
+    body = {**parts.answer(owner, issued), "asset": owner.asset, "act": "hot_wallet"}
+    for _ in range(100):
+        vault(parts).send("auth.confirm", **body)
+    answers = [vault(parts).receive()[0] for _ in range(100)]
+    assert sorted(a["status"] for a in answers) == ["ok"] + ["unauthenticated"] * 99
+    assert all(a["reason"] == "nonce_unknown" for a in answers if a["status"] != "ok")
+
+
+def test_only_the_vault_may_ask_for_a_confirmation(parts, owner):
+    issued = ask_act(parts, owner, owner.asset)
+    body = {**parts.answer(owner, issued), "asset": owner.asset, "act": "hot_wallet"}
+    for role in ("router", "session", "chain-oracle", "operator"):
+        assert refused(parts.peer(role, "auth").call, "auth.confirm", **body)[0] == "denied"
+    assert confirm(parts, owner, issued, owner.asset)["slot"]  # and their asking burned nothing
+
+
+def test_confirmations_are_counted_and_in_the_audit_trail(parts, owner):
+    before = counted(parts, "granted"), counted(parts, "message_mismatch")
+    confirm(parts, owner, ask_act(parts, owner, owner.asset), owner.asset)
+    refused(confirm, parts, owner, ask_act(parts, owner, owner.asset), owner.asset, RECIPIENT)
+    assert (counted(parts, "granted"), counted(parts, "message_mismatch")) == (before[0] + 1, before[1] + 1)
+    lines = [line for line in parts.log("auth-1", 40).splitlines() if " audit " in line and "act=hot_wallet" in line]
+    assert any("outcome=granted" in line and owner.asset in line for line in lines), lines
+    assert any("outcome=message_mismatch" in line for line in lines), lines
+
+
+def counted(parts, outcome):
+    with socket.socket(socket.AF_UNIX) as ops:
+        ops.connect(str(parts.state / "run/auth-1.ops"))
+        ops.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        text = b"".join(iter(lambda: ops.recv(65536), b"")).decode()
+    return int(next(line.split()[1] for line in text.splitlines() if line.startswith(f'multiclaw_acts_total{{outcome="{outcome}"}}')))
 
 
 # ---- the wallet
