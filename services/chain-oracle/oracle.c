@@ -166,6 +166,7 @@ int oracle_start(void *arg, struct error *err)
 			return -1;
 	collection_scan_open(&self->scan, process->base, self->nodes, self->index, self->collection,
 	    self->index_max, self->index_s * 1000);
+	oracle_finalized_start(self);
 	self->disagreements =
 	    metrics_counter(process->metrics, "multiclaw_oracle_disagreements_total",
 		"Sign-ins refused because two nodes named different owners.", NULL);
@@ -187,6 +188,7 @@ void oracle_stop(void *arg)
 	rpc_nodes_destroy(&self->nodes);
 	http_client_destroy(&self->http);
 	oracle_owner_stop(self);
+	oracle_finalized_stop(self);
 	self->observer.watch = NULL;
 	self->observer.index = NULL;
 	watch_destroy(&self->watch);

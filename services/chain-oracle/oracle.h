@@ -4,6 +4,7 @@
 
 #include <sys/queue.h>
 
+#include "common/clock.h"
 #include "common/http_client.h"
 #include "common/service.h"
 #include "proto/registry.h"
@@ -14,6 +15,20 @@
 #include "services/chain-oracle/sweep.h"
 
 struct owner_read;
+struct finalized_read;
+
+enum finalized_result {
+	FINALIZED_AGREED,
+	FINALIZED_DISAGREED,
+	FINALIZED_BEHIND,
+	FINALIZED_FAILED,
+	FINALIZED_RESULTS
+};
+struct finalized {
+	TAILQ_HEAD(finalized_reads, finalized_read) reads; /* under way */
+	size_t len;
+	struct metric *results[FINALIZED_RESULTS];
+};
 
 struct oracle {
 	struct process *process;
@@ -30,6 +45,7 @@ struct oracle {
 	struct sweep sweep;
 	struct collection_scan scan;
 	TAILQ_HEAD(owner_reads, owner_read) reads; /* under way */
+	struct finalized finalized;
 	struct metric *disagreements;
 };
 
@@ -48,5 +64,16 @@ ORACLE_CALLS(PROTO_HANDLER)
 
 /* Ends the reads that wait for a node; those that wait for Redis end with it. */
 void oracle_owner_stop(struct oracle *self);
+void oracle_finalized_start(struct oracle *self);
+void oracle_finalized_stop(struct oracle *self);
+
+/* Unix milliseconds: when patience is over, or the caller's is but for the way back. */
+static inline uint64_t oracle_give_up_at(const struct bus_request *request, uint64_t patience_ms)
+{
+	const uint64_t margin_ms = 50, patience = clock_unix_ms() + patience_ms;
+	uint64_t deadline = bus_request_deadline(request);
+	deadline = deadline > margin_ms ? deadline - margin_ms : 0;
+	return deadline < patience ? deadline : patience;
+}
 
 #endif

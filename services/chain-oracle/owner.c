@@ -19,7 +19,6 @@
 #define SECOND_LAG 32    /* slots */
 #define WAIT_MS 100      /* for a slot to come */
 #define PATIENCE_MS 2500 /* with nodes that lag, fail or are set aside */
-#define MARGIN_MS 50     /* of the caller's deadline, for the way back */
 
 struct sighting {
 	struct rpc_node *node;
@@ -253,14 +252,6 @@ static uint64_t min_slot(struct oracle *self, const char *asset)
 	return watched && watched->seen_slot > slot ? watched->seen_slot : slot;
 }
 
-static uint64_t give_up_at(const struct bus_request *request)
-{
-	uint64_t patience = clock_unix_ms() + PATIENCE_MS;
-	uint64_t deadline = bus_request_deadline(request);
-	deadline = deadline > MARGIN_MS ? deadline - MARGIN_MS : 0;
-	return deadline < patience ? deadline : patience;
-}
-
 static int check(const struct oracle_owner_req *req, struct error *err)
 {
 	uint8_t key[PUBKEY_LEN];
@@ -285,7 +276,7 @@ void oracle_owner(
 	read->req = req;
 	read->request = request;
 	read->min_slot = min_slot(self, req->asset);
-	read->give_up_at = give_up_at(request);
+	read->give_up_at = oracle_give_up_at(request, PATIENCE_MS);
 	read->timer = event_new(self->process->base, -1, 0, on_time, read);
 	bug_if(!read->timer);
 	TAILQ_INSERT_TAIL(&self->reads, read, link);

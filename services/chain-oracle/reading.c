@@ -14,6 +14,7 @@ struct waiting {
 	void *judge_arg;
 	size_t len;
 	uint64_t min_slot;
+	enum rpc_commitment commitment;
 };
 
 /* The accounts behind the reading, for as long as it is looked at; the last one is the clock. */
@@ -32,6 +33,30 @@ static int parse(const struct waiting *waiting, const struct rpc_answer *answer,
 	return 0;
 }
 
+static bool makes_known(const struct waiting *waiting)
+{
+	return waiting->commitment == RPC_CONFIRMED;
+}
+
+static void note_view(struct rpc_node *node, uint64_t slot, int64_t clock_s)
+{
+	rpc_node_recovered(node);
+	node->view.known = true;
+	node->view.slot = slot;
+	node->view.clock_s = clock_s;
+	node->view.at_ms = clock_unix_ms();
+	metric_set(node->slot, (double)slot);
+}
+
+static void note_broken(
+    const struct waiting *waiting, struct rpc_node *node, const struct error *why)
+{
+	if (makes_known(waiting))
+		rpc_node_broke(node, why);
+	else
+		metric_add(node->outcomes[RPC_BROKEN], 1);
+}
+
 static void on_answer(void *arg, struct rpc_node *node, const struct rpc_answer *answer)
 {
 	scoped_free struct waiting *waiting = arg;
@@ -39,7 +64,7 @@ static void on_answer(void *arg, struct rpc_node *node, const struct rpc_answer 
 	struct error err;
 	int64_t clock_s;
 	if (answer->outcome != RPC_OK) {
-		if (answer->outcome == RPC_BEHIND)
+		if (answer->outcome == RPC_BEHIND && makes_known(waiting))
 			rpc_node_recovered(node);
 		waiting->taken(waiting->arg, node, answer->outcome, NULL);
 		return;
@@ -47,18 +72,13 @@ static void on_answer(void *arg, struct rpc_node *node, const struct rpc_answer 
 	scoped_free struct rpc_account *accounts = calloc(waiting->len + 1, sizeof(*accounts));
 	bug_if(!accounts);
 	if (parse(waiting, answer, accounts, &reading, &clock_s, &err) < 0) {
-		rpc_node_broke(node, &err);
+		note_broken(waiting, node, &err);
 		waiting->taken(waiting->arg, node, RPC_BROKEN, NULL);
 		return;
 	}
-	rpc_node_recovered(node);
-	node->view.known = true;
-	node->view.slot = reading.slot;
-	node->view.clock_s = clock_s;
-	node->view.at_ms = clock_unix_ms();
-	metric_set(node->slot, (double)reading.slot);
-	waiting->judge(waiting->judge_arg);
-	bool plausible = rpc_node_is_trusted(node);
+	if (makes_known(waiting))
+		note_view(node, reading.slot, clock_s);
+	bool plausible = waiting->judge(waiting->judge_arg, node, reading.slot);
 	if (!plausible)
 		metric_add(node->outcomes[RPC_IMPLAUSIBLE], 1);
 	waiting->taken(
@@ -70,9 +90,11 @@ void reading_take(
 {
 	struct waiting *waiting = malloc(sizeof(*waiting));
 	bug_if(!waiting);
-	*waiting = (struct waiting){
-	    taken, arg, request->judge, request->judge_arg, request->len, request->min_slot};
+	*waiting = (struct waiting){taken, arg, request->judge, request->judge_arg, request->len,
+	    request->min_slot, request->commitment};
 	uint64_t id = rpc_node_id(node);
-	char *body = rpc_request_accounts(id, request->keys, request->len, request->min_slot);
-	rpc_node_call(node, (struct rpc_call){body, id, BODY_MAX, true}, on_answer, waiting);
+	char *body = rpc_request_accounts(
+	    id, request->keys, request->len, request->min_slot, request->commitment);
+	const struct rpc_call call = {body, id, BODY_MAX, makes_known(waiting)};
+	rpc_node_call(node, call, on_answer, waiting);
 }

@@ -1,7 +1,8 @@
 /* rpc_node - one Solana node: requests to it, whether it answers, what it last said about the chain. Its address may hold an API key; label is what may be shown.
  *
- * A vital request (a reading, the genesis hash) that fails makes the node unwell until a reading succeeds; it is tried again by the set (rpc_nodes) with
- * exponential back-off and jitter, not before its Retry-After. getProgramAccounts is not vital: many nodes refuse it.
+ * A vital request (a reading at confirmed, the genesis hash) that fails makes the node unwell until a reading succeeds; it is tried again by the set (rpc_nodes) with
+ * exponential back-off and jitter, not before its Retry-After. getProgramAccounts and readings at finalized are not
+ * vital: not every node serves them.
  */
 #ifndef CHAIN_ORACLE_RPC_NODE_H
 #define CHAIN_ORACLE_RPC_NODE_H

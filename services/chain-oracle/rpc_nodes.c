@@ -60,20 +60,22 @@ static void compare_state(struct rpc_nodes *nodes)
 		    "genesis", genesis, "ours", nodes->genesis);
 }
 
-static void judge(void *arg)
+static bool judge(void *arg, struct rpc_node *node, uint64_t slot)
 {
 	struct rpc_nodes *nodes = arg;
+	(void)slot; /* is the view's */
 	struct plausible_view views[PLAUSIBLE_NODES_MAX];
 	enum plausible_aside asides[PLAUSIBLE_NODES_MAX];
 	struct plausible_chain chain;
 	if (!view(nodes, views, &chain))
-		return;
+		return rpc_node_is_trusted(node);
 	plausible_judge(views, nodes->len, &chain, asides);
 	for (size_t i = 0; i < nodes->len; i++) {
 		enum plausible_aside before = nodes->node[i]->aside;
 		nodes->node[i]->aside = asides[i];
 		say_aside(nodes->node[i], before);
 	}
+	return rpc_node_is_trusted(node);
 }
 
 static void compare_genesis(struct rpc_nodes *nodes, struct rpc_node *node)
@@ -298,7 +300,7 @@ size_t rpc_nodes_healthy(const struct rpc_nodes *nodes)
 void rpc_nodes_read(struct rpc_nodes *nodes, struct rpc_node *node, const char *const *keys,
     size_t len, uint64_t min_slot, reading_taken taken, void *arg)
 {
-	const struct reading_request request = {keys, len, min_slot, judge, nodes};
+	const struct reading_request request = {keys, len, min_slot, RPC_CONFIRMED, judge, nodes};
 	reading_take(node, &request, taken, arg);
 }
 
@@ -314,6 +316,19 @@ bool rpc_nodes_accept(struct rpc_nodes *nodes, struct rpc_node *node, uint64_t s
 	node->aside = ASIDE_AHEAD;
 	say_aside(node, before);
 	return false;
+}
+
+static bool judge_finalized(void *arg, struct rpc_node *node, uint64_t slot)
+{
+	return rpc_nodes_accept(arg, node, slot);
+}
+
+void rpc_nodes_read_finalized(struct rpc_nodes *nodes, struct rpc_node *node, const char *key,
+    uint64_t min_slot, reading_taken taken, void *arg)
+{
+	const struct reading_request request = {
+	    &key, 1, min_slot, RPC_FINALIZED, judge_finalized, nodes};
+	reading_take(node, &request, taken, arg);
 }
 
 bool rpc_nodes_are_foreign(const struct rpc_nodes *nodes)

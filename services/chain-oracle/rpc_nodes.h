@@ -38,9 +38,12 @@ bool rpc_nodes_any_healthy(const struct rpc_nodes *nodes, unsigned except);
 struct rpc_node *rpc_nodes_next(struct rpc_nodes *nodes);
 size_t rpc_nodes_healthy(const struct rpc_nodes *nodes);
 
-/* reading_take with the set's judge. */
+/* reading_take with the set's judge, at confirmed. */
 void rpc_nodes_read(struct rpc_nodes *nodes, struct rpc_node *node, const char *const *keys,
     size_t len, uint64_t min_slot, reading_taken taken, void *arg);
+/* The same of one account at finalized: what it says of the node, or its failing, sets nobody aside but a node whose slot is from the future. */
+void rpc_nodes_read_finalized(struct rpc_nodes *nodes, struct rpc_node *node, const char *key,
+    uint64_t min_slot, reading_taken taken, void *arg);
 /* May something be believed that this node pushed? A slot from the future sets it aside. */
 bool rpc_nodes_accept(struct rpc_nodes *nodes, struct rpc_node *node, uint64_t slot);
 /* Redis has the state of another chain than it had (somebody replaced it): nobody is healthy, nothing is believed. */

@@ -47,11 +47,11 @@ static json_t *collection_config(const uint8_t collection[PUBKEY_LEN])
 }
 
 /* Written out, because every sign-in and every sweep needs it, and jansson takes longer to write it than to read the answer. */
-char *rpc_request_accounts(uint64_t id, const char *const *keys, size_t len, uint64_t min_slot)
+char *rpc_request_accounts(uint64_t id, const char *const *keys, size_t len, uint64_t min_slot,
+    enum rpc_commitment commitment)
 {
-	static const char clock_and_config[] =
-	    "\"" RPC_CLOCK "\"],{\"encoding\":\"base64\",\"commitment\":\"confirmed\","
-	    "\"dataSlice\":{\"offset\":0,\"length\":";
+	static const char *const names[] = {
+	    [RPC_CONFIRMED] = "confirmed", [RPC_FINALIZED] = "finalized"};
 	char list[RPC_KEYS_MAX * (PUBKEY_TEXT_MAX + 3) + 1] = "";
 	char *text = NULL;
 	size_t at = 0;
@@ -61,9 +61,10 @@ char *rpc_request_accounts(uint64_t id, const char *const *keys, size_t len, uin
 		    list + at, sizeof(list) - at, "\"%.*s\",", PUBKEY_TEXT_MAX, keys[i]);
 	int n = asprintf(&text,
 	    "{\"jsonrpc\":\"2.0\",\"id\":%" PRIu64
-	    ",\"method\":\"getMultipleAccounts\",\"params\":[[%s%s%d}"
-	    ",\"minContextSlot\":%" PRIu64 "}]}",
-	    id, list, clock_and_config, CORE_SLICE, min_slot);
+	    ",\"method\":\"getMultipleAccounts\",\"params\":[[%s\"" RPC_CLOCK
+	    "\"],{\"encoding\":\"base64\",\"commitment\":\"%s\","
+	    "\"dataSlice\":{\"offset\":0,\"length\":%d},\"minContextSlot\":%" PRIu64 "}]}",
+	    id, list, names[commitment], CORE_SLICE, min_slot);
 	bug_if(n < 0);
 	return text;
 }

@@ -1,5 +1,5 @@
-/* rpc_request - the JSON-RPC and PubSub messages sent to a node (solana-wire.md section 4), always with base64, `confirmed` and a slice of
- * CORE_SLICE bytes. Each returns a NUL-terminated text that the caller frees. id is repeated in the answer. */
+/* rpc_request - the JSON-RPC and PubSub messages sent to a node (solana-wire.md section 4), always with base64, a slice of CORE_SLICE bytes, and
+ * `confirmed` where nothing else is said. Each returns a NUL-terminated text that the caller frees. id is repeated in the answer. */
 #ifndef CHAIN_ORACLE_RPC_REQUEST_H
 #define CHAIN_ORACLE_RPC_REQUEST_H
 
@@ -9,9 +9,15 @@
 #define RPC_CLOCK "SysvarC1ock11111111111111111111111111111111"
 #define RPC_KEYS_MAX 99 /* a node takes 100, and the Clock sysvar always comes along */
 
+enum rpc_commitment {
+	RPC_CONFIRMED,
+	RPC_FINALIZED,
+};
+
 /* getMultipleAccounts of at most RPC_KEYS_MAX keys and the Clock sysvar, in one slot at or above min_slot. The keys are base58, and written as
  * they are. */
-char *rpc_request_accounts(uint64_t id, const char *const *keys, size_t len, uint64_t min_slot);
+char *rpc_request_accounts(uint64_t id, const char *const *keys, size_t len, uint64_t min_slot,
+    enum rpc_commitment commitment);
 /* getProgramAccounts: every asset of the collection. */
 char *rpc_request_collection(uint64_t id, const uint8_t collection[32]);
 char *rpc_request_genesis(uint64_t id);

@@ -52,18 +52,22 @@ static json_t *params_of(char *request, const char *method)
 	return params;
 }
 
-static void asks_for_accounts_and_the_clock_at_confirmed(void **arg)
+static void asks_for_accounts_and_the_clock_at_the_commitment_it_is_told(void **arg)
 {
 	(void)arg;
+	static const char *const names[] = {
+	    [RPC_CONFIRMED] = "confirmed", [RPC_FINALIZED] = "finalized"};
 	const char *keys[] = {ASSET};
-	scoped_json json_t *params =
-	    params_of(rpc_request_accounts(ID, keys, 1, 1234567890123), "getMultipleAccounts");
-	scoped_json json_t *expected = json_loads(
-	    "[[\"" ASSET "\",\"" RPC_CLOCK
-	    "\"],{\"encoding\":\"base64\",\"commitment\":\"confirmed\","
-	    "\"minContextSlot\":1234567890123,\"dataSlice\":{\"offset\":0,\"length\":134}}]",
-	    0, NULL);
-	assert_true(json_equal(params, expected));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		scoped_json json_t *params = params_of(
+		    rpc_request_accounts(ID, keys, 1, 1234567890123, (enum rpc_commitment)i),
+		    "getMultipleAccounts");
+		scoped_json json_t *expected =
+		    json_pack("[[s, s], {s:s, s:s, s:I, s:{s:i, s:i}}]", ASSET, RPC_CLOCK,
+			"encoding", "base64", "commitment", names[i], "minContextSlot",
+			(json_int_t)1234567890123, "dataSlice", "offset", 0, "length", 134);
+		assert_true(json_equal(params, expected));
+	}
 }
 
 static void asks_for_the_collection_by_the_filters_of_the_vectors(void **arg)
@@ -380,7 +384,7 @@ static void reads_a_genesis_hash(void **arg)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(asks_for_accounts_and_the_clock_at_confirmed),
+	    cmocka_unit_test(asks_for_accounts_and_the_clock_at_the_commitment_it_is_told),
 	    cmocka_unit_test(asks_for_the_collection_by_the_filters_of_the_vectors),
 	    cmocka_unit_test(keeps_subscriptions_small),
 	    cmocka_unit_test(sorts_every_kind_of_answer),
