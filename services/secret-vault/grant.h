@@ -1,0 +1,38 @@
+/* grant - lets one host fetch one owner's files for one start of a container, for 30 s (security rule 30). Bytes that only vaults can make:
+ *
+ *	version 1 | asset 32 | wallet 32 | slot 8 | boot id 16 | host key 32 | expires_ms 8 | random id 16 | MAC 32
+ *
+ * numbers little-endian; MAC: BLAKE2b-256 keyed with a subkey of the master key, over everything before it. It proves no ownership: who owns the asset is
+ * asked again when it is used.
+ */
+#ifndef SECRET_VAULT_GRANT_H
+#define SECRET_VAULT_GRANT_H
+
+#include "common/secret.h"
+#include "services/secret-vault/records.h"
+
+#define GRANT_BODY_LEN 145
+#define GRANT_LEN (GRANT_BODY_LEN + 32)
+#define GRANT_BOOT_LEN 16
+#define GRANT_HOST_LEN 32
+
+struct grant {
+	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
+	uint64_t slot; /* of proof */
+	uint8_t boot_id[GRANT_BOOT_LEN], host_key[GRANT_HOST_LEN];
+	uint64_t expires_ms; /* Unix */
+};
+
+/* ERR_INVALID if a text is not what it has to be. */
+int grant_check(const char *boot_id, const char *host_key, struct error *err);
+int grant_fill(struct grant *grant_r, const struct holding *holding, const char *boot_id,
+    const char *host_key, uint64_t expires_ms, struct error *err);
+void grant_sign(const struct secret *key, const struct grant *grant, uint8_t bytes_r[GRANT_LEN]);
+/* False: not made with this key. */
+bool grant_open(const struct secret *key, const void *bytes, size_t len, struct grant *grant_r);
+/* Is it for this start, shown by this host, and still good? ERR_DENIED grant_refused or grant_expired. Texts as on the bus: hex, Z85. */
+int grant_judge(const struct grant *grant, const char *boot_id, const char *host_key,
+    uint64_t now_ms, struct error *err);
+void grant_holding(const struct grant *grant, struct holding *holding_r);
+
+#endif
