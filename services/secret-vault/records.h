@@ -19,11 +19,13 @@ struct holding {
 	uint64_t slot;       /* of the caller's own proof (session, grant): above other_slot */
 	uint64_t other_slot; /* of the record: a period since before or at it is over */
 };
-/* The live period of that holding: of that wallet, since above other_slot. 1: open; 0: there is none; -1: ERR_INTERNAL secret_undecryptable or
- * secret_rolled_back (a period that the marks know is missing, or one that they know is gone is back). */
+/* The live period of that holding: of that wallet, since above other_slot; of several the newest. 1: open; 0: there is none; -1: ERR_INTERNAL
+ * secret_undecryptable or secret_rolled_back (a period of that wallet that the marks know is missing, or one that they know is gone is back);
+ * ERR_UNAVAILABLE vault_period_locked (locked, and by this holding it should not be: the holder will look), vault_foreign_key, vault_sealed. */
 int records_open_period(struct desk *desk, const struct holding *holding,
     struct open_period *period_r, struct error *err);
-/* The same; made now if there is none (audit: "period"), with slot as its first proof. *made_r: it has to be held in the ledger (ledger_hold). */
+/* The same; made now if there is none (audit: "period"), with slot as its first proof (or the next one, if one of that slot was destroyed).
+ * *made_r: it has to be held in the ledger (ledger_hold), as period_r->row says. ERR_CONFLICT vault_period_destroyed: it takes a later proof. */
 int records_make_period(struct desk *desk, const struct holding *holding,
     struct open_period *period_r, bool *made_r, struct error *err);
 /* The operators' own. make: as above. 1, 0, -1. */
@@ -43,11 +45,12 @@ struct record {
 /* -1: secret_undecryptable, or secret_rolled_back if it is older than its mark or missing although it has one. */
 int records_read(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, struct record *record_r, struct error *err);
-/* Next version; seals value and preview, raises the mark. preview: text to be shown, "" for none. ERR_CONFLICT secrets_exhausted at 1,000 of a period. */
+/* Next version; seals value and preview, raises the mark. preview: text to be shown, "" for none. kind and name are checked already (value.h).
+ * ERR_CONFLICT secrets_exhausted at 1,000 of a period, or 4,000 names with the deleted ones. */
 int records_write(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, const void *value, size_t len, const char *preview, uint64_t *version_r,
     struct error *err);
-/* A tombstone. 1: there was one, 0: none. */
+/* A tombstone, also over what does not open or is too old. 1: there was something, 0: nothing. */
 int records_delete(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, struct error *err);
 /* What may be shown of each; tombstones are left out. Fails as a whole if one of them fails. */

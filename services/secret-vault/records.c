@@ -1,0 +1,411 @@
+#include "services/secret-vault/records.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/scoped.h"
+#include "proto/vault.h"
+#include "services/secret-vault/value.h"
+
+#define PAGE 200
+#define NAMES_MAX 4000 /* of a period, deleted ones included: each keeps a tombstone and a mark */
+#define SHOWN_MAX (sizeof(((struct record_shown *)0)->preview) - 1)
+
+static int refuse_rolled_back(
+    const char *what, const char *kind, const char *name, struct error *err)
+{
+	return error_refuse(err, ERR_INTERNAL, "secret_rolled_back",
+	    "the store is older than the marks: %s: %s/%s", what, kind, name);
+}
+
+static struct seal_name name_of(const struct open_period *period, const char *kind,
+    const char *name, uint64_t version, enum seal_purpose purpose)
+{
+	return (struct seal_name){&period->row.period, kind, name, version, purpose};
+}
+
+/* ---- reading one ---- */
+
+struct reading {
+	const struct open_period *period;
+	const char *kind, *name;
+	uint64_t mark;
+	struct record *record;
+	struct error *err;
+	int rc;
+};
+
+static int open_record(const struct reading *reading, const struct store_record *row)
+{
+	struct record *record = reading->record;
+	struct seal_name name = name_of(reading->period, reading->kind, reading->name, row->version,
+	    row->deleted ? SEAL_TOMBSTONE : SEAL_VALUE);
+
+	if (row->version < reading->mark)
+		return refuse_rolled_back(
+		    "an older version", reading->kind, reading->name, reading->err);
+	struct secret *value =
+	    seal_open(reading->period->data_key, &name, row->value, row->value_len, reading->err);
+	if (!value)
+		return -1;
+	record->found = row->deleted ? RECORD_DELETED : RECORD_SET;
+	record->version = row->version;
+	record->updated_ms = row->updated_ms;
+	if (row->deleted)
+		secret_destroy(&value);
+	record->value = value;
+	return 0;
+}
+
+static bool read_row(void *arg, const struct store_record *row)
+{
+	struct reading *reading = arg;
+
+	reading->rc = open_record(reading, row);
+	return false;
+}
+
+int records_read(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct record *record_r, struct error *err)
+{
+	struct reading reading = {period, kind, name, 0, record_r, err, 0};
+	const struct period *of = &period->row.period;
+
+	memset(record_r, 0, sizeof(*record_r));
+	if (highwater_get(desk->highwater, of, kind, name, &reading.mark, err) != 0)
+		return -1;
+	if (store_record_find(desk->db, period->row.id, kind, name, read_row, &reading, err) != 0 ||
+	    reading.rc != 0)
+		return -1;
+	if (record_r->found == RECORD_NONE)
+		return reading.mark > 0 ? refuse_rolled_back("missing", kind, name, err) : 0;
+	if (record_r->version > reading.mark &&
+	    highwater_raise(desk->highwater, of, kind, name, record_r->version, err) != 0) {
+		secret_destroy(&record_r->value);
+		return -1;
+	}
+	return 0;
+}
+
+/* ---- writing ---- */
+
+struct present {
+	bool exists, deleted;
+	uint64_t version;
+};
+
+static bool note_present(void *arg, const struct store_record *row)
+{
+	struct present *present = arg;
+
+	*present = (struct present){true, row->deleted, row->version};
+	return false;
+}
+
+static bool count_mark(void *arg, const char *kind, const char *name, uint64_t version)
+{
+	size_t *count = arg;
+
+	(void)kind;
+	(void)name;
+	(void)version;
+	return ++*count < NAMES_MAX;
+}
+
+static int check_room(struct desk *desk, const struct open_period *period,
+    const struct present *present, uint64_t mark, struct error *err)
+{
+	uint64_t live;
+	size_t names = 0;
+
+	if (present->exists && !present->deleted)
+		return 0;
+	if (store_count_records(desk->db, period->row.id, &live, err) != 0)
+		return -1;
+	if (live >= VAULT_SECRETS_MAX)
+		return error_refuse(err, ERR_CONFLICT, "secrets_exhausted",
+		    "there are %d secrets already", VAULT_SECRETS_MAX);
+	if (mark > 0)
+		return 0;
+	if (highwater_records_of(desk->highwater, &period->row.period, count_mark, &names, err) !=
+	    0)
+		return -1;
+	if (names >= NAMES_MAX)
+		return error_refuse(err, ERR_CONFLICT, "secrets_exhausted",
+		    "%d names were used already, deleted ones included", NAMES_MAX);
+	return 0;
+}
+
+/* What is there, the mark, and the version that comes next. */
+static int look(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct present *present_r, uint64_t *mark_r, uint64_t *next_r,
+    struct error *err)
+{
+	*present_r = (struct present){.exists = false};
+	if (highwater_get(desk->highwater, &period->row.period, kind, name, mark_r, err) != 0 ||
+	    store_record_find(desk->db, period->row.id, kind, name, note_present, present_r, err) !=
+		0)
+		return -1;
+	uint64_t highest = present_r->version > *mark_r ? present_r->version : *mark_r;
+	if (highest >= INT64_MAX)
+		return error_refuse(err, ERR_INTERNAL, "secret_undecryptable",
+		    "%s/%s has a version that never was", kind, name);
+	*next_r = highest + 1;
+	return 0;
+}
+
+/* value and preview are sealed already. The mark rises last: whatever fails before leaves it as it was. */
+static int put(struct desk *desk, const struct open_period *period, struct store_record *row,
+    struct error *err)
+{
+	row->period_id = period->row.id;
+	row->updated_ms = desk->now_ms;
+	if (store_record_put(desk->db, row, err) != 0)
+		return -1;
+	return highwater_raise(
+	    desk->highwater, &period->row.period, row->kind, row->name, row->version, err);
+}
+
+int records_write(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, const void *value, size_t len, const char *preview, uint64_t *version_r,
+    struct error *err)
+{
+	uint8_t sealed_preview[SHOWN_MAX + SEAL_OVERHEAD];
+	struct store_record row = {.preview = sealed_preview};
+	struct present present;
+	uint64_t mark;
+
+	bug_if(strlen(kind) >= sizeof(row.kind) || strlen(name) >= sizeof(row.name) ||
+	       strlen(preview) > SHOWN_MAX);
+	if (look(desk, period, kind, name, &present, &mark, &row.version, err) != 0 ||
+	    check_room(desk, period, &present, mark, err) != 0)
+		return -1;
+	snprintf(row.kind, sizeof(row.kind), "%s", kind);
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	scoped_free uint8_t *sealed = malloc(len + SEAL_OVERHEAD);
+	bug_if(!sealed);
+	struct seal_name as = name_of(period, kind, name, row.version, SEAL_VALUE);
+	seal_record(period->data_key, &as, value, len, sealed);
+	row.value = sealed;
+	row.value_len = len + SEAL_OVERHEAD;
+	as.purpose = SEAL_PREVIEW;
+	seal_record(period->data_key, &as, preview, strlen(preview), sealed_preview);
+	row.preview_len = strlen(preview) + SEAL_OVERHEAD;
+	if (put(desk, period, &row, err) != 0)
+		return -1;
+	*version_r = row.version;
+	return 0;
+}
+
+static bool is_good_tombstone(
+    struct desk *desk, const struct open_period *period, const char *kind, const char *name)
+{
+	struct record record;
+	struct error why;
+
+	if (records_read(desk, period, kind, name, &record, &why) != 0)
+		return false;
+	bool good = record.found == RECORD_DELETED;
+	secret_destroy(&record.value);
+	return good;
+}
+
+int records_delete(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct error *err)
+{
+	uint8_t sealed[SEAL_OVERHEAD];
+	/* in both places, so that a list, which reads no values, can tell a good tombstone */
+	struct store_record row = {.deleted = true,
+	    .value = sealed,
+	    .preview = sealed,
+	    .value_len = sizeof(sealed),
+	    .preview_len = sizeof(sealed)};
+	struct present present;
+	uint64_t mark;
+
+	bug_if(strlen(kind) >= sizeof(row.kind) || strlen(name) >= sizeof(row.name));
+	if (look(desk, period, kind, name, &present, &mark, &row.version, err) != 0)
+		return -1;
+	if (!present.exists && mark == 0)
+		return 0;
+	if (present.deleted && is_good_tombstone(desk, period, kind, name))
+		return 0;
+	/* whatever else is there, undecryptable and rolled back too: the owner wants it gone */
+	snprintf(row.kind, sizeof(row.kind), "%s", kind);
+	snprintf(row.name, sizeof(row.name), "%s", name);
+	struct seal_name as = name_of(period, kind, name, row.version, SEAL_TOMBSTONE);
+	seal_record(period->data_key, &as, "", 0, sealed);
+	return put(desk, period, &row, err) == 0 ? 1 : -1;
+}
+
+/* ---- listing ---- */
+
+struct mark {
+	char kind[8 + 1], name[64 + 1];
+	uint64_t version;
+};
+struct listing {
+	struct desk *desk;
+	const struct open_period *period;
+	struct mark *marks; /* by kind and name */
+	size_t len, room, matched;
+	char kind[8 + 1], name[64 + 1]; /* of the last row */
+	size_t rows;                    /* of this page */
+	record_shown_row row;
+	void *arg;
+	struct error *err;
+	int rc;
+};
+
+static bool keep_mark(void *arg, const char *kind, const char *name, uint64_t version)
+{
+	struct listing *listing = arg;
+
+	if (listing->len == listing->room) {
+		listing->room = listing->room ? 2 * listing->room : 64;
+		listing->marks =
+		    reallocarray(listing->marks, listing->room, sizeof(listing->marks[0]));
+		bug_if(!listing->marks);
+	}
+	struct mark *mark = &listing->marks[listing->len++];
+	*mark = (struct mark){.version = version};
+	snprintf(mark->kind, sizeof(mark->kind), "%s", kind);
+	snprintf(mark->name, sizeof(mark->name), "%s", name);
+	return true;
+}
+
+static int by_kind_and_name(const void *a, const void *b)
+{
+	const struct mark *one = a, *other = b;
+	int order = strcmp(one->kind, other->kind);
+
+	return order ? order : strcmp(one->name, other->name);
+}
+
+static int check_mark(struct listing *listing, const struct store_record *row)
+{
+	struct mark wanted = {.version = row->version};
+
+	memcpy(wanted.kind, row->kind, sizeof(wanted.kind));
+	memcpy(wanted.name, row->name, sizeof(wanted.name));
+	const struct mark *mark = listing->len ? bsearch(&wanted, listing->marks, listing->len,
+						     sizeof(wanted), by_kind_and_name)
+					       : NULL;
+	if (mark && row->version < mark->version)
+		return refuse_rolled_back("an older version", row->kind, row->name, listing->err);
+	listing->matched += mark != NULL;
+	if (mark && row->version == mark->version)
+		return 0;
+	return highwater_raise(listing->desk->highwater, &listing->period->row.period, row->kind,
+	    row->name, row->version, listing->err);
+}
+
+static int show(struct listing *listing, const struct store_record *row)
+{
+	struct record_shown shown = {.version = row->version, .updated_ms = row->updated_ms};
+	struct seal_name as = name_of(listing->period, row->kind, row->name, row->version,
+	    row->deleted ? SEAL_TOMBSTONE : SEAL_PREVIEW);
+	scoped_secret struct secret *preview =
+	    seal_open(listing->period->data_key, &as, row->preview, row->preview_len, listing->err);
+
+	if (!preview)
+		return -1;
+	if (secret_len(preview) > SHOWN_MAX)
+		return error_refuse(listing->err, ERR_INTERNAL, "secret_undecryptable",
+		    "the preview of %s/%s is too long", row->kind, row->name);
+	if (check_mark(listing, row) != 0)
+		return -1;
+	if (row->deleted)
+		return 0;
+	memcpy(shown.kind, row->kind, sizeof(shown.kind));
+	memcpy(shown.name, row->name, sizeof(shown.name));
+	memcpy(shown.preview, secret_bytes(preview), secret_len(preview));
+	listing->row(listing->arg, &shown);
+	sodium_memzero(&shown, sizeof(shown));
+	return 0;
+}
+
+static bool list_row(void *arg, const struct store_record *row)
+{
+	struct listing *listing = arg;
+
+	listing->rows++;
+	memcpy(listing->kind, row->kind, sizeof(listing->kind));
+	memcpy(listing->name, row->name, sizeof(listing->name));
+	listing->rc = show(listing, row);
+	return listing->rc == 0;
+}
+
+static int list_pages(struct listing *listing, struct error *err)
+{
+	do {
+		listing->rows = 0;
+		if (store_records_of(listing->desk->db, listing->period->row.id, listing->kind,
+			listing->name, PAGE, false, list_row, listing, err) != 0 ||
+		    listing->rc != 0)
+			return -1;
+	} while (listing->rows == PAGE);
+	/* each row has matched one mark at most: what is left over has no row */
+	if (listing->matched < listing->len)
+		return error_refuse(err, ERR_INTERNAL, "secret_rolled_back",
+		    "the store is older than the marks: %zu records are missing",
+		    listing->len - listing->matched);
+	return 0;
+}
+
+int records_list(struct desk *desk, const struct open_period *period, record_shown_row row,
+    void *arg, struct error *err)
+{
+	struct listing listing = {
+	    .desk = desk, .period = period, .row = row, .arg = arg, .err = err};
+	int rc = -1;
+
+	if (highwater_records_of(desk->highwater, &period->row.period, keep_mark, &listing, err) ==
+	    0) {
+		if (listing.len > 0)
+			qsort(
+			    listing.marks, listing.len, sizeof(listing.marks[0]), by_kind_and_name);
+		rc = list_pages(&listing, err);
+	}
+	free(listing.marks);
+	return rc;
+}
+
+/* ---- resolving ---- */
+
+#define PROVIDER_KIND "llm"
+
+static const char *own_name(enum record_found found)
+{
+	return found == RECORD_SET ? "set" : found == RECORD_DELETED ? "deleted" : "none";
+}
+
+int records_resolve(struct desk *desk, const struct open_period *own,
+    const struct open_period *global, const char *provider, bool with_value,
+    struct resolved *resolved_r, struct error *err)
+{
+	struct record mine = {.found = RECORD_NONE}, theirs = {.found = RECORD_NONE};
+
+	memset(resolved_r, 0, sizeof(*resolved_r));
+	if (own && records_read(desk, own, PROVIDER_KIND, provider, &mine, err) != 0)
+		return -1;
+	resolved_r->own = own_name(mine.found);
+	if (mine.found == RECORD_SET) {
+		resolved_r->source = "user";
+		resolved_r->version = mine.version;
+		value_preview(
+		    secret_bytes(mine.value), secret_len(mine.value), resolved_r->preview);
+		if (with_value)
+			resolved_r->value = mine.value;
+		else
+			secret_destroy(&mine.value);
+		return 0;
+	}
+	if (global && records_read(desk, global, PROVIDER_KIND, provider, &theirs, err) != 0)
+		return -1;
+	secret_destroy(&theirs.value);
+	resolved_r->source = theirs.found == RECORD_SET ? "global" : "none";
+	resolved_r->version = theirs.found == RECORD_SET ? theirs.version : 0;
+	return 0;
+}
