@@ -1,3 +1,4 @@
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -152,6 +153,8 @@ static bool receive(void *arg)
 
 	if (n > 0)
 		take_reply(replica, &part, n);
+	/* the answer may hold a secret; libzmq would leave it in freed memory */
+	sodium_memzero(zmq_msg_data(&part), zmq_msg_size(&part));
 	zmq_msg_close(&part);
 	return n > 0;
 }

@@ -1,5 +1,7 @@
 #include <errno.h>
+#include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/bus_internal.h"
@@ -191,11 +193,35 @@ size_t bus_socket_receive(struct bus_socket *socket, zmq_msg_t *parts, size_t ma
 	return n;
 }
 
+/* In libzmq's I/O thread, once the message is encrypted or dropped. */
+static void wipe_part(void *bytes, void *len)
+{
+	sodium_memzero(bytes, (size_t)(uintptr_t)len);
+	free(bytes);
+}
+
+/* Like zmq_send, but the copy, which may hold a secret, is not left in freed memory. */
+static int send_part(struct bus_socket *socket, const void *bytes, size_t len, int flags)
+{
+	zmq_msg_t part;
+	void *copy = malloc(len ? len : 1);
+
+	bug_if(!copy);
+	memcpy(copy, bytes, len);
+	bug_if(zmq_msg_init_data(&part, copy, len, wipe_part, (void *)(uintptr_t)len) != 0);
+	while (zmq_msg_send(&part, socket->zmq, flags) < 0) {
+		if (errno != EINTR) {
+			zmq_msg_close(&part);
+			return -1;
+		}
+	}
+	return 0;
+}
+
 int bus_socket_send(struct bus_socket *socket, const void *bytes, size_t len, bool more)
 {
-	while (zmq_send(socket->zmq, bytes, len, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) < 0)
-		if (errno != EINTR)
-			return -1;
+	if (send_part(socket, bytes, len, ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)) != 0)
+		return -1;
 	bus_socket_look(socket);
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include <event2/buffer.h>
 #include <event2/http.h>
 #include <event2/http_struct.h>
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -123,7 +124,9 @@ static void reply_dumped(
 	scoped_free char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
 	bug_if(!text);
-	http_reply_text(request, status, content_type, text, strlen(text));
+	size_t len = strlen(text);
+	http_reply_text(request, status, content_type, text, len);
+	sodium_memzero(text, len);
 }
 
 void http_reply_json(struct http_request *request, int status, json_t *body)
