@@ -85,7 +85,8 @@ struct service {
 	struct {
 		const char *name;
 		ready_check check;
-	} ready[4]; /* of the service's own; lease, redis and skew are checked for everyone */
+		bool is_optional; /* shown; without it the rest is still ready */
+	} ready[6]; /* of the service's own; lease, redis and skew are checked for everyone */
 };
 
 int service_main(int argc, char **argv, const struct service *service);

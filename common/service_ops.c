@@ -69,6 +69,7 @@ static void check_own(const struct daemon *daemon, struct service_status_rsp *rs
 	for (size_t i = 0; i < ARRAY_LEN(service->ready) && service->ready[i].name; i++) {
 		struct checks_item *check = add_check(rsp, service->ready[i].name);
 		check->ok = service->ready[i].check(daemon->self, check->why, sizeof(check->why));
+		rsp->ready &= check->ok || service->ready[i].is_optional;
 	}
 }
 
@@ -90,10 +91,10 @@ static void read_status(const struct daemon *daemon, struct service_status_rsp *
 	check_redis(daemon, rsp);
 	check_lease(daemon, rsp);
 	check_skew(daemon, rsp);
-	check_own(daemon, rsp);
 	rsp->ready = true;
 	for (size_t i = 0; i < rsp->checks.len; i++)
 		rsp->ready &= rsp->checks.item[i].ok;
+	check_own(daemon, rsp);
 }
 
 static void on_status(void *self, const void *req, struct bus_request *request)
