@@ -27,6 +27,17 @@ int db_unavailable(struct error *err, const char *fmt, ...)
 	return error_refuse(err, ERR_UNAVAILABLE, "storage_unavailable", "%s", text);
 }
 
+int db_refused(struct error *err, const char *fmt, ...)
+{
+	char text[ERROR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return error_refuse(err, ERR_INTERNAL, "storage_refused", "%s", text);
+}
+
 /* ---- opening ---- */
 
 struct db *db_open(const char *where, struct error *err)
@@ -58,7 +69,7 @@ const char *db_kind(const struct db *db)
 
 /* ---- transactions ---- */
 
-static int fail(struct db *db, struct error *err)
+static int fail(const struct db *db, struct error *err)
 {
 	if (err)
 		*err = db->why;
@@ -107,6 +118,12 @@ void db_rollback(struct db *db)
 	if (db->state != DB_IDLE && db->driver->is_within(db))
 		db->driver->say(db, "ROLLBACK", NULL);
 	end(db);
+}
+
+int db_check(const struct db *db, struct error *err)
+{
+	bug_if(db->state == DB_IDLE);
+	return db->state == DB_WITHIN ? 0 : fail(db, err);
 }
 
 int db_savepoint(struct db *db, struct error *err)

@@ -3,7 +3,8 @@
  * Statements are the same text for both: $1, $2, ... in order of appearance, types BIGINT, TEXT, BYTEA (SQLite takes any name), INSERT ... ON CONFLICT,
  * no functions. Each is prepared once (by its address: a literal that lives for good). After a failed statement the transaction has to be rolled back,
  * to the savepoint or whole. Whatever happens to disk or connection is ERR_UNAVAILABLE with reason storage_unavailable and a text that says what
- * (full disk, locked, connection lost); nothing is half-written. A lost connection is made anew by the next begin.
+ * (full disk, locked, connection lost); nothing is half-written. A lost connection is made anew by the next begin. A statement or a value that the
+ * database does not take is ERR_INTERNAL storage_refused. No statement outside a transaction, none from inside a row callback.
  */
 #ifndef SECRET_VAULT_DB_H
 #define SECRET_VAULT_DB_H
@@ -43,6 +44,8 @@ int db_begin(struct db *db, bool writes, struct error *err);
  * moment leaves open whether it is (text says so). */
 int db_commit(struct db *db, struct error *err);
 void db_rollback(struct db *db);
+/* 0 while the transaction can go on; -1 with the reason once nothing but rolling back is left. */
+int db_check(const struct db *db, struct error *err);
 /* One level, inside a transaction. */
 int db_savepoint(struct db *db, struct error *err);
 int db_release(struct db *db, struct error *err);

@@ -48,5 +48,7 @@ struct db {
 
 /* ERR_UNAVAILABLE storage_unavailable. Never with values in it. Returns -1. */
 int db_unavailable(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* ERR_INTERNAL storage_refused: disk and connection are all right, the statement or a value is not. Returns -1. */
+int db_refused(struct error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

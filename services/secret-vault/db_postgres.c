@@ -42,6 +42,13 @@ static bool is_lost(const struct postgres *pg)
 	return !pg->conn || pg->is_overdue || PQstatus(pg->conn) != CONNECTION_OK;
 }
 
+/* Classes of SQLSTATE: bad data, a constraint, a transaction that only reads, syntax or no such table. */
+static bool is_refusal(const char *state)
+{
+	return strncmp(state, "22", 2) == 0 || strncmp(state, "23", 2) == 0 ||
+	       strcmp(state, "25006") == 0 || strncmp(state, "42", 2) == 0;
+}
+
 /* Only the server's primary message: detail and context quote values. Those of class 22 (bad data) quote them too. */
 static int fail(struct postgres *pg, const PGresult *result, struct error *err)
 {
@@ -53,9 +60,10 @@ static int fail(struct postgres *pg, const PGresult *result, struct error *err)
 	if (!state || !text)
 		return db_unavailable(err, "PostgreSQL: %s",
 		    is_lost(pg) ? "the connection was lost" : "an answer that is none");
-	if (strncmp(state, "22", 2) == 0)
-		text = "refuses a value";
-	else if (strcmp(state, "53100") == 0)
+	if (is_refusal(state))
+		return db_refused(err, "PostgreSQL: %s (%s)",
+		    strncmp(state, "22", 2) == 0 ? "a value is refused" : text, state);
+	if (strcmp(state, "53100") == 0)
 		text = "the disk is full";
 	else if (strcmp(state, "55P03") == 0)
 		text = "locked: another vault writes, or a table is locked";

@@ -43,6 +43,11 @@ static int fail(struct sqlite *sqlite, int rc, struct error *err)
 	case SQLITE_IOERR:
 		return db_unavailable(err, "%s: the disk fails: I/O error %d, %s", sqlite->path, rc,
 		    strerror(sqlite3_system_errno(sqlite->handle)));
+	case SQLITE_ERROR:
+	case SQLITE_CONSTRAINT:
+	case SQLITE_MISMATCH:
+	case SQLITE_TOOBIG:
+		return db_refused(err, "%s: %s", sqlite->path, sqlite3_errmsg(sqlite->handle));
 	default:
 		return db_unavailable(err, "%s: %s", sqlite->path, sqlite3_errmsg(sqlite->handle));
 	}
@@ -321,7 +326,7 @@ static int sqlite_run(struct db *db, const struct db_call *call, struct error *e
 		return -1;
 	bug_if((size_t)sqlite3_bind_parameter_count(prepared) != call->nparams);
 	if (!sqlite->may_write && !sqlite3_stmt_readonly(prepared))
-		return db_unavailable(
+		return db_refused(
 		    err, "%s: a transaction that only reads does not write", sqlite->path);
 	int rc = step(sqlite, prepared, call);
 	if (rc != SQLITE_OK)
