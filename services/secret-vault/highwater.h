@@ -33,12 +33,16 @@ typedef bool (*highwater_row)(void *arg, const char *kind, const char *name, uin
 int highwater_records_of(struct highwater *highwater, const struct period *period,
     highwater_row row, void *arg, struct error *err);
 
-/* Marks only rise. They are kept in memory until highwater_commit, which has them on disk when it returns 0. */
+/* Marks only rise. They are seen at once, and on disk when highwater_commit returns 0. */
 int highwater_raise(struct highwater *highwater, const struct period *period, const char *kind,
     const char *name, uint64_t version, struct error *err);
 /* Of a destroyed period the records' marks are dropped, its own stays. */
 int highwater_gone(struct highwater *highwater, const struct period *period, struct error *err);
 int highwater_commit(struct highwater *highwater, struct error *err);
 void highwater_forget(struct highwater *highwater); /* what was raised since the last commit */
+
+/* One job's part of what is raised between two commits: kept, or taken back alone. highwater_keep fails if marks of earlier jobs were lost with it. */
+int highwater_keep(struct highwater *highwater, struct error *err);
+void highwater_undo(struct highwater *highwater);
 
 #endif
