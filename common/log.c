@@ -24,10 +24,14 @@ static struct {
 	char service[32];
 	char replica[64];
 	enum log_level lowest;
+} state = {.service = "multiclaw", .lowest = LOG_INFO};
+
+/* what the loop serves is nothing that another thread's lines are about */
+static _Thread_local struct {
 	char trace[40];
 	char caller[80];
 	char call[80];
-} state = {.service = "multiclaw", .lowest = LOG_INFO};
+} request;
 
 static void copy_text(char *to, size_t size, const char *from)
 {
@@ -43,9 +47,9 @@ void log_open(const char *service, const char *replica, enum log_level lowest)
 
 void log_request(const char *trace, const char *caller, const char *call)
 {
-	copy_text(state.trace, sizeof(state.trace), trace);
-	copy_text(state.caller, sizeof(state.caller), caller);
-	copy_text(state.call, sizeof(state.call), call);
+	copy_text(request.trace, sizeof(request.trace), trace);
+	copy_text(request.caller, sizeof(request.caller), caller);
+	copy_text(request.call, sizeof(request.call), call);
 }
 
 static void put(struct line *line, const char *text, size_t len)
@@ -186,9 +190,9 @@ static void write_line(const char *level, const char *message, va_list pairs)
 	put_str(&line, state.service);
 	put_context(&line, "replica", state.replica);
 	put_pair(&line, "msg", message);
-	put_context(&line, "trace", state.trace);
-	put_context(&line, "caller", state.caller);
-	put_context(&line, "call", state.call);
+	put_context(&line, "trace", request.trace);
+	put_context(&line, "caller", request.caller);
+	put_context(&line, "call", request.call);
 	for (const char *key; (key = va_arg(pairs, const char *));)
 		put_pair(&line, key, va_arg(pairs, const char *));
 	flush_line(&line);
@@ -218,8 +222,8 @@ void log_write_audit(const char *message, ...)
 
 const char *log_u64(uint64_t n)
 {
-	static char text[8][24];
-	static unsigned next;
+	static _Thread_local char text[8][24];
+	static _Thread_local unsigned next;
 	char *to = text[next++ % 8];
 
 	snprintf(to, sizeof(text[0]), "%" PRIu64, n);

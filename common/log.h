@@ -16,7 +16,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 /* Name of the process ("auth") and replica ("auth-1") put into every line, and the lowest level that is written. */
 void log_open(const char *service, const char *replica, enum log_level lowest);
 
-/* Context of the request being served, put into every line until cleared with NULLs. Copied. The dispatcher sets it. */
+/* Context of the request being served, put into every line of this thread until cleared with NULLs. Copied. The dispatcher sets it. */
 void log_request(const char *trace, const char *caller, const char *call);
 
 void log_write(enum log_level level, const char *message, ...) __attribute__((sentinel));
