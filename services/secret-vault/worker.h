@@ -40,7 +40,8 @@ void worker_destroy(struct worker **worker);
 
 void worker_do(
     struct worker *worker, enum worker_kind kind, worker_work work, worker_done done, void *arg);
-/* The same without a transaction around it, alone: for what opens, closes, scrubs. */
+/* The same without a transaction around it, alone: for what opens, closes, scrubs. A transaction that it leaves open is rolled back; marks that it raised
+ * are committed if it returns 0, else forgotten. */
 void worker_do_alone(struct worker *worker, worker_work work, worker_done done, void *arg);
 /* Is the storage open, as of the last batch? why_r: in words if not. */
 bool worker_is_ready(struct worker *worker, char *why_r, size_t size);
