@@ -9,11 +9,8 @@ static int resolve_one(struct desk *desk, const struct open_period *own,
     struct error *err)
 {
 	struct resolved resolved = {0};
-	struct error why;
-	if (records_resolve(desk, own, global, provider, false, &resolved, &why) != 0) {
-		error_refuse(err, why.code, why.reason, "llm/%s: %.120s", provider, why.text);
+	if (records_resolve(desk, own, global, provider, false, &resolved, err) != 0)
 		return -1;
-	}
 	snprintf(item_r->provider, sizeof(item_r->provider), "%s", provider);
 	snprintf(item_r->source, sizeof(item_r->source), "%s", resolved.source);
 	snprintf(item_r->own, sizeof(item_r->own), "%s", resolved.own);
