@@ -6,10 +6,13 @@
 #include <strings.h>
 
 #include "services/router/gate.h"
+#include "services/router/hot_wallet.h"
 #include "services/router/problem.h"
+#include "services/router/secrets.h"
 #include "services/router/sessions.h"
 #include "services/router/signin.h"
 #include "services/router/stream.h"
+#include "services/router/trail.h"
 
 static const struct api_route routes[] = {
     {"POST", "/v1/auth/challenge", API_CHANGES | API_BODY, signin_challenge},
@@ -19,8 +22,17 @@ static const struct api_route routes[] = {
     {"GET", "/v1/session", API_SESSION | API_LOOK, sessions_show},
     {"GET", "/v1/sessions", API_SESSION, sessions_list},
     {"DELETE", "/v1/sessions", API_CHANGES | API_SESSION | API_TO_END, sessions_end_all},
-    {"DELETE", "/v1/sessions/", API_CHANGES | API_SESSION | API_TO_END, sessions_end_one},
+    {"DELETE", "/v1/sessions/*", API_CHANGES | API_SESSION | API_TO_END, sessions_end_one},
     {"GET", "/v1/events", API_SESSION | API_LOOK, stream_open},
+    {"GET", "/v1/secrets", API_SESSION, secrets_list},
+    {"PUT", "/v1/secrets/*/*", API_CHANGES | API_BODY | API_SESSION, secrets_put},
+    {"DELETE", "/v1/secrets/*/*", API_CHANGES | API_SESSION, secrets_delete},
+    {"GET", "/v1/llm/keys", API_SESSION, secrets_keys},
+    {"GET", "/v1/audit", API_SESSION, trail_list},
+    {"GET", "/v1/wallet/hot", API_SESSION, hot_wallet_show},
+    {"POST", "/v1/wallet/hot", API_CHANGES | API_BODY | API_SESSION, hot_wallet_make},
+    {"POST", "/v1/wallet/hot/challenge", API_CHANGES | API_BODY | API_SESSION | API_LOOK,
+	hot_wallet_challenge},
 };
 
 /* Of the console and the API (http-api.md); nginx adds the same to what it answers itself. */
@@ -105,6 +117,12 @@ int api_fields(
 	return 0;
 }
 
+void api_forget_body(struct api_call *call)
+{
+	json_decref(call->body);
+	call->body = NULL;
+}
+
 json_t *api_time(uint64_t unix_ms)
 {
 	char text[CLOCK_RFC3339_LEN + 1];
@@ -120,26 +138,13 @@ void api_user_agent(const struct api_call *call, char *text, size_t size)
 	text[len] = '\0';
 }
 
-/* Does the route match, and what is its argument? */
-static bool matches(const struct api_route *route, const char *path, const char **argument_r)
-{
-	size_t len = strlen(route->path);
-	*argument_r = "";
-	if (route->path[len - 1] != '/')
-		return strcmp(route->path, path) == 0;
-	if (strncmp(route->path, path, len) != 0 || path[len] == '\0' || strchr(path + len, '/') ||
-	    strlen(path + len) > API_ARGUMENT_MAX)
-		return false;
-	*argument_r = path + len;
-	return true;
-}
-
 /* The route for method and path; else answers 404 or 405 and returns NULL. */
-static const struct api_route *route_for(struct http_request *request, const char **argument_r)
+static const struct api_route *route_for(
+    struct http_request *request, struct route_arguments *arguments_r)
 {
 	char allow[32] = "";
 	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (!matches(&routes[i], http_path(request), argument_r))
+		if (!route_matches(routes[i].path, http_path(request), arguments_r))
 			continue;
 		if (strcmp(routes[i].method, http_method(request)) == 0)
 			return &routes[i];
@@ -275,10 +280,10 @@ static int prepare(struct api_call *call, struct error *err)
 static void on_request(void *arg, struct http_request *request)
 {
 	struct router *router = arg;
-	const char *argument;
+	struct route_arguments arguments;
 	struct error err;
 	harden(router, request);
-	const struct api_route *route = route_for(request, &argument);
+	const struct api_route *route = route_for(request, &arguments);
 	if (!route)
 		return;
 	struct api_call *call = calloc(1, sizeof(*call));
@@ -286,7 +291,7 @@ static void on_request(void *arg, struct http_request *request)
 	call->router = router;
 	call->request = request;
 	call->route = route;
-	snprintf(call->argument, sizeof(call->argument), "%s", argument);
+	call->arguments = arguments;
 	if (prepare(call, &err) != 0)
 		api_refuse(call, &err);
 	else if (route->flags & API_SESSION)

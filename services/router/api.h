@@ -12,9 +12,8 @@
 #include "common/http_server.h"
 #include "proto/session.h"
 #include "services/router/cookie.h"
+#include "services/router/route.h"
 #include "services/router/router.h"
-
-#define API_ARGUMENT_MAX 64
 
 enum api_flag {
 	API_SESSION = 1, /* a good session of the console is needed */
@@ -31,16 +30,16 @@ struct api_call {
 	struct router *router;
 	struct http_request *request;
 	const struct api_route *route;
-	char ip[46];                         /* the client's, by nginx */
-	char token[COOKIE_TOKEN_MAX + 1];    /* "" if none was presented */
-	char argument[API_ARGUMENT_MAX + 1]; /* last path segment of a route that takes one */
-	uint8_t asset[PUBKEY_LEN];           /* with API_SESSION: the session's */
+	char ip[46];                      /* the client's, by nginx */
+	char token[COOKIE_TOKEN_MAX + 1]; /* "" if none was presented */
+	struct route_arguments arguments; /* of the path */
+	uint8_t asset[PUBKEY_LEN];        /* with API_SESSION: the session's */
 	uint64_t exp_ms; /* with API_SESSION and API_LOOK or a miss: 0 if unknown */
 	json_t *body;    /* with API_BODY */
 };
 
 struct api_route {
-	const char *method, *path; /* a path that ends in '/' takes one more segment */
+	const char *method, *path; /* route.h says what a pattern is */
 	unsigned flags;
 	/* session: borrowed for the call; always there with API_LOOK, else perhaps NULL. */
 	void (*handler)(struct api_call *call, const struct session_check_rsp *session);
@@ -63,6 +62,8 @@ struct api_field {
 };
 int api_fields(
     const struct api_call *call, const struct api_field *fields, size_t nfields, struct error *err);
+/* The body held a secret: it is gone now, not only when the answer comes. */
+void api_forget_body(struct api_call *call);
 
 /* Time as the API writes it. */
 json_t *api_time(uint64_t unix_ms);

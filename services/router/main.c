@@ -1,9 +1,11 @@
 /* router - the HTTP edge. Trusts: session's word, the events. Holds: no long-lived secret; tokens pass through it. */
+#include "common/heap.h"
 #include "common/service.h"
 #include "services/router/router.h"
 
 int main(int argc, char **argv)
 {
+	heap_wipe_freed(); /* owners' secrets pass through on their way to the vault */
 	const struct service service = {
 	    .name = "router",
 	    .role = ROLE_ROUTER,
@@ -16,7 +18,7 @@ int main(int argc, char **argv)
 	    .stop = router_stop,
 	    .follow = {router_on_event, router_on_restart, router_on_heard},
 	    .ready = {{"auth", router_reaches_auth}, {"session", router_reaches_session},
-		{"chain", router_knows_chain}},
+		{"chain", router_knows_chain}, {"vault", router_reaches_vault, true}},
 	};
 	return service_main(argc, argv, &service);
 }

@@ -70,6 +70,8 @@ int router_start(void *self, struct error *err)
 	struct router *router = self;
 	router->auths = process_client(router->process, ROLE_AUTH);
 	router->sessions = process_client(router->process, ROLE_SESSION);
+	if (router->process->settings.vaults.len > 0)
+		router->vaults = process_client(router->process, ROLE_VAULT);
 	router->streams = streams_new(router);
 	router->authz = authz_new(router, err);
 	if (!router->authz)
@@ -84,6 +86,7 @@ void router_stop(void *self)
 	struct router *router = self;
 	bus_client_destroy(&router->auths);
 	bus_client_destroy(&router->sessions);
+	bus_client_destroy(&router->vaults);
 	streams_destroy(&router->streams);
 	http_server_destroy(&router->api);
 	authz_destroy(&router->authz);
@@ -134,6 +137,16 @@ bool router_reaches_auth(void *self, char *why, size_t size)
 bool router_reaches_session(void *self, char *why, size_t size)
 {
 	return reaches(((struct router *)self)->sessions, why, size);
+}
+
+/* A vault that is sealed answers, and says so to whoever asks for secrets. */
+bool router_reaches_vault(void *self, char *why, size_t size)
+{
+	const struct router *router = self;
+	if (router->vaults)
+		return reaches(router->vaults, why, size);
+	snprintf(why, size, "none is configured");
+	return false;
 }
 
 bool router_knows_chain(void *self, char *why, size_t size)

@@ -19,6 +19,7 @@ struct router {
 	struct host_names names;
 	struct decision_table *table;
 	struct bus_client *auths, *sessions;
+	struct bus_client *vaults; /* NULL: none is configured */
 	struct http_server *api;
 	struct authz *authz;
 	struct streams *streams;
@@ -35,6 +36,7 @@ void router_on_restart(void *self, const char *history, struct event_id head);
 void router_on_heard(void *self, const struct ledger_event *event);
 bool router_reaches_auth(void *self, char *why, size_t size);
 bool router_reaches_session(void *self, char *why, size_t size);
+bool router_reaches_vault(void *self, char *why, size_t size);
 bool router_knows_chain(void *self, char *why, size_t size);
 
 #endif

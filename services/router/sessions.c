@@ -99,10 +99,11 @@ void sessions_end_one(struct api_call *call, const struct session_check_rsp *ses
 {
 	(void)session;
 	struct session_end_req req = {0};
-	if (!is_jti(call->argument)) {
+	const char *jti = call->arguments.text[0];
+	if (!is_jti(jti)) {
 		api_refuse_named(call, "not_found");
 		return;
 	}
-	memcpy(req.jti, call->argument, sizeof(req.jti));
+	memcpy(req.jti, jti, sizeof(req.jti));
 	end(call, &req, on_end_one);
 }

@@ -3,22 +3,13 @@
 #include <sodium.h>
 #include <string.h>
 
-#include "proto/auth.h"
+#include "services/router/fields.h"
 #include "services/router/problem.h"
 
 #define CHALLENGE_MS 2000
 #define VERIFY_MS 6000 /* a fresh read of the chain is part of it; nginx waits 7 s */
 #define ASSETS_MS 2000
 #define LOGOUT_MS 2000
-
-static int check_key(const char *text, const char *reason, struct error *err)
-{
-	uint8_t key[PUBKEY_LEN];
-	if (pubkey_parse(text, key) == 0)
-		return 0;
-	return error_refuse(err, ERR_INVALID, reason, "%.*s is not 32 bytes in base58",
-	    (int)strcspn(reason, "_"), reason);
-}
 
 static void on_challenge(void *arg, const void *rsp, const struct error *err)
 {
@@ -37,6 +28,13 @@ static void on_challenge(void *arg, const void *rsp, const struct error *err)
 		input, "expires_at", c->expires_at));
 }
 
+void signin_ask(struct api_call *call, struct auth_challenge_req *req)
+{
+	memcpy(req->ip, call->ip, sizeof(req->ip));
+	bus_send(call->router->auths, &auth_challenge_call, req, clock_unix_ms() + CHALLENGE_MS,
+	    http_request_id(call->request), on_challenge, call);
+}
+
 void signin_challenge(struct api_call *call, const struct session_check_rsp *session)
 {
 	(void)session;
@@ -47,15 +45,13 @@ void signin_challenge(struct api_call *call, const struct session_check_rsp *ses
 	    {"asset", req.asset, sizeof(req.asset), true},
 	};
 	if (api_fields(call, fields, ARRAY_LEN(fields), &err) != 0 ||
-	    check_key(req.wallet, "wallet_invalid", &err) != 0 ||
+	    fields_key(req.wallet, "wallet_invalid", &err) != 0 ||
 	    (json_object_get(call->body, "asset") &&
-		check_key(req.asset, "asset_invalid", &err) != 0)) {
+		fields_key(req.asset, "asset_invalid", &err) != 0)) {
 		api_refuse(call, &err);
 		return;
 	}
-	memcpy(req.ip, call->ip, sizeof(req.ip));
-	bus_send(call->router->auths, &auth_challenge_call, &req, clock_unix_ms() + CHALLENGE_MS,
-	    http_request_id(call->request), on_challenge, call);
+	signin_ask(call, &req);
 }
 
 static json_t *assets_json(const struct assets_item *item, size_t len)
@@ -90,33 +86,13 @@ static void on_verify(void *arg, const void *rsp, const struct error *err)
 	}
 }
 
-static int read_signature(struct auth_verify_req *req, const char *text, struct error *err)
-{
-	if (base58_decode(text, req->signature.data, SIGNATURE_LEN) != 0)
-		return error_refuse(
-		    err, ERR_INVALID, "body_invalid", "signature is not 64 bytes in base58");
-	req->signature.len = SIGNATURE_LEN;
-	return 0;
-}
-
-static int read_signed_message(struct auth_verify_req *req, const char *text, struct error *err)
-{
-	if (sodium_base642bin(req->signed_message.data, sizeof(req->signed_message.data), text,
-		strlen(text), NULL, &req->signed_message.len, NULL,
-		sodium_base64_VARIANT_ORIGINAL) != 0)
-		return error_refuse(err, ERR_INVALID, "body_invalid",
-		    "signed_message is not base64 of at most %zu bytes",
-		    sizeof(req->signed_message.data));
-	return 0;
-}
-
 void signin_verify(struct api_call *call, const struct session_check_rsp *session)
 {
 	(void)session;
 	struct auth_verify_req req = {0};
 	struct error err;
 	char signature[SIGNATURE_TEXT_MAX + 1] = "";
-	char message[(sizeof(req.signed_message.data) + 2) / 3 * 4 + 1] = "";
+	char message[FIELDS_BASE64_SIZE(sizeof(req.signed_message.data))] = "";
 	const struct api_field fields[] = {
 	    {"nonce", req.nonce, sizeof(req.nonce), false},
 	    {"wallet", req.wallet, sizeof(req.wallet), false},
@@ -124,9 +100,10 @@ void signin_verify(struct api_call *call, const struct session_check_rsp *sessio
 	    {"signed_message", message, sizeof(message), true},
 	};
 	if (api_fields(call, fields, ARRAY_LEN(fields), &err) != 0 ||
-	    check_key(req.wallet, "wallet_invalid", &err) != 0 ||
-	    read_signature(&req, signature, &err) != 0 ||
-	    read_signed_message(&req, message, &err) != 0) {
+	    fields_key(req.wallet, "wallet_invalid", &err) != 0 ||
+	    fields_signature(signature, req.signature.data, &err) != 0 ||
+	    fields_base64("signed_message", message, req.signed_message.data,
+		sizeof(req.signed_message.data), &req.signed_message.len, &err) != 0) {
 		api_refuse(call, &err);
 		return;
 	}
@@ -134,6 +111,7 @@ void signin_verify(struct api_call *call, const struct session_check_rsp *sessio
 		api_refuse_named(call, "nonce_unknown");
 		return;
 	}
+	req.signature.len = SIGNATURE_LEN;
 	memcpy(req.ip, call->ip, sizeof(req.ip));
 	memcpy(req.token, call->token, sizeof(call->token));
 	api_user_agent(call, req.agent, sizeof(req.agent));
@@ -169,7 +147,7 @@ void signin_assets(struct api_call *call, const struct session_check_rsp *sessio
 		return;
 	}
 	snprintf(req.wallet, sizeof(req.wallet), "%s", query + skip);
-	if (check_key(req.wallet, "wallet_invalid", &err) != 0) {
+	if (fields_key(req.wallet, "wallet_invalid", &err) != 0) {
 		api_refuse(call, &err);
 		return;
 	}

@@ -1,0 +1,31 @@
+#include "services/router/fields.h"
+
+#include <sodium.h>
+#include <string.h>
+
+int fields_key(const char *text, const char *reason, struct error *err)
+{
+	uint8_t key[PUBKEY_LEN];
+	if (pubkey_parse(text, key) == 0)
+		return 0;
+	return error_refuse(err, ERR_INVALID, reason, "%.*s is not 32 bytes in base58",
+	    (int)strcspn(reason, "_"), reason);
+}
+
+int fields_signature(const char *text, uint8_t signature[SIGNATURE_LEN], struct error *err)
+{
+	if (base58_decode(text, signature, SIGNATURE_LEN) == 0)
+		return 0;
+	return error_refuse(
+	    err, ERR_INVALID, "body_invalid", "signature is not 64 bytes in base58");
+}
+
+int fields_base64(const char *name, const char *text, uint8_t *bytes, size_t size, size_t *len_r,
+    struct error *err)
+{
+	if (sodium_base642bin(bytes, size, text, strlen(text), NULL, len_r, NULL,
+		sodium_base64_VARIANT_ORIGINAL) == 0)
+		return 0;
+	return error_refuse(
+	    err, ERR_INVALID, "body_invalid", "%s is not base64 of at most %zu bytes", name, size);
+}
