@@ -49,6 +49,11 @@ int cli_ban(struct cli *cli, int argc, char **argv);
 int cli_unban(struct cli *cli, int argc, char **argv);
 int cli_asset(struct cli *cli, int argc, char **argv);
 int cli_keys(struct cli *cli, int argc, char **argv);
+int cli_secrets(struct cli *cli, int argc, char **argv);
+int cli_llm(struct cli *cli, int argc, char **argv);
+int cli_audit(struct cli *cli, int argc, char **argv);
+int cli_wallet(struct cli *cli, int argc, char **argv);
+int cli_vault(struct cli *cli, int argc, char **argv);
 
 /* "multiclaw: text" on stderr; the exit code that fits the error. */
 int cli_fail(const struct error *err);

@@ -67,8 +67,11 @@ static int sync_folder(const char *path, struct error *err)
 int key_file_create(const char *path, const struct key_file *file, struct error *err)
 {
 	char temporary[PATH_SIZE];
+	struct stat owner;
 
-	if (write_beside(path, file, NULL, temporary, err) < 0)
+	if (file->owner_of && stat(file->owner_of, &owner) != 0)
+		return failed(err, "look at", file->owner_of);
+	if (write_beside(path, file, file->owner_of ? &owner : NULL, temporary, err) < 0)
 		return -1;
 	int rc = link(temporary, path); /* unlike rename it replaces nothing */
 	int why = errno;

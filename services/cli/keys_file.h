@@ -12,6 +12,8 @@ struct key_file {
 	mode_t mode;
 	const void *bytes;
 	size_t len;
+	const char *
+	    owner_of; /* for key_file_create: whose file that is, belongs the new one too; NULL: ours */
 };
 /* Never touches a file that is there: ERR_CONFLICT. */
 int key_file_create(const char *path, const struct key_file *file, struct error *err);

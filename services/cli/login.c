@@ -4,29 +4,16 @@
 
 #include "common/scoped.h"
 #include "services/cli/keypair.h"
+#include "services/cli/signed_text.h"
 #include "services/cli/web.h"
 
-static const char *text_of(const json_t *doc, const char *name)
-{
-	const char *text = json_string_value(json_object_get(doc, name));
-
-	return text ? text : "";
-}
-
-/* What a wallet would refuse to sign: a text for another site, for another key, or not a sign-in at all. */
+/* What a wallet would refuse to sign: a text for another site, for another key, or not a sign-in at all (an act has a command of its own). */
 static int check_text(const char *url, const char *address, const char *message, struct error *err)
 {
-	char expected[512];
-	const char *host = strstr(url, "://");
+	const struct signed_text expected = {
+	    .url = url, .wallet = address, .statement = SIGNED_TEXT_SIGN_IN, .what = "a sign-in"};
 
-	host = host ? host + 3 : url;
-	snprintf(expected, sizeof(expected),
-	    "%.*s wants you to sign in with your Solana account:\n%s\n\n", (int)strcspn(host, "/"),
-	    host, address);
-	if (strncmp(message, expected, strlen(expected)) != 0)
-		return error_set(err, ERR_DENIED,
-		    "not signed: the text that %s sent is not a sign-in to it", url);
-	return 0;
+	return signed_text_check(&expected, message, err);
 }
 
 static int challenge(const char *url, const char *wallet, const char *asset,
@@ -43,7 +30,7 @@ static int challenge(const char *url, const char *wallet, const char *asset,
 		return -1;
 	if (answer->status != 200)
 		return web_problem(answer, err);
-	return check_text(url, wallet, text_of(answer->json, "message"), err);
+	return check_text(url, wallet, web_text(answer->json, "message"), err);
 }
 
 static int verify(const char *url, const struct keypair *keypair, const char *wallet,
@@ -51,11 +38,11 @@ static int verify(const char *url, const struct keypair *keypair, const char *wa
 {
 	char full[1024], signature_text[SIGNATURE_TEXT_MAX + 2];
 	uint8_t signature[SIGNATURE_LEN];
-	const char *message = text_of(issued, "message");
+	const char *message = web_text(issued, "message");
 
 	keypair_sign(keypair, message, strlen(message), signature);
 	base58_encode(signature, sizeof(signature), signature_text, sizeof(signature_text));
-	scoped_json json_t *body = json_pack("{ssssss}", "nonce", text_of(issued, "nonce"),
+	scoped_json json_t *body = json_pack("{ssssss}", "nonce", web_text(issued, "nonce"),
 	    "wallet", wallet, "signature", signature_text);
 	scoped_free char *text = json_dumps(body, 0);
 	snprintf(full, sizeof(full), "%s/v1/auth/verify", url);
@@ -73,8 +60,8 @@ static void print_choices(const struct web_answer *answer)
 	fflush(stderr);
 	json_array_foreach(json_object_get(answer->json, "assets"), i, item)
 	{
-		printf("  %s  ", text_of(item, "asset"));
-		cli_print_text(text_of(item, "name"));
+		printf("  %s  ", web_text(item, "asset"));
+		cli_print_text(web_text(item, "name"));
 		putchar('\n');
 	}
 }
@@ -85,8 +72,8 @@ static int store(const struct cli *cli, const struct web_answer *answer, struct 
 
 	snprintf(file.url, sizeof(file.url), "%s", cli->url);
 	snprintf(file.token, sizeof(file.token), "%s", answer->token);
-	snprintf(file.asset, sizeof(file.asset), "%.44s", text_of(answer->json, "asset"));
-	snprintf(file.agent_id, sizeof(file.agent_id), "%.32s", text_of(answer->json, "agent_id"));
+	snprintf(file.asset, sizeof(file.asset), "%.44s", web_text(answer->json, "asset"));
+	snprintf(file.agent_id, sizeof(file.agent_id), "%.32s", web_text(answer->json, "agent_id"));
 	if (!file.token[0])
 		return error_set(err, ERR_INTERNAL, "the service sent no session");
 	int rc = session_file_write(cli->session_path, &file, err);
@@ -100,11 +87,11 @@ static int report(const struct cli *cli, const struct web_answer *answer)
 		cli_print_json(json_incref(answer->json));
 		return CLI_OK;
 	}
-	printf("Signed in to %s\n  asset    %s  ", cli->url, text_of(answer->json, "asset"));
-	cli_print_text(text_of(answer->json, "name"));
+	printf("Signed in to %s\n  asset    %s  ", cli->url, web_text(answer->json, "asset"));
+	cli_print_text(web_text(answer->json, "name"));
 	printf("\n  agent    %s\n  wallet   %s\n  until    %s\n  session  %s\n",
-	    text_of(answer->json, "agent_id"), text_of(answer->json, "wallet"),
-	    text_of(answer->json, "expires_at"), cli->session_path);
+	    web_text(answer->json, "agent_id"), web_text(answer->json, "wallet"),
+	    web_text(answer->json, "expires_at"), cli->session_path);
 	return CLI_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/confine.h"
+#include "common/heap.h"
 #include "common/log.h"
 #include "common/service.h"
 #include "services/cli/cli.h"
@@ -33,6 +34,31 @@ static const struct cli_command commands[] = {
 	"service that is not on localhost, MULTICLAW_AGENTS_DOMAIN says where its agents live. -i "
 	"prints the status first."},
     {"events", cli_events, "events", "Show this agent's events as they happen.", NULL},
+    {"secrets", cli_secrets, "secrets [list | set KIND NAME | rm KIND NAME]",
+	"What the agent's owner keeps in the vault: list it redacted, set, destroy.",
+	"KIND is llm (NAME: a provider, see 'llm keys'), bot (telegram, discord, slack) or custom. "
+	"The value comes "
+	"from standard\n"
+	"input (one newline at its end is taken away) or is typed unseen; it is never shown again. "
+	"A value typed on the command\n"
+	"line could be read by everybody on this machine, so it is not taken from there."},
+    {"llm", cli_llm, "llm keys", "Where the key of each LLM provider comes from.",
+	"user: the owner's own; global: the operators', through their gateway; none."},
+    {"wallet", cli_wallet, "wallet hot [create --keypair FILE --out FILE|--show]",
+	"The agent's hot wallet: its address, or make it.",
+	"create asks the owner's wallet (--keypair) for a signature that names the act. The new "
+	"wallet's secret key is sent once,\n"
+	"sealed to this command, and written to a new file in the Solana CLI's form (--out), or "
+	"printed in base58 (--show).\n"
+	"It cannot be had a second time, by anybody."},
+    {"audit", cli_audit, "audit list [--after N] | export | verify FILE [--head SEQ:HASH]",
+	"What was done with the agent's secrets; check a copy of it.",
+	"export writes the whole chain as JSON lines to standard output, and its head to standard "
+	"error: keep that elsewhere.\n"
+	"verify works without the service, on an owner's copy or an operator's ('vault audit "
+	"export'; FILE may be -). It says which\n"
+	"entry was changed, left out or moved; with a head that was kept, also whether the end was "
+	"cut off."},
     {"status", cli_status, "status [--wait SECONDS] [--without SERVICE]",
 	"Operators: every service, replica, lease and chain slot.",
 	"With --wait: exit 0 as soon as every replica is ready, 4 if that does not happen in "
@@ -51,10 +77,39 @@ static const struct cli_command commands[] = {
 	"Operators: make the suite's keys; change the session signing key.",
 	"init makes what is missing and touches nothing that is there: a CURVE key per service and "
 	"for the operator, the list\n"
-	"of who is who, a Redis password and ACL per role, the session signing key.\n"
+	"of who is who, a Redis password and ACL per role, the session signing key, the vault's "
+	"master key.\n"
+	"In a folder of an older version, move curve/peers and redis/users.acl away first: they "
+	"are made anew for the same keys.\n"
 	"rotate adds a signing key that takes over in a minute; sessions signed by the old one "
 	"stay good until they end.\n"
 	"retire removes one: sessions signed by it end at once."},
+    {"vault", cli_vault, "vault status | unseal | rotate | global | ...",
+	"Operators: the vault's state, master key, global keys, audit trail.",
+	"  vault status                    every vault: its state, master key, ownership periods, "
+	"audit head\n"
+	"  vault unseal [--adopt]          open a vault that waits for its passphrase; --adopt: "
+	"its high-water\n"
+	"                                  marks are new or lost, take the store's versions as "
+	"they are\n"
+	"  vault rotate [--new-key] [--key FILE]\n"
+	"                                  change the master key: the next one is FILE.next (made "
+	"with --new-key)\n"
+	"                                  and takes FILE's place at the end (default: vault.key "
+	"in MULTICLAW_KEYS);\n"
+	"                                  or a new passphrase. After a crash give the same "
+	"command again\n"
+	"  vault new-key FILE              a new master key in a new file\n"
+	"  vault global list|set|rm PROVIDER\n"
+	"                                  keys that all agents may use through the gateway\n"
+	"  vault destroy-owner --asset ADDRESS --wallet ADDRESS --yes\n"
+	"                                  destroy what a wallet keeps for an asset\n"
+	"  vault reinstate --asset ADDRESS --wallet ADDRESS\n"
+	"                                  open what a wrong reading of the chain has locked\n"
+	"  vault reset-breaker             let erasing go on\n"
+	"  vault audit export              all audit chains as JSON lines; check them with 'audit "
+	"verify'\n"
+	"Passphrases and values come from standard input or are typed unseen."},
 };
 
 static void print_help(void)
@@ -146,6 +201,7 @@ int main(int argc, char **argv)
 	struct error err;
 	int i;
 
+	heap_wipe_freed();
 	if (sodium_init() < 0 || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
 		fatal("cannot initialise the cryptographic library");
 	/* wallets' keys and tokens are in here: no core dump, no tracing */

@@ -49,6 +49,7 @@ void operator_close(struct operator* operator)
 {
 	struct settings_table table = table_of(operator);
 
+	bus_client_destroy(&operator->client);
 	bus_destroy(&operator->bus);
 	keyring_destroy(&operator->keyring);
 	if (operator->base)
@@ -76,18 +77,32 @@ static void done(void *arg, const void *rsp, const struct error *err)
 	event_base_loopbreak(waiting->base);
 }
 
+static struct bus_client *client_of(struct operator* operator, const char * address, enum role role,
+    const struct proto_call *call, struct error *err)
+{
+	if (operator->client && strcmp(operator->address, address) == 0)
+		return operator->client;
+	if (operator->client)
+		bus_client_destroy(&operator->client);
+	snprintf(operator->address, sizeof(operator->address), "%s", address);
+	operator->client = bus_client_new(operator->bus, call->name, role, &address, 1, err);
+	return operator->client;
+}
+
 int operator_call(struct operator* operator, const char * address, enum role role,
     const struct proto_call *call, const void *req, void *rsp_r, struct error *err)
 {
-	struct bus_client *client =
-	    bus_client_new(operator->bus, call->name, role, &address, 1, err);
+	struct bus_client *client = client_of(operator, address, role, call, err);
 	struct waiting waiting = {operator->base, rsp_r, call->rsp->size, err, 1};
+	uint64_t wait_ms = operator->call_ms ? operator->call_ms : CALL_TIMEOUT_MS;
 
 	if (!client)
 		return -1;
-	bus_send(client, call, req, clock_unix_ms() + CALL_TIMEOUT_MS, "", done, &waiting);
+	bus_send(client, call, req, clock_unix_ms() + wait_ms, "", done, &waiting);
 	while (waiting.rc > 0)
 		event_base_loop(operator->base, EVLOOP_ONCE);
-	bus_client_destroy(&client);
+	/* one that failed may be stuck */
+	if (waiting.rc < 0)
+		bus_client_destroy(&operator->client);
 	return waiting.rc;
 }

@@ -11,6 +11,9 @@ struct operator
 	struct event_base *base;
 	struct keyring *keyring;
 	struct bus *bus;
+	struct bus_client *client; /* of the last call, for the next one to the same address */
+	char address[256];
+	uint64_t call_ms; /* how long an answer is waited for; 0: 5 s */
 };
 
 /* Reads the suite's settings and keys/curve/operator.key. */
@@ -18,7 +21,7 @@ int operator_open(struct operator* operator, const struct cli * cli, struct erro
 void operator_close(struct operator* operator);
 #define scoped_operator __attribute__((cleanup(operator_close)))
 
-/* One call to one address, waited for (5 s). rsp_r holds call->rsp->size bytes. */
+/* One call to one address, waited for. rsp_r holds call->rsp->size bytes. */
 int operator_call(struct operator* operator, const char * address, enum role role,
     const struct proto_call *call, const void *req, void *rsp_r, struct error *err);
 

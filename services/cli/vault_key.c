@@ -13,6 +13,11 @@
 
 int vault_key_create(const char *path, struct error *err)
 {
+	return vault_key_create_beside(path, NULL, err);
+}
+
+int vault_key_create_beside(const char *path, const char *owner_of, struct error *err)
+{
 	uint8_t bytes[KEY_BYTES];
 	char text[TEXT_SIZE];
 
@@ -20,8 +25,9 @@ int vault_key_create(const char *path, struct error *err)
 	sodium_bin2base64(text, sizeof(text), bytes, sizeof(bytes), sodium_base64_VARIANT_ORIGINAL);
 	size_t len = strlen(text);
 	text[len] = '\n';
-	int rc = key_file_create(
-	    path, &(struct key_file){.mode = 0600, .bytes = text, .len = len + 1}, err);
+	int rc = key_file_create(path,
+	    &(struct key_file){.mode = 0600, .bytes = text, .len = len + 1, .owner_of = owner_of},
+	    err);
 	sodium_memzero(bytes, sizeof(bytes));
 	sodium_memzero(text, sizeof(text));
 	return rc;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/scoped.h"
+#include "services/cli/wiped.h"
 
 #define BODY_MAX (8 * 1024 * 1024)
 #define COOKIE "__Host-multiclaw="
@@ -14,7 +15,7 @@
 void web_answer_free(struct web_answer *answer)
 {
 	json_decref(answer->json);
-	free(answer->body);
+	wiped_free(answer->body);
 	answer->json = NULL;
 	answer->body = NULL;
 }
@@ -26,7 +27,7 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg)
 
 	if (answer->len + more > BODY_MAX)
 		return 0;
-	char *grown = realloc(answer->body, answer->len + more + 1);
+	char *grown = wiped_grow(answer->body, answer->len, answer->len + more + 1);
 	if (!grown)
 		return 0;
 	memcpy(grown + answer->len, data, more);
@@ -186,6 +187,13 @@ static enum error_code code_of_status(long status)
 	default:
 		return ERR_INTERNAL;
 	}
+}
+
+const char *web_text(const json_t *doc, const char *name)
+{
+	const char *text = json_string_value(json_object_get(doc, name));
+
+	return text ? text : "";
 }
 
 int web_problem(const struct web_answer *answer, struct error *err)

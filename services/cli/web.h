@@ -14,6 +14,7 @@ struct web_answer {
 	size_t len;
 	char token[2049]; /* of Set-Cookie __Host-multiclaw, "" if none */
 };
+/* Wipes: an answer may hold a token or a key. */
 void web_answer_free(struct web_answer *answer);
 #define scoped_answer __attribute__((cleanup(web_answer_free)))
 
@@ -27,6 +28,8 @@ int web_stream(const char *url, const char *token, bool (*line)(void *arg, const
 /* A request with the session of the file to path of its console; a problem+json answer becomes an error. */
 int web_call(struct cli *cli, const char *method, const char *path, const char *body,
     struct web_answer *answer_r, struct error *err);
+/* A member's text, "" if there is none. Borrowed from doc. */
+const char *web_text(const json_t *doc, const char *name);
 /* The error a problem+json answer stands for. Returns -1. */
 int web_problem(const struct web_answer *answer, struct error *err);
 
