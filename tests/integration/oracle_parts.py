@@ -82,6 +82,15 @@ class Oracle(Parts):
         address = wallet if isinstance(wallet, str) else wallet.address
         return (peer or self.oracle).call("oracle.owner", timeout, asset=asset, wallet=address)
 
+    @property
+    def vault(self):
+        if not hasattr(self, "_vault"):
+            self._vault = self.peer("secret-vault", "chain-oracle")
+        return self._vault
+
+    def finalized(self, asset, min_slot=0, timeout=5.0, peer=None):
+        return (peer or self.vault).call("oracle.finalized", timeout, asset=asset, min_slot=min_slot)
+
     def sign_in(self, asset, wallet, **more):
         """The slot of proof."""
         answer = self.owner(asset, wallet, **more)

@@ -8,8 +8,10 @@ import signal
 import time
 
 import pytest
+import redis
 
 from oracle_parts import Oracle, Refused
+from redis_server import LEDGER
 from suite import Wallet, b58decode, b58encode, wait_until
 
 U64_MAX = 2**64 - 1
@@ -522,6 +524,182 @@ def test_retry_after_is_kept(o, alice, asset):
     assert o.sign_in(asset, alice)
 
 
+# ---- at finalized
+
+
+def read_finalized(o, asset, min_slot=0, seconds=10):
+    """Asks again as the vault does, until it is told."""
+
+    def once():
+        try:
+            return o.finalized(asset, min_slot)
+        except Refused as e:
+            assert (e.status, e.reason) in (("unavailable", "not_finalized"), ("unavailable", "chain_unavailable")), e
+            return None
+
+    return wait_until("a reading at finalized", once, seconds, 0.1)
+
+
+def until_finalized(o, asset):
+    """Since its minting is."""
+    wait_until("finalized", lambda: read_finalized(o, asset)["verdict"] == "owned", 10)
+
+
+def observations(o):
+    return sum(float(line.rsplit(" ", 1)[1]) for line in o.ops("/metrics").splitlines()
+               if line.startswith("multiclaw_oracle_observations_total{source=\"sign_in\""))
+
+
+def test_what_is_finalized_is_said_by_two_nodes_and_written_nowhere(slow, alice, bob):
+    asset = slow.mint(alice)
+    until_finalized(slow, asset)
+    slow.sign_in(asset, alice)
+    slow.transfer(asset, bob)
+    wait_for_owner(slow, asset, bob.address)
+    _, seen, _ = slow.record(asset)
+    answer = read_finalized(slow, asset, seen)
+    assert (answer["verdict"], answer["owner"], answer["nodes"]) == ("owned", bob.address, 2)
+    record, before = slow.record(asset), observations(slow)
+    assert answer["slot"] >= seen
+    assert slow.finalized(asset, seen)["slot"] >= answer["slot"]
+    other = slow.mint(alice)
+    until_finalized(slow, other)
+    assert slow.record(asset) == record and observations(slow) == before
+    assert slow.record(other) is None and not slow.redis.sismember("mc:assets", other)
+
+
+def test_what_is_not_finalized_yet_is_no_answer(o, alice, bob, asset):
+    until_finalized(o, asset)
+    o.sign_in(asset, alice)
+    o.transfer(asset, bob)
+    wait_for_owner(o, asset, bob.address)
+    _, seen, _ = o.record(asset)
+    with pytest.raises(Refused) as e:
+        o.finalized(asset, seen)
+    assert (e.value.status, e.value.reason, e.value.retry_after_s) == ("unavailable", "not_finalized", 5)
+    earlier = o.finalized(asset)
+    assert earlier["slot"] < seen and earlier["owner"] == alice.address, "so it was, then"
+    assert read_finalized(o, asset, seen)["owner"] == bob.address
+    assert refused(o.finalized, asset, U64_MAX) == ("unavailable", "not_finalized")
+
+
+def test_what_has_no_owner_is_told_at_finalized(o, alice):
+    burned, moved, never = o.mint(alice), o.mint(alice), b58encode(os.urandom(32))
+    for one in (burned, moved):
+        until_finalized(o, one)
+        o.sign_in(one, alice)
+    o.devchain("burn", asset=burned, wait="confirmed")
+    o.devchain("move", asset=moved, to=b58encode(os.urandom(32)), wait="confirmed")
+    for one, verdicts in ((burned, ("burned",)), (moved, ("no_collection", "wrong_collection"))):
+        wait_for_owner(o, one, "nobody")
+        _, seen, _ = o.record(one)
+        answer = read_finalized(o, one, seen)
+        assert answer["verdict"] in verdicts and not answer.get("owner") and answer["slot"] >= seen
+    assert o.finalized(never)["verdict"] == "missing"
+
+
+def test_one_lying_node_is_no_evidence(o, alice, bob, asset):
+    """Whichever of the two it is."""
+    until_finalized(o, asset)
+    o.sign_in(asset, alice)
+    for liar in "ab":
+        record = o.record(asset)
+        before = o.metric("multiclaw_oracle_finalized_total", 'result="disagreed"')
+        o.devchain("lie", node=liar, asset=asset, owner=bob.address)
+        assert refused(o.finalized, asset) == ("conflict", "chain_disagrees")
+        assert o.metric("multiclaw_oracle_finalized_total", 'result="disagreed"') == before + 1
+        o.ok(liar)
+        assert o.finalized(asset)["owner"] == alice.address
+        assert o.record(asset)[0] in (record[0], bob.address), "push and sweep may have heard the lie"
+
+
+def test_one_node_of_two_is_not_enough(o, alice, asset):
+    until_finalized(o, asset)
+    for bad in "ab":
+        o.fault(bad, skew_clock=600)
+        o.sign_in(asset, alice)  # reads both
+        wait_until("set aside", lambda: not o.healthy(bad), 10)
+        assert refused(o.finalized, asset) == ("unavailable", "chain_unavailable")
+        o.ok(bad)
+        wait_until("well", lambda: o.healthy(bad), 20)
+    assert o.finalized(asset)["nodes"] == 2
+
+
+@pytest.mark.parametrize("name, bad", [*((name, "b") for name in FAULTS), ("slot u64 max", "a"), ("a lower slot", "a")])
+def test_a_bad_node_gives_no_evidence_and_takes_none_back(o, alice, bob, asset, name, bad):
+    until_finalized(o, asset)
+    slot = o.devchain("transfer", asset=asset, to=bob.address, wait="finalized")["slot"]
+    o.fault(bad, **FAULTS[name])
+    for _ in range(3):
+        try:
+            answer = o.finalized(asset, slot)
+            assert answer["owner"] == bob.address and answer["nodes"] == 2 and slot <= answer["slot"] < slot + 10**6
+        except Refused as e:
+            assert (e.status, e.reason) in (("unavailable", "chain_unavailable"), ("unavailable", "not_finalized")), e
+    o.ok(bad)
+    assert read_finalized(o, asset, slot, 40)["owner"] == bob.address
+
+
+def test_a_node_that_is_a_little_behind_is_waited_for(slow, alice, bob):
+    asset = slow.mint(alice)
+    until_finalized(slow, asset)
+    slow.fault("b", lag=15)
+    slow.devchain("transfer", asset=asset, to=bob.address, wait="finalized")
+    answer = slow.finalized(asset)
+    assert answer["owner"] == bob.address and answer["nodes"] == 2
+
+
+def test_readings_at_finalized_say_nothing_of_how_a_node_is(slow, alice):
+    asset = slow.mint(alice)
+    until_finalized(slow, asset)
+    for node in (0, 1):
+        slot = slow.metric("multiclaw_oracle_node_slot", f'node="{node}"')
+        for _ in range(5):
+            slow.finalized(asset)
+        assert slow.metric("multiclaw_oracle_node_slot", f'node="{node}"') >= slot
+    assert slow.healthy("a") and slow.healthy("b")
+
+
+def test_not_too_many_readings_at_finalized_at_once(slow, alice):
+    asset = slow.mint(alice)
+    until_finalized(slow, asset)
+    for node in "ab":
+        slow.fault(node, delay=300)
+    sent = [slow.vault.send("oracle.finalized", asset=asset, min_slot=0) for _ in range(40)]
+    statuses = [slow.vault.receive()[0]["status"] for _ in sent]
+    assert (statuses.count("ok"), statuses.count("busy")) == (16, 24)
+    slow.ok()
+    assert read_finalized(slow, asset)
+
+
+def as_role(o, role, *arguments):
+    """An operation of the ledger with that role's rights in Redis."""
+    password = (o.state / f"keys/redis/{role}.password").read_text().strip()
+    with redis.Redis(unix_socket_path=str(o.state / "run/redis.sock"), username=role, password=password, decode_responses=True) as client:
+        return client.eval(LEDGER, 0, *arguments)
+
+
+def test_who_holds_something_and_who_forgets_have_the_rights_they_need_and_no_more(o, alice, asset):
+    slot = o.sign_in(asset, alice)
+    assert as_role(o, "secret-vault", "hold", asset, "vault")[2:4] == [alice.address, f"{slot:020d}"]
+    assert as_role(o, "secret-vault", "owner", asset)[2] == alice.address
+    wait_until("a sweep", lambda: o.chain()[0] > slot, 10)
+    assert as_role(o, "chain-oracle", "forget", asset)[1] == "0"
+    for role, *operation in (("secret-vault", "forget", asset), ("secret-vault", "reset", asset),
+                             ("secret-vault", "observe", asset, "nobody", f"{slot:020d}", "1"), ("chain-oracle", "release", asset, "vault"),
+                             ("router", "hold", asset, "vault"), ("auth", "owner", asset), ("session", "hold", asset, "vault")):
+        with pytest.raises(redis.exceptions.ResponseError, match="can't"):
+            as_role(o, role, *operation)
+    assert as_role(o, "secret-vault", "release", asset, "vault")[1] == "1"
+    wait_until("a sweep beyond what was seen", lambda: as_role(o, "chain-oracle", "forget", asset)[1] == "1", 10)
+
+
+def test_only_the_vault_reads_at_finalized(o, asset):
+    for role in ("auth", "router", "session", "operator", "sandbox"):
+        assert refused(o.finalized, asset, peer=o.peer(role, "chain-oracle"))[0] == "denied"
+    assert refused(o.finalized, "0" * 44) == ("invalid", "asset_invalid")
+
+
 # ---- one node, other chains
 
 
@@ -532,6 +710,8 @@ def test_a_single_node_is_named_as_trusted_entirely(own, alice, bob):
     o.sign_in(asset, alice)
     o.transfer(asset, bob)
     wait_for_owner(o, asset, bob.address, 3)
+    answer = read_finalized(o, asset, o.record(asset)[1])
+    assert (answer["owner"], answer["nodes"]) == (bob.address, 1)
     slot, at = o.chain()
     o.fault("a", freeze=True)
     time.sleep(3)
@@ -601,6 +781,7 @@ def test_it_stops_cleanly_with_requests_under_way(own, alice):
         o.fault(node, silent=True)
     for _ in range(20):
         o.oracle.send("oracle.owner", asset=asset, wallet=alice.address)
+        o.vault.send("oracle.finalized", asset=asset, min_slot=0)
     time.sleep(6)  # for the probes of nodes that were not asked for 5 s
     o.signal("chain-oracle-1", signal.SIGTERM)
     assert o.processes["chain-oracle-1"].wait(timeout=10) == 0, o.log("chain-oracle-1", 60)
