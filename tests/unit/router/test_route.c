@@ -24,16 +24,16 @@ static void a_pattern_takes_what_it_leaves_open(void **state)
 	    {"/v1/sessions/*", "/v1/sessions", NULL, NULL},
 	    {"/v1/sessions/*", "/v1/sessions/a/", NULL, NULL},
 	    {"/v1/sessions/*", "/v1/sessions/a/b", NULL, NULL},
-	    {"/v1/secrets/*/*", "/v1/secrets/llm/openai", "llm", "openai"},
-	    {"/v1/secrets/*/*", "/v1/secrets/llm", NULL, NULL},
-	    {"/v1/secrets/*/*", "/v1/secrets/llm/", NULL, NULL},
-	    {"/v1/secrets/*/*", "/v1/secrets//openai", NULL, NULL},
-	    {"/v1/secrets/*/*", "/v1/secrets///", NULL, NULL},
-	    {"/v1/secrets/*/*", "/v1/secrets/llm/openai/x", NULL, NULL},
-	    {"/v1/secrets/*/*", "/v1/secrets/llm/openai/", NULL, NULL},
-	    {"/v1/secrets/*/*", "/v1/secrets/*/*", "*", "*"},
-	    {"/v1/secrets/*/*", "/v1/secrets/../x", "..", "x"}, /* text: nobody opens it */
-	    {"/v1/secrets/*/*", "/v1/secrets/%6clm/a%2fb", "%6clm", "a%2fb"},
+	    {"/v1/secrets/+/+", "/v1/secrets/llm/openai", "llm", "openai"},
+	    {"/v1/secrets/+/+", "/v1/secrets/llm", NULL, NULL},
+	    {"/v1/secrets/+/+", "/v1/secrets/llm/", NULL, NULL},
+	    {"/v1/secrets/+/+", "/v1/secrets//openai", NULL, NULL},
+	    {"/v1/secrets/+/+", "/v1/secrets///", NULL, NULL},
+	    {"/v1/secrets/+/+", "/v1/secrets/llm/openai/x", NULL, NULL},
+	    {"/v1/secrets/+/+", "/v1/secrets/llm/openai/", NULL, NULL},
+	    {"/v1/secrets/+/+", "/v1/secrets/+/+", "+", "+"},
+	    {"/v1/secrets/+/+", "/v1/secrets/../x", "..", "x"}, /* text: nobody opens it */
+	    {"/v1/secrets/+/+", "/v1/secrets/%6clm/a%2fb", "%6clm", "a%2fb"},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct route_arguments arguments;
@@ -49,14 +49,20 @@ static void a_pattern_takes_what_it_leaves_open(void **state)
 static void a_segment_that_is_too_long_is_none(void **state)
 {
 	(void)state;
-	char path[16 + ROUTE_ARGUMENT_MAX + 2] = "/v1/sessions/";
-	size_t skip = strlen(path);
-	struct route_arguments arguments;
-	memset(path + skip, 'a', ROUTE_ARGUMENT_MAX);
-	assert_true(route_matches("/v1/sessions/*", path, &arguments));
-	assert_int_equal(strlen(arguments.text[0]), ROUTE_ARGUMENT_MAX);
-	path[skip + ROUTE_ARGUMENT_MAX] = 'a';
-	assert_false(route_matches("/v1/sessions/*", path, &arguments));
+	static const struct {
+		const char *pattern;
+		size_t max;
+	} cases[] = {{"/v1/x/*", ROUTE_NAME_MAX}, {"/v1/x/+", ROUTE_ARGUMENT_MAX}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char path[16 + ROUTE_ARGUMENT_MAX + 2] = "/v1/x/";
+		size_t skip = strlen(path);
+		struct route_arguments arguments;
+		memset(path + skip, 'a', cases[i].max);
+		assert_true(route_matches(cases[i].pattern, path, &arguments));
+		assert_int_equal(strlen(arguments.text[0]), cases[i].max);
+		path[skip + cases[i].max] = 'a';
+		assert_false(route_matches(cases[i].pattern, path, &arguments));
+	}
 }
 
 int main(void)
