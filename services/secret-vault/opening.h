@@ -10,6 +10,9 @@
 /* Fills in key_file and next_key_file (where the master key comes from files), for the first try. Still with the privileges of who started us. */
 int opening_read_keys(struct vault *vault, struct error *err);
 
+/* The next master key, from its file. ERR_NOT_FOUND next_key_missing. Caller owns the result. */
+struct master *opening_read_next(const struct vault *vault, struct error *err);
+
 struct opening *opening_new(struct vault *vault); /* tries at once */
 void opening_destroy(struct opening **opening);
 
@@ -33,7 +36,8 @@ struct opening_try {
 int opening_work(struct opening_try *attempt, struct desk *desk, struct error *err);
 void opening_try_wipe(struct opening_try *attempt);
 
-/* Tries again now; passphrase is taken over. done is called once, from the loop; err NULL: the try was made, vault->state tells. ERR_BUSY while one is under way. */
+/* Tries again now, also in a vault that serves: its keys may have been changed by another. passphrase is taken over. done (may be NULL) is called once;
+ * err NULL: the try was made, vault->state tells. ERR_BUSY while one is under way. */
 typedef void (*opening_done)(void *arg, const struct error *err);
 void opening_again(struct opening *opening, struct secret *passphrase, bool adopts, const char *by,
     opening_done done, void *arg);

@@ -15,6 +15,7 @@ struct survey_view {
 	uint64_t head_seq;
 	uint8_t head[AUDIT_HASH_LEN];
 	bool is_tripped; /* the breaker of the erasures */
+	bool must_scrub; /* a data key was destroyed, but is perhaps still in a file of the store */
 	struct keyset keyset;
 };
 
