@@ -13,9 +13,19 @@ void eraser_destroy(struct eraser **eraser);
 /* A period was found locked: min_slot is what a finalized reading has to reach. Twice is once. */
 void eraser_add(struct eraser *eraser, const struct period *period, uint64_t min_slot);
 bool eraser_is_tripped(const struct eraser *eraser);
-void eraser_reset(struct eraser *eraser);
-/* In the worker's thread, for vault.destroy_owner as well: destroys one period, with its audit entry. db_scrub and the marks' commit come after. */
+/* What the store says (survey.h): the breaker is common to all its vaults and survives them; what was destroyed but not scrubbed is scrubbed. */
+void eraser_take(struct eraser *eraser, bool is_tripped, bool must_scrub);
+
+/* In the worker's thread, inside a transaction. */
+int eraser_read(struct desk *desk, bool *is_tripped_r, bool *must_scrub_r, struct error *err);
+/* Lets erasing go on, and begins counting anew. */
+int eraser_reset(struct desk *desk, struct error *err);
+/* For vault.destroy_owner as well: destroys one period, with its audit entry. Scrubbing (eraser_scrub) and the marks' commit come after. */
 int eraser_work(struct desk *desk, const struct store_period *period, const char *by,
     const char *detail, struct error *err);
+/* On the loop: what was destroyed is made to vanish from the store's files; done is called once, err NULL: it has. */
+void eraser_scrub(struct vault *vault, void (*done)(void *arg, const struct error *err), void *arg);
+/* Nothing of the asset is held any more, if no period of it has a key: the ledger is told. */
+void eraser_release(struct vault *vault, const char *asset);
 
 #endif
