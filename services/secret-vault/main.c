@@ -21,7 +21,7 @@ int main(int argc, char **argv)
 	    .stop = vault_stop,
 	    .follow = {vault_on_event, vault_on_restart, vault_on_heard},
 	    .ready = {{"vault", vault_is_open}, {"storage", vault_stores},
-		{"erasing", vault_erases}, {"peers", vault_reaches_peers}},
+		{"erasing", vault_erases, .is_optional = true}, {"peers", vault_reaches_peers}},
 	};
 	return service_main(argc, argv, &service);
 }
