@@ -8,7 +8,7 @@
 
 #define PAGES_MAX 65535
 
-/* A grant of before a change of the master key is good for its 30 s after it, and the other way round with several vaults. */
+/* While the master key is being changed: one made before, or by a vault that is further with it. */
 static int open_grant(const struct vault *vault, const struct vault_materialise_req *req,
     const char *peer, struct grant *grant_r, struct error *err)
 {
@@ -22,15 +22,15 @@ static int open_grant(const struct vault *vault, const struct vault_materialise_
 }
 
 static int read_request(const struct vault *vault, const struct vault_materialise_req *req,
-    const char *peer, struct grant *grant_r, struct page_cursor *cursor_r, struct error *err)
+    const char *peer, struct grant *grant_r, struct file_name *after_r, struct error *err)
 {
-	*cursor_r = (struct page_cursor){0};
+	*after_r = (struct file_name){0};
 	if (vault_serves(vault, err) != 0 || open_grant(vault, req, peer, grant_r, err) != 0)
 		return -1;
 	if ((req->page > 0) != (req->after[0] != '\0') || req->page >= PAGES_MAX)
 		return error_refuse(
 		    err, ERR_INVALID, "page_invalid", "page 0 has no after, every other has one");
-	return req->page > 0 ? page_cursor_parse(vault->providers, req->after, cursor_r, err) : 0;
+	return req->page > 0 ? file_name_parse(vault->providers, req->after, after_r, err) : 0;
 }
 
 void vault_materialise(
@@ -43,16 +43,16 @@ void vault_materialise(
 	struct grant grant;
 	struct holding holding;
 	struct error err;
-	struct page_cursor *cursor = calloc(1, sizeof(*cursor));
-	bug_if(!cursor);
-	if (read_request(self, req, bus_request_peer(request), &grant, cursor, &err) != 0) {
+	struct file_name *after = calloc(1, sizeof(*after));
+	bug_if(!after);
+	if (read_request(self, req, bus_request_peer(request), &grant, after, &err) != 0) {
 		if (err.code == ERR_DENIED)
 			log_audit("materialise", "outcome", err.reason, "sandbox",
 			    bus_request_peer(request), "trace", bus_request_trace(request));
-		free(cursor);
+		free(after);
 		bus_fail(request, &err);
 		return;
 	}
 	grant_holding(&grant, &holding);
-	asking_begin(self, &plan, NULL, &holding, req, request, cursor, sizeof(*cursor));
+	asking_begin(self, &plan, NULL, &holding, req, request, after, sizeof(*after));
 }

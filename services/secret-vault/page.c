@@ -10,13 +10,12 @@
 
 #define FILE_MODE 0400
 #define GATEWAY_TOKEN_LEN 32
-#define HOT_WALLET "wallet/hot.json" /* Solana's command line format: the 64 bytes as numbers */
-#define HOT_WALLET_MAX 260           /* "[255,...,255]\n" */
+#define HOT_WALLET_MAX 260 /* "[255,...,255]\n" */
 
 struct names {
 	size_t len;
 	bool overflown;
-	struct page_cursor item[VAULT_SECRETS_MAX];
+	struct file_name item[VAULT_SECRETS_MAX];
 };
 struct page {
 	struct asking *asking;
@@ -26,53 +25,6 @@ struct page {
 	size_t nfiles; /* of this page that are secrets, for the audit entry */
 	bool is_full;
 };
-
-/* By bytes, whatever order the database keeps texts in. */
-static int compare(const void *left, const void *right)
-{
-	const struct page_cursor *a = left, *b = right;
-	int order = strcmp(a->kind, b->kind);
-	return order ? order : strcmp(a->name, b->name);
-}
-
-static int bad_cursor(struct error *err)
-{
-	return error_refuse(err, ERR_INVALID, "page_invalid",
-	    "after: not the path of a file that a page could have ended with");
-}
-
-static const struct provider *provider_of(const struct providers *providers, const char *env)
-{
-	for (size_t i = 0; i < providers->len; i++)
-		if (strcmp(providers->provider[i].env[0], env) == 0)
-			return &providers->provider[i];
-	return NULL;
-}
-
-int page_cursor_parse(const struct providers *providers, const char *path,
-    struct page_cursor *cursor_r, struct error *err)
-{
-	*cursor_r = (struct page_cursor){0};
-	if (strcmp(path, PAGE_CHANNELS) == 0 || strcmp(path, PAGE_GATEWAY_TOKEN) == 0)
-		return 0;
-	const char *slash = strchr(path, '/');
-	if (!slash || (size_t)(slash - path) >= sizeof(cursor_r->kind))
-		return bad_cursor(err);
-	memcpy(cursor_r->kind, path, (size_t)(slash - path));
-	const char *name = slash + 1;
-	if (strcmp(path, HOT_WALLET) == 0) {
-		name = "hot";
-	} else if (strcmp(cursor_r->kind, "llm") == 0) {
-		const struct provider *provider = provider_of(providers, name);
-		name = provider ? provider->name : "";
-	} else if (strcmp(cursor_r->kind, "bot") != 0 && strcmp(cursor_r->kind, "custom") != 0) {
-		return bad_cursor(err);
-	}
-	if (!*name || strlen(name) >= sizeof(cursor_r->name))
-		return bad_cursor(err);
-	memcpy(cursor_r->name, name, strlen(name));
-	return 0;
-}
 
 /* Where the bytes of the next file go. */
 static uint8_t *room(struct page *page, size_t *size_r)
@@ -145,28 +97,11 @@ static bool add_value(
 	return true;
 }
 
-/* "" in path_r: it is no file of its own. */
-static void path_of(const struct page *page, const struct page_cursor *name, char path_r[128 + 1])
-{
-	path_r[0] = '\0';
-	if (strcmp(name->kind, "llm") == 0) {
-		const struct provider *provider =
-		    providers_find(page->asking->vault->providers, name->name);
-		if (provider)
-			snprintf(path_r, 128 + 1, "llm/%s", provider->env[0]);
-	} else if (strcmp(name->kind, "wallet") == 0) {
-		snprintf(path_r, 128 + 1, HOT_WALLET);
-	} else if (strcmp(name->kind, "bot") != 0 || !channels_has_token(name->name)) {
-		snprintf(path_r, 128 + 1, "%s/%s", name->kind, name->name);
-	}
-}
-
-static int add_record(struct page *page, const struct page_cursor *name, struct error *err)
+static int add_record(struct page *page, const struct file_name *name, struct error *err)
 {
 	struct record record = {0};
-	char path[128 + 1];
-	path_of(page, name, path);
-	if (!path[0])
+	char path[FILE_PATH_MAX + 1];
+	if (!file_name_path(page->asking->vault->providers, name, path))
 		return 0;
 	bool is_keypair = strcmp(name->kind, "wallet") == 0;
 	if (records_read(page->desk, page->period, name->kind, name->name, &record, err) != 0)
@@ -193,7 +128,7 @@ static int write_channels(
 	    channels_write(token, at, size < VAULT_VALUE_MAX ? size : (size_t)VAULT_VALUE_MAX);
 	if (len == 0)
 		return error_set(err, ERR_INTERNAL, "bot tokens that fit into no configuration");
-	add_file(page, PAGE_CHANNELS, len);
+	add_file(page, FILE_CHANNELS, len);
 	return 0;
 }
 
@@ -233,7 +168,7 @@ static void add_gateway_token(struct page *page)
 	randombytes_buf(token, sizeof(token));
 	sodium_bin2hex(text, sizeof(text), token, sizeof(token));
 	memcpy(room(page, &size), text, 2 * GATEWAY_TOKEN_LEN);
-	add_file(page, PAGE_GATEWAY_TOKEN, 2 * GATEWAY_TOKEN_LEN);
+	add_file(page, FILE_GATEWAY_TOKEN, 2 * GATEWAY_TOKEN_LEN);
 	sodium_memzero(token, sizeof(token));
 	sodium_memzero(text, sizeof(text));
 }
@@ -245,7 +180,7 @@ static void collect(void *arg, const struct record_shown *shown)
 		names->overflown = true;
 		return;
 	}
-	struct page_cursor *name = &names->item[names->len++];
+	struct file_name *name = &names->item[names->len++];
 	memcpy(name->kind, shown->kind, sizeof(name->kind));
 	memcpy(name->name, shown->name, sizeof(name->name));
 }
@@ -253,7 +188,7 @@ static void collect(void *arg, const struct record_shown *shown)
 /* The whole list is read for each page: it is how a record that is missing from the store is noticed. */
 static int add_records(struct page *page, struct error *err)
 {
-	const struct page_cursor *after = page->asking->extra;
+	const struct file_name *after = page->asking->extra;
 	scoped_free struct names *names = calloc(1, sizeof(*names));
 	bug_if(!names);
 	if (records_list(page->desk, page->period, collect, names, err) != 0)
@@ -261,9 +196,9 @@ static int add_records(struct page *page, struct error *err)
 	if (names->overflown)
 		return error_set(
 		    err, ERR_INTERNAL, "more than %d secrets of one period", VAULT_SECRETS_MAX);
-	qsort(names->item, names->len, sizeof(names->item[0]), compare);
+	qsort(names->item, names->len, sizeof(names->item[0]), file_name_compare);
 	for (size_t i = 0; i < names->len && !page->is_full; i++)
-		if (compare(&names->item[i], after) > 0 &&
+		if (file_name_compare(&names->item[i], after) > 0 &&
 		    add_record(page, &names->item[i], err) != 0)
 			return -1;
 	return 0;

@@ -234,8 +234,8 @@ static void the_longest_values_come_three_to_a_page(void **state)
 {
 	(void)state;
 	static char value[VAULT_VALUE_MAX];
-	for (char c = 'a'; c < 'k'; c++) {
-		const char name[] = {c, '\0'};
+	for (int c = 'a'; c < 'k'; c++) {
+		const char name[] = {(char)c, '\0'};
 		memset(value, c, sizeof(value));
 		put_bytes("custom", name, value, sizeof(value));
 		assert_answered();
@@ -249,8 +249,8 @@ static void the_longest_values_come_three_to_a_page(void **state)
 	start_container();
 	assert_int_equal(got.len, 12);
 	assert_int_equal(got.pages, 4);
-	for (char c = 'a'; c < 'k'; c++) {
-		const char path[] = {'c', 'u', 's', 't', 'o', 'm', '/', c, '\0'};
+	for (int c = 'a'; c < 'k'; c++) {
+		const char path[] = {'c', 'u', 's', 't', 'o', 'm', '/', (char)c, '\0'};
 		const char *bytes = file(path);
 		assert_non_null(bytes);
 		assert_int_equal(strlen(bytes), VAULT_VALUE_MAX);
@@ -325,12 +325,23 @@ static void a_grant_is_for_the_start_that_it_names(void **state)
 static void a_grant_outlives_a_change_of_the_master_key(void **state)
 {
 	(void)state;
+	/* made before it */
 	get_grant();
-	world.vault.next_grant_key = world.vault.grant_key;
-	world.vault.grant_key = secret_new("another key of thirty-two bytes..", 32);
+	world.vault.next_grant_key = secret_new("another key of thirty-two bytes..", 32);
 	ask_page(0, "");
 	assert_answered();
-	secret_destroy(&world.vault.next_grant_key);
+	/* made while it was under way */
+	get_grant();
+	ask_page(0, "");
+	assert_answered();
+	secret_destroy(&world.vault.grant_key);
+	world.vault.grant_key = world.vault.next_grant_key;
+	world.vault.next_grant_key = NULL;
+	ask_page(0, "");
+	assert_answered();
+	/* another vault's, of no key that is known here */
+	secret_destroy(&world.vault.grant_key);
+	world.vault.grant_key = secret_new("a third key of thirty-two bytes..", 32);
 	ask_page(0, "");
 	assert_refused(ERR_DENIED, "grant_refused");
 }
