@@ -151,19 +151,21 @@ static int note(struct asking *asking, struct desk *desk, struct error *err)
 	return records_audit(desk, &period.row.period, &entry, err);
 }
 
-/* Signed on the loop, where the key is: it changes with the master key. */
+/* Signed on the loop, where the keys are: they change with the master key. While that is under way the next one signs, so that a grant outlives the end of it. */
 static int sign(struct asking *asking, struct error *err)
 {
 	const struct vault_grant_req *req = asking->req;
 	struct vault_grant_rsp *rsp = asking->rsp;
+	const struct vault *vault = asking->vault;
+	const struct secret *key = vault->next_grant_key ? vault->next_grant_key : vault->grant_key;
 	struct grant grant;
-	if (!asking->vault->grant_key)
+	if (!key)
 		return error_refuse(err, ERR_UNAVAILABLE, "vault_sealed", "the vault is not open");
 	rsp->expires_ms = clock_unix_ms() + VAULT_GRANT_MS;
 	if (grant_fill(
 		&grant, &asking->holding, req->boot_id, req->host_key, rsp->expires_ms, err) != 0)
 		return -1;
-	grant_sign(asking->vault->grant_key, &grant, rsp->grant.data);
+	grant_sign(key, &grant, rsp->grant.data);
 	rsp->grant.len = GRANT_LEN;
 	return 0;
 }
