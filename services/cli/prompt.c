@@ -43,6 +43,8 @@ struct secret *prompt_read(int fd, const struct prompt *prompt, struct error *er
 	else if ((size_t)len > prompt->max)
 		error_set(
 		    err, ERR_INVALID, "%s has more than %zu bytes", prompt->what, prompt->max);
+	else if (memchr(bytes, '\0', (size_t)len))
+		error_set(err, ERR_INVALID, "%s has a NUL byte in it", prompt->what);
 	else
 		secret = secret_new(bytes, (size_t)len);
 	sodium_free(bytes);

@@ -8,7 +8,7 @@
 /* A terminal's line ends at 4,096 bytes without saying so: what may have been cut is refused. */
 #define PROMPT_TYPED_MAX 4000
 
-/* 1..max bytes: all of standard input with one trailing newline removed, or, if that is a terminal, a line typed after "question: ". twice: a typed one is
+/* 1..max bytes without NUL: all of standard input with one trailing newline removed, or, if that is a terminal, a line typed after "question: ". twice: a typed one is
  * asked for once more, and refused if it differs. what: "the value", for errors. Caller owns the result. */
 struct prompt {
 	const char *question, *what;

@@ -1,4 +1,5 @@
 /* What an owner keeps in the vault: set, list, remove; and where the keys of each LLM provider come from. */
+#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,16 @@ static int put(struct cli *cli, const char *path, const char *id, struct error *
 	return web_call(cli, "PUT", path, body, &answer, err);
 }
 
+/* Nobody should type a secret to be told that nobody is signed in. */
+static int check_session(const struct cli *cli, struct error *err)
+{
+	struct session_file session;
+	int rc = session_file_read(cli->session_path, &session, err);
+
+	sodium_memzero(&session, sizeof(session));
+	return rc;
+}
+
 static int set(struct cli *cli, const char *kind, const char *name)
 {
 	struct error err = {0};
@@ -59,7 +70,7 @@ static int set(struct cli *cli, const char *kind, const char *name)
 	if (path_of(kind, name, path) != CLI_OK)
 		return CLI_USAGE;
 	snprintf(id, sizeof(id), "%s/%s", kind, name);
-	if (put(cli, path, id, &err) < 0)
+	if (check_session(cli, &err) < 0 || put(cli, path, id, &err) < 0)
 		return cli_fail(&err);
 	snprintf(done, sizeof(done), "Stored %s; the agent gets it at its next start.", id);
 	return cli_report(cli, "stored", id, done);

@@ -19,27 +19,38 @@ static int call_any(struct cli *cli, struct vaults_call *call)
 	return CLI_OK;
 }
 
+/* Nobody should type a secret to be told that there are no settings. */
+static int put(struct cli *cli, struct vaults_call *call, struct error *err)
+{
+	scoped_operator struct operator operator= {0};
+	struct vault_global_put_req *req = call->req;
+	char question[160];
+	const struct prompt prompt = {
+	    .question = question, .what = "the value", .max = VAULT_VALUE_MAX};
+
+	if (vaults_open(&operator, cli, err) < 0)
+		return -1;
+	snprintf(question, sizeof(question), "Global key of %s (not shown)", req->provider);
+	scoped_secret struct secret *value = prompt_secret(&prompt, err);
+	if (!value)
+		return -1;
+	req->value.len = secret_len(value);
+	memcpy(req->value.data, secret_bytes(value), secret_len(value));
+	return vaults_call_any(&operator, call, err);
+}
+
 static int set(struct cli *cli, const char *provider)
 {
 	scoped_vaults_call struct vaults_call call = {0};
 	struct error err = {0};
-	char question[160], done[160];
-	const struct prompt prompt = {
-	    .question = question, .what = "the value", .max = VAULT_VALUE_MAX};
+	char done[160];
 
 	vaults_call_new(&call, &vault_global_put_call);
 	struct vault_global_put_req *req = call.req;
 	if (cli_copy(req->provider, sizeof(req->provider), provider, "a provider") != CLI_OK)
 		return CLI_USAGE;
-	snprintf(question, sizeof(question), "Global key of %s (not shown)", req->provider);
-	scoped_secret struct secret *value = prompt_secret(&prompt, &err);
-	if (!value)
+	if (put(cli, &call, &err) < 0)
 		return cli_fail(&err);
-	req->value.len = secret_len(value);
-	memcpy(req->value.data, secret_bytes(value), secret_len(value));
-	int rc = call_any(cli, &call);
-	if (rc != CLI_OK)
-		return rc;
 	const struct vault_global_put_rsp *rsp = call.rsp;
 	snprintf(done, sizeof(done), "Stored the global key of %s, version %" PRIu64 ".",
 	    req->provider, rsp->version);

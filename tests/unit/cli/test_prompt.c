@@ -90,6 +90,16 @@ static void keeps_every_byte_of_a_long_one(void **state)
 	free(text);
 }
 
+static void refuses_a_nul_by_which_it_would_end_early(void **state)
+{
+	struct error err = {0};
+
+	(void)state;
+	assert_null(read_text("a\0b", 3, MAX, &err));
+	assert_null(read_text("\0\n", 2, MAX, &err));
+	assert_int_equal(err.code, ERR_INVALID);
+}
+
 static void says_that_it_cannot_read(void **state)
 {
 	const struct prompt prompt = {.question = "?", .what = "the value", .max = MAX};
@@ -106,6 +116,7 @@ int main(void)
 	    cmocka_unit_test(takes_what_fits_and_one_newline_off),
 	    cmocka_unit_test(refuses_what_is_empty_or_too_long_and_never_says_what_it_was),
 	    cmocka_unit_test(keeps_every_byte_of_a_long_one),
+	    cmocka_unit_test(refuses_a_nul_by_which_it_would_end_early),
 	    cmocka_unit_test(says_that_it_cannot_read),
 	};
 
