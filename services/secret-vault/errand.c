@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/log.h"
+
 struct job {
 	struct errand errand;
 	enum worker_kind kind;
@@ -28,10 +30,21 @@ static void note_head(struct vault *vault, const struct errand *errand)
 	memcpy(vault->head, errand->head, sizeof(vault->head));
 }
 
+static void tell(const struct errand *errand, const struct error *err)
+{
+	log_audit("operator", "act", errand->call->name, "outcome",
+	    !err             ? "done"
+	    : err->reason[0] ? err->reason
+			     : error_name(err->code),
+	    "by", errand->by, "trace", bus_request_trace(errand->request));
+}
+
 static void done(void *arg, const struct error *err)
 {
 	struct job *job = arg;
 	struct errand *errand = &job->errand;
+	if (job->kind == WORKER_WRITE)
+		tell(errand, err);
 	if (err) {
 		bus_fail(errand->request, err);
 	} else {
