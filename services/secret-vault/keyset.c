@@ -68,7 +68,9 @@ const struct master *keyset_wrapper(const struct desk *desk, struct error *err)
 	    read_check(desk->db, KEYSET_NEXT_CHECK, &next, err) != 0)
 		return NULL;
 	const struct keyset_key *key = next.is_set ? &next : &now;
-	const struct master *master = key->is_set ? keyset_find(desk, keyset_key_id(key)) : NULL;
+	if (!key->is_set && desk->master) /* a store that nobody has claimed */
+		return desk->next ? desk->next : desk->master;
+	const struct master *master = keyset_find(desk, keyset_key_id(key));
 	if (!master) {
 		error_refuse(err, ERR_UNAVAILABLE, "vault_foreign_key",
 		    "data keys are wrapped by master key %s, which this vault has not loaded",

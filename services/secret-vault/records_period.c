@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/secret-vault/keyset.h"
+
 #define MADE_BY "vault"
 
 void open_period_close(struct open_period *period)
@@ -214,8 +216,11 @@ static int make_row(
 	scoped_secret struct secret *data_key = data_key_new();
 	struct audit_note note = {.act = "period", .by = MADE_BY};
 	char id[2 * KEY_ID_LEN + 1];
+	const struct master *master = keyset_wrapper(desk, err);
 
-	data_key_wrap(desk->next ? desk->next : desk->master, data_key, &row);
+	if (!master)
+		return -1;
+	data_key_wrap(master, data_key, &row);
 	note.detail = master_id_text(row.key_id, id);
 	if (store_period_add(desk->db, &row, err) != 0 ||
 	    records_audit(desk, period, &note, err) != 0 ||
