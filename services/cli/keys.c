@@ -31,7 +31,7 @@ static const struct daemon {
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
 		     " (%R~mc:held:* +exists)"},
-    {"secret-vault", " (%RW~mc:held:* +sadd +srem) (%R~mc:owner:* %R~mc:assets +hmget)"
+    {"secret-vault", " (%RW~mc:held:* +sadd +srem) (%R~mc:owner:* +hmget)"
 		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
     /* not a daemon yet; its key and user are there so that it can become one without all keys' lists being made anew */
     {"sandbox", ""},
