@@ -79,7 +79,7 @@ static int begin(struct rotating *rotating, struct error *err)
 {
 	if (call(rotating, NULL, err) == 0)
 		return 0;
-	if (strncmp(err->reason, "passphrase", strlen("passphrase")) == 0)
+	if (strcmp(err->reason, "passphrase_missing") == 0)
 		return ask_passphrase(rotating, err);
 	rotating->was_done = strcmp(err->reason, "key_unchanged") == 0;
 	return rotating->was_done ? 0 : -1;
