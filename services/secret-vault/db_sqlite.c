@@ -83,7 +83,8 @@ static int expect(void *arg, int ncolumns, char **column, char **names)
 	struct expected *expected = arg;
 
 	(void)names;
-	expected->found = ncolumns == 1 && column[0] && strcmp(column[0], expected->text) == 0;
+	expected->found =
+	    expected->text && ncolumns == 1 && column[0] && strcmp(column[0], expected->text) == 0;
 	return 0;
 }
 
