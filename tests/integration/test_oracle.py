@@ -672,6 +672,25 @@ def test_not_too_many_readings_at_finalized_at_once(slow, alice):
     assert read_finalized(slow, asset)
 
 
+@pytest.mark.parametrize("listed", (False, True))
+def test_the_owner_of_what_is_held_without_a_record_begins_one(o, alice, bob, asset, listed):
+    """As after a reset, or in a Redis that lost everything; listed: though nothing should be."""
+    as_role(o, "secret-vault", "hold", asset, "vault")
+    if listed:
+        o.redis.sadd("mc:assets", asset)
+    sweeps = o.sweeps()
+    wait_until("two sweeps", lambda: o.sweeps() >= sweeps + 2, 10)
+    assert o.record(asset) is None, "nobody has said whose it is"
+    vault = o.vault
+    assert o.owner(asset, bob, peer=vault)["owner"] == alice.address
+    assert o.record(asset) is None, "nor does who only asks"
+    slot = o.owner(asset, alice, peer=vault)["slot"]
+    assert o.record(asset)[:2] == (alice.address, slot) and o.redis.sismember("mc:assets", asset)
+    o.transfer(asset, bob)
+    wait_for_owner(o, asset, bob.address)
+    as_role(o, "secret-vault", "release", asset, "vault")
+
+
 def as_role(o, role, *arguments):
     """An operation of the ledger with that role's rights in Redis."""
     password = (o.state / f"keys/redis/{role}.password").read_text().strip()

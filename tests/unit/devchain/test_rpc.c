@@ -191,6 +191,30 @@ static void refuses_a_slot_it_has_not_reached(void **state)
 	assert_non_null(strstr(lower, "\"result\":948"));
 }
 
+/* The slot that counts is that of the commitment asked for: 1000 is the newest here, 998 confirmed, 968 finalized. */
+static void a_slot_may_be_confirmed_and_not_yet_finalized(void **state)
+{
+	static const struct {
+		int min_slot;
+		const char *commitment, *said;
+	} rows[] = {
+	    {969, "confirmed", "\"slot\":998},\"value\":["},
+	    {969, "finalized", "-32016"},
+	    {969, "finalized", "{\"contextSlot\":968}"},
+	    {968, "finalized", "\"slot\":968},\"value\":["},
+	};
+	struct world *world = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		scoped_free char *got = ask(world,
+		    call("getMultipleAccounts",
+			json_pack("[[s], {s:s, s:s, s:i}]", key_of(1), "encoding", "base64",
+			    "commitment", rows[i].commitment, "minContextSlot", rows[i].min_slot)));
+		if (!strstr(got, rows[i].said))
+			fail_msg("%zu: %s", i, got);
+	}
+}
+
 static void answers_a_batch_and_stays_silent_to_notifications(void **state)
 {
 	struct world *world = *state;
@@ -318,6 +342,7 @@ int main(void)
 	    in_world(cuts_a_slice_and_tells_the_full_length),
 	    in_world(refuses_bad_requests_with_the_true_codes),
 	    in_world(refuses_a_slot_it_has_not_reached),
+	    in_world(a_slot_may_be_confirmed_and_not_yet_finalized),
 	    in_world(answers_a_batch_and_stays_silent_to_notifications),
 	    in_world(filters_as_the_vectors_do),
 	    in_world(refuses_filters_beyond_the_limits),
