@@ -12,6 +12,19 @@ int fields_key(const char *text, const char *reason, struct error *err)
 	    (int)strcspn(reason, "_"), reason);
 }
 
+int fields_recipient(const char *text, uint8_t key[PUBKEY_LEN], struct error *err)
+{
+	size_t len;
+	if (pubkey_parse(text, key) == 0)
+		return 0;
+	if (sodium_base642bin(key, PUBKEY_LEN, text, strlen(text), NULL, &len, NULL,
+		sodium_base64_VARIANT_ORIGINAL) == 0 &&
+	    len == PUBKEY_LEN)
+		return 0;
+	return error_refuse(
+	    err, ERR_INVALID, "recipient_invalid", "recipient is not 32 bytes in base58 or base64");
+}
+
 int fields_signature(const char *text, uint8_t signature[SIGNATURE_LEN], struct error *err)
 {
 	if (base58_decode(text, signature, SIGNATURE_LEN) == 0)

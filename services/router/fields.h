@@ -10,6 +10,9 @@
 
 /* 32 bytes in base58? ERR_INVALID with this reason, which begins with the field's name. */
 int fields_key(const char *text, const char *reason, struct error *err);
+/* An X25519 key that an answer is to be sealed to: 32 bytes in base58, as the signed text names it, or in base64, whose padding tells them apart.
+ * ERR_INVALID recipient_invalid. */
+int fields_recipient(const char *text, uint8_t key[PUBKEY_LEN], struct error *err);
 /* ERR_INVALID body_invalid. */
 int fields_signature(const char *text, uint8_t signature[SIGNATURE_LEN], struct error *err);
 int fields_base64(const char *name, const char *text, uint8_t *bytes, size_t size, size_t *len_r,

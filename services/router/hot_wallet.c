@@ -9,8 +9,7 @@
 #include "services/router/signin.h"
 #include "services/router/vaults.h"
 
-#define RECIPIENT_LEN 32 /* X25519 */
-#define RECIPIENT_TEXT_SIZE FIELDS_BASE64_SIZE(RECIPIENT_LEN)
+#define RECIPIENT_TEXT_SIZE FIELDS_BASE64_SIZE(PUBKEY_LEN) /* base58 is no longer */
 #define SECRET_LEN 64 /* Ed25519 seed and public key, as Solana's tools write it */
 
 static void on_show(void *arg, const void *rsp, const struct error *err)
@@ -35,16 +34,12 @@ void hot_wallet_show(struct api_call *call, const struct session_check_rsp *sess
 
 /* Only one that is left out is none: a client that meant to have the answer sealed must not get it open. */
 static int read_recipient(const struct api_call *call, const char *text,
-    uint8_t recipient[RECIPIENT_LEN], size_t *len_r, struct error *err)
+    uint8_t recipient[PUBKEY_LEN], size_t *len_r, struct error *err)
 {
 	if (!json_object_get(call->body, "recipient"))
 		return 0;
-	if (sodium_base642bin(recipient, RECIPIENT_LEN, text, strlen(text), NULL, len_r, NULL,
-		sodium_base64_VARIANT_ORIGINAL) == 0 &&
-	    *len_r == RECIPIENT_LEN)
-		return 0;
-	return error_refuse(err, ERR_INVALID, "recipient_invalid",
-	    "recipient is not %d bytes in base64", RECIPIENT_LEN);
+	*len_r = PUBKEY_LEN;
+	return fields_recipient(text, recipient, err);
 }
 
 void hot_wallet_challenge(struct api_call *call, const struct session_check_rsp *session)

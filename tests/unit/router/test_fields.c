@@ -68,9 +68,35 @@ static void other_bytes_are_base64_with_padding_that_fits(void **state)
 	}
 }
 
+static void a_recipient_is_told_in_either(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 1000; i++) {
+		uint8_t bytes[PUBKEY_LEN + 1], key[PUBKEY_LEN];
+		char base58[PUBKEY_TEXT_MAX + 1], base64[FIELDS_BASE64_SIZE(sizeof(bytes))];
+		struct error err = {0};
+		randombytes_buf(bytes, sizeof(bytes));
+		memset(bytes, 0, (size_t)i % 3); /* short ones, too */
+		assert_int_equal(fields_recipient(pubkey_text(bytes, base58), key, &err), 0);
+		assert_memory_equal(key, bytes, sizeof(key));
+		for (size_t len = sizeof(bytes) - 2; len <= sizeof(bytes); len++) {
+			sodium_bin2base64(
+			    base64, sizeof(base64), bytes, len, sodium_base64_VARIANT_ORIGINAL);
+			int rc = fields_recipient(base64, key, &err);
+			assert_int_equal(rc, len == PUBKEY_LEN ? 0 : -1);
+			if (rc == 0)
+				assert_memory_equal(key, bytes, sizeof(key));
+			else
+				assert_string_equal(err.reason, "recipient_invalid");
+		}
+		assert_int_equal(fields_recipient("", key, &err), -1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_recipient_is_told_in_either),
 	    cmocka_unit_test(keys_and_signatures_are_base58_of_their_length),
 	    cmocka_unit_test(other_bytes_are_base64_with_padding_that_fits),
 	};
