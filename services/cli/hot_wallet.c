@@ -19,16 +19,19 @@ static int show_address(struct cli *cli)
 	struct error err = {0};
 	scoped_answer struct web_answer answer = {0};
 
-	if (web_call(cli, "GET", HOT, NULL, &answer, &err) < 0)
+	if (web_call(cli, "GET", HOT, NULL, &answer, &err) < 0) {
+		if (err.code == ERR_NOT_FOUND)
+			error_refuse(&err, ERR_NOT_FOUND, "not_found",
+			    "there is no hot wallet yet: 'wallet hot create' makes it");
 		return cli_fail(&err);
+	}
 	if (cli->json) {
 		cli_print_json(json_incref(answer.json));
 		return CLI_OK;
 	}
-	const char *address = web_text(answer.json, "address");
-	cli_print_text(address[0] ? address : "There is none yet: 'wallet hot create'.");
+	cli_print_text(web_text(answer.json, "address"));
 	putchar('\n');
-	return address[0] ? CLI_OK : CLI_FAILED;
+	return CLI_OK;
 }
 
 /* What one making needs, in the order in which it comes to be. */
@@ -40,7 +43,7 @@ struct making {
 	struct keypair keypair;
 	struct recipient recipient;
 	struct key_place place;
-	char recipient_text[RECIPIENT_TEXT_MAX + 1];
+	char recipient_base64[RECIPIENT_BASE64_SIZE];
 };
 
 static void making_wipe(struct making *making)
@@ -54,16 +57,17 @@ static void making_wipe(struct making *making)
 
 static int challenge(struct making *making, struct web_answer *answer, struct error *err)
 {
-	char wallet[PUBKEY_TEXT_MAX + 1], statement[SIGNED_TEXT_MAX];
-	scoped_json json_t *body = json_pack("{ss}", "recipient", making->recipient_text);
+	char wallet[PUBKEY_TEXT_MAX + 1], recipient[PUBKEY_TEXT_MAX + 1],
+	    statement[SIGNED_TEXT_MAX];
+	scoped_json json_t *body = json_pack("{ss}", "recipient", making->recipient_base64);
 	scoped_free char *text = json_dumps(body, 0);
 
 	if (web_call(making->cli, "POST", CHALLENGE, text, answer, err) < 0)
 		return -1;
 	const struct signed_text expected = {.url = making->session.url,
 	    .wallet = pubkey_text(making->keypair.public_key, wallet),
-	    .statement =
-		signed_text_hot_wallet(making->session.asset, making->recipient_text, statement),
+	    .statement = signed_text_hot_wallet(making->session.asset,
+		pubkey_text(making->recipient.public_key, recipient), statement),
 	    .what = "the making of this agent's hot wallet for this command"};
 	return signed_text_check(&expected, web_text(answer->json, "message"), err);
 }
@@ -78,7 +82,7 @@ static int ask(
 	keypair_sign(&making->keypair, message, strlen(message), signature);
 	base58_encode(signature, sizeof(signature), signature_text, sizeof(signature_text));
 	scoped_json json_t *body = json_pack("{ssssss}", "nonce", web_text(issued, "nonce"),
-	    "signature", signature_text, "recipient", making->recipient_text);
+	    "signature", signature_text, "recipient", making->recipient_base64);
 	scoped_free char *text = json_dumps(body, 0);
 	return web_call(making->cli, "POST", HOT, text, answer, err);
 }
@@ -114,7 +118,9 @@ static int make(struct making *making, struct web_answer *answer, struct error *
 	    keypair_read(making->keypair_path, &making->keypair, err) < 0)
 		return -1;
 	recipient_new(&making->recipient);
-	pubkey_text(making->recipient.public_key, making->recipient_text);
+	sodium_bin2base64(making->recipient_base64, sizeof(making->recipient_base64),
+	    making->recipient.public_key, sizeof(making->recipient.public_key),
+	    sodium_base64_VARIANT_ORIGINAL);
 	if (making->out && key_place_reserve(making->out, &making->place, err) < 0)
 		return -1;
 	if (challenge(making, &issued, err) < 0 || ask(making, issued.json, answer, err) < 0)

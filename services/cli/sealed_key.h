@@ -5,7 +5,7 @@
 #include "common/base58.h"
 #include "common/secret.h"
 
-#define RECIPIENT_TEXT_MAX PUBKEY_TEXT_MAX
+#define RECIPIENT_BASE64_SIZE 45 /* as the service takes it; in the text to sign it is base58 */
 
 struct recipient { /* X25519, for one answer */
 	uint8_t public_key[32];

@@ -84,9 +84,12 @@ static int rm(struct cli *cli, const char *kind, const char *name)
 
 	if (path_of(kind, name, path) != CLI_OK)
 		return CLI_USAGE;
-	if (web_call(cli, "DELETE", path, NULL, &answer, &err) < 0)
-		return cli_fail(&err);
 	snprintf(id, sizeof(id), "%s/%s", kind, name);
+	if (web_call(cli, "DELETE", path, NULL, &answer, &err) < 0) {
+		if (err.code == ERR_NOT_FOUND)
+			error_refuse(&err, ERR_NOT_FOUND, "not_found", "there is no %s", id);
+		return cli_fail(&err);
+	}
 	snprintf(done, sizeof(done), "Destroyed %s.", id);
 	return cli_report(cli, "destroyed", id, done);
 }
@@ -95,7 +98,7 @@ static int rm(struct cli *cli, const char *kind, const char *name)
 static void print_padded(const char *text, int width)
 {
 	cli_print_text(text);
-	printf("%*s", width > (int)strlen(text) ? width - (int)strlen(text) : 0, "");
+	printf("%*s", width > (int)strlen(text) ? width - (int)strlen(text) : 1, "");
 }
 
 static int list(struct cli *cli)
@@ -145,7 +148,7 @@ static void print_provider(const json_t *provider)
 {
 	const char *preview = web_text(provider, "preview");
 
-	print_padded(web_text(provider, "provider"), 20);
+	print_padded(web_text(provider, "provider"), 24);
 	print_padded(web_text(provider, "source"), 8);
 	cli_print_text(preview);
 	puts(preview[0] ? "..." : "");

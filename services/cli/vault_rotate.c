@@ -36,6 +36,16 @@ static int absolute(const char *path, char *buf, size_t size)
 	return len > 0 && (size_t)len < size ? CLI_OK : cli_usage("the name is too long: %s", path);
 }
 
+static int key_of_suite(struct rotating *rotating)
+{
+	char name[PATH_MAX];
+	int len = snprintf(name, sizeof(name), "%s/vault.key", rotating->operator.settings.keys);
+
+	return len > 0 && (size_t)len < sizeof(name)
+		   ? absolute(name, rotating->key, sizeof(rotating->key))
+		   : CLI_USAGE;
+}
+
 static int make_next(const struct rotating *rotating, struct error *err)
 {
 	char next[PATH_MAX + 8];
@@ -184,8 +194,7 @@ int vaults_rotate(struct cli *cli, int argc, char **argv)
 	if (rc == CLI_OK && vaults_open(&rotating->operator, cli, &err) < 0)
 		rc = cli_fail(&err);
 	if (rc == CLI_OK && !key)
-		snprintf(rotating->key, sizeof(rotating->key), "%s/vault.key",
-		    rotating->operator.settings.keys);
+		rc = key_of_suite(rotating);
 	if (rc == CLI_OK)
 		rc = rotate(rotating, &err) == 0 ? report(rotating) : cli_fail(&err);
 	operator_close(&rotating->operator);

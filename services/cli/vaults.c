@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,10 +38,44 @@ int vaults_open(struct operator* operator, const struct cli * cli, struct error 
 	return 0;
 }
 
+/* A reason is all that the bus carries of an error, except of one that says what was wrong with the request. */
+static const struct explained {
+	const char *reason, *text;
+} explained[] = {
+    {"key_unchanged", "the next master key is the one in use"},
+    {"next_key_missing", "there is no next master key: --new-key makes one"},
+    {"not_finalized", "the chain does not say so at finalized yet"},
+    {"not_owner", "the chain says that this wallet does not own the asset"},
+    {"passphrase_wrong", "this is not the passphrase that the store waits for"},
+    {"period_live", "it is not locked"},
+    {"period_unknown", "this wallet keeps nothing for this asset"},
+    {"rotation_under_way", "the master key is being changed to another one than that"},
+    {"storage_unavailable", "the storage does not answer; the vault's log says why"},
+    {"vault_busy", "the vault is being opened"},
+    {"vault_foreign_key", "the store is sealed with another master key than this vault has"},
+    {"vault_sealed", "the vault is not open: see 'vault status'"},
+};
+
+static int explain(const struct proto_call *call, struct error *err)
+{
+	char prefix[64];
+	int len = snprintf(prefix, sizeof(prefix), "%s: %s: ", call->name, error_name(err->code));
+
+	if (len > 0 && strncmp(err->text, prefix, (size_t)len) == 0)
+		memmove(err->text, err->text + len, strlen(err->text + len) + 1);
+
+	for (size_t i = 0; i < ARRAY_LEN(explained); i++)
+		if (strcmp(explained[i].reason, err->reason) == 0)
+			snprintf(err->text, sizeof(err->text), "%s", explained[i].text);
+	return -1;
+}
+
 int vaults_call_at(
     struct operator* operator, const char * address, struct vaults_call *call, struct error *err)
 {
-	return operator_call(operator, address, ROLE_VAULT, call->call, call->req, call->rsp, err);
+	if (operator_call(operator, address, ROLE_VAULT, call->call, call->req, call->rsp, err) < 0)
+		return explain(call->call, err);
+	return 0;
 }
 
 int vaults_call_any(struct operator* operator, struct vaults_call * call, struct error *err)
