@@ -153,7 +153,8 @@ static int unseal(struct cli *cli, int argc, char **argv)
 		int done = unseal_one(&unsealing, address, &state, &err);
 		if (done < 0)
 			rc = cli_fail(&err);
-		tell(&told, address, done == 0 ? &state : NULL, &err);
+		if (done == 0 || told.all)
+			tell(&told, address, done == 0 ? &state : NULL, &err);
 	}
 	int all = told_all(&told);
 	return rc != CLI_OK ? rc : all;

@@ -61,6 +61,9 @@ static int explain(const struct proto_call *call, struct error *err)
 	char prefix[64];
 	int len = snprintf(prefix, sizeof(prefix), "%s: %s: ", call->name, error_name(err->code));
 
+	/* the operator is known; what was refused is what was said */
+	if (err->code == ERR_UNAUTHENTICATED)
+		err->code = ERR_DENIED;
 	if (len > 0 && strncmp(err->text, prefix, (size_t)len) == 0)
 		memmove(err->text, err->text + len, strlen(err->text + len) + 1);
 
