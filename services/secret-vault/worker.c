@@ -215,7 +215,7 @@ static void count(struct worker *worker, const struct job *job)
 	metric_add(worker->jobs, 1);
 	if (job->commit_us > 0) {
 		metric_add(worker->batches, 1);
-		histogram_observe_us(worker->commits, job->commit_us);
+		histogram_observe_us(worker->commits, job->commit_us - 1);
 	}
 }
 

@@ -125,7 +125,7 @@ static int commit(struct desk *desk, struct job *first, struct error *err)
 	if (highwater_keep(desk->highwater, err) < 0 || db_commit(desk->db, err) < 0 ||
 	    highwater_commit(desk->highwater, err) < 0)
 		return -1;
-	first->commit_us = clock_boot_us() - began_us;
+	first->commit_us = clock_boot_us() - began_us + 1;
 	return 0;
 }
 

@@ -16,7 +16,7 @@ struct job {
 	bool has_failed;
 	struct error err;
 	uint64_t
-	    commit_us; /* of the first job of a batch: how long its commit took; 0: there was none */
+	    commit_us; /* of the first job of a batch: how long its commit took, and 1; 0: there was none */
 };
 struct job_list {
 	struct job *first, *last;
