@@ -6,10 +6,10 @@
 #include <cmocka.h>
 #include <event2/buffer.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -52,15 +52,16 @@ static void need_the_heap(void)
 /* How often the text is in the heap of this process. */
 static size_t copies_of(const char *text)
 {
-	uintptr_t begin = 0, end = 0;
 	size_t n = 0;
 	char line[512];
 	FILE *maps = fopen("/proc/self/maps", "re");
 	assert_non_null(maps);
-	while (fgets(line, sizeof(line), maps))
-		if (strstr(line, "[heap]") &&
-		    sscanf(line, "%" SCNxPTR "-%" SCNxPTR, &begin, &end) == 2)
+	while (fgets(line, sizeof(line), maps)) {
+		char *dash;
+		uintptr_t begin = strtoul(line, &dash, 16), end = strtoul(dash + 1, NULL, 16);
+		if (strstr(line, "[heap]"))
 			n += count_in((const char *)begin, end - begin, text);
+	}
 	fclose(maps);
 	return n;
 }
