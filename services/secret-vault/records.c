@@ -27,14 +27,38 @@ static struct seal_name name_of(const struct open_period *period, const char *ki
 
 /* ---- reading one ---- */
 
+/* A value that is only looked at. Whoever has one wipes it. */
+struct plain {
+	uint8_t bytes[VAULT_VALUE_MAX];
+	size_t len;
+};
 struct reading {
 	const struct open_period *period;
 	const char *kind, *name;
+	struct plain *plain; /* takes the value instead of record; may be NULL */
 	uint64_t mark;
 	struct record *record;
 	struct error *err;
 	int rc;
 };
+
+static int open_value(
+    const struct reading *reading, const struct seal_name *name, const struct store_record *row)
+{
+	const struct secret *key = reading->period->data_key;
+	struct plain *plain = reading->plain;
+	uint8_t nothing[1];
+	size_t len;
+
+	if (row->deleted)
+		return seal_open_into(
+		    key, name, row->value, row->value_len, nothing, 0, &len, reading->err);
+	if (plain)
+		return seal_open_into(key, name, row->value, row->value_len, plain->bytes,
+		    sizeof(plain->bytes), &plain->len, reading->err);
+	reading->record->value = seal_open(key, name, row->value, row->value_len, reading->err);
+	return reading->record->value ? 0 : -1;
+}
 
 static int open_record(const struct reading *reading, const struct store_record *row)
 {
@@ -45,16 +69,11 @@ static int open_record(const struct reading *reading, const struct store_record 
 	if (row->version < reading->mark)
 		return refuse_rolled_back(
 		    "an older version", reading->kind, reading->name, reading->err);
-	struct secret *value =
-	    seal_open(reading->period->data_key, &name, row->value, row->value_len, reading->err);
-	if (!value)
+	if (open_value(reading, &name, row) != 0)
 		return -1;
 	record->found = row->deleted ? RECORD_DELETED : RECORD_SET;
 	record->version = row->version;
 	record->updated_ms = row->updated_ms;
-	if (row->deleted)
-		secret_destroy(&value);
-	record->value = value;
 	return 0;
 }
 
@@ -66,26 +85,31 @@ static bool read_row(void *arg, const struct store_record *row)
 	return false;
 }
 
-int records_read(struct desk *desk, const struct open_period *period, const char *kind,
-    const char *name, struct record *record_r, struct error *err)
+static int read_record(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct plain *plain, struct record *record_r, struct error *err)
 {
-	struct reading reading = {period, kind, name, 0, record_r, err, 0};
+	struct reading reading = {period, kind, name, plain, 0, record_r, err, 0};
 	const struct period *of = &period->row.period;
 
 	memset(record_r, 0, sizeof(*record_r));
 	if (highwater_get(desk->highwater, of, kind, name, &reading.mark, err) != 0)
 		return -1;
-	if (store_record_find(desk->db, period->row.id, kind, name, read_row, &reading, err) != 0 ||
-	    reading.rc != 0)
-		return -1;
-	if (record_r->found == RECORD_NONE)
-		return reading.mark > 0 ? refuse_rolled_back("missing", kind, name, err) : 0;
-	if (record_r->version > reading.mark &&
-	    highwater_raise(desk->highwater, of, kind, name, record_r->version, err) != 0) {
+	if (store_record_find(desk->db, period->row.id, kind, name, read_row, &reading, err) != 0)
+		reading.rc = -1;
+	if (reading.rc == 0 && record_r->found == RECORD_NONE && reading.mark > 0)
+		reading.rc = refuse_rolled_back("missing", kind, name, err);
+	if (reading.rc == 0 && record_r->version > reading.mark)
+		reading.rc =
+		    highwater_raise(desk->highwater, of, kind, name, record_r->version, err);
+	if (reading.rc != 0)
 		secret_destroy(&record_r->value);
-		return -1;
-	}
-	return 0;
+	return reading.rc;
+}
+
+int records_read(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct record *record_r, struct error *err)
+{
+	return read_record(desk, period, kind, name, NULL, record_r, err);
 }
 
 /* ---- writing ---- */
@@ -306,21 +330,16 @@ static int show(struct listing *listing, const struct store_record *row)
 	struct record_shown shown = {.version = row->version, .updated_ms = row->updated_ms};
 	struct seal_name as = name_of(listing->period, row->kind, row->name, row->version,
 	    row->deleted ? SEAL_TOMBSTONE : SEAL_PREVIEW);
-	scoped_secret struct secret *preview =
-	    seal_open(listing->period->data_key, &as, row->preview, row->preview_len, listing->err);
+	size_t len;
 
-	if (!preview)
-		return -1;
-	if (secret_len(preview) > SHOWN_MAX)
-		return error_refuse(listing->err, ERR_INTERNAL, "secret_undecryptable",
-		    "the preview of %s/%s is too long", row->kind, row->name);
-	if (check_mark(listing, row) != 0)
+	if (seal_open_into(listing->period->data_key, &as, row->preview, row->preview_len,
+		(uint8_t *)shown.preview, row->deleted ? 0 : SHOWN_MAX, &len, listing->err) != 0 ||
+	    check_mark(listing, row) != 0)
 		return -1;
 	if (row->deleted)
 		return 0;
 	memcpy(shown.kind, row->kind, sizeof(shown.kind));
 	memcpy(shown.name, row->name, sizeof(shown.name));
-	memcpy(shown.preview, secret_bytes(preview), secret_len(preview));
 	listing->row(listing->arg, &shown);
 	sodium_memzero(&shown, sizeof(shown));
 	return 0;
@@ -381,31 +400,54 @@ static const char *own_name(enum record_found found)
 	return found == RECORD_SET ? "set" : found == RECORD_DELETED ? "deleted" : "none";
 }
 
+static int resolve_own(struct desk *desk, const struct open_period *own, const char *provider,
+    bool with_value, struct resolved *resolved_r, struct error *err)
+{
+	struct record record = {.found = RECORD_NONE};
+	struct plain plain;
+	int rc = own ? read_record(desk, own, PROVIDER_KIND, provider, with_value ? NULL : &plain,
+			   &record, err)
+		     : 0;
+
+	if (rc == 0 && record.found == RECORD_SET) {
+		resolved_r->source = "user";
+		resolved_r->version = record.version;
+		resolved_r->value = record.value;
+		if (record.value)
+			value_preview(secret_bytes(record.value), secret_len(record.value),
+			    resolved_r->preview);
+		else
+			value_preview(plain.bytes, plain.len, resolved_r->preview);
+	}
+	if (rc == 0)
+		resolved_r->own = own_name(record.found);
+	if (record.found == RECORD_SET && !with_value)
+		sodium_memzero(plain.bytes, plain.len);
+	return rc;
+}
+
+/* Of a global one it is only seen that it opens. */
+static int resolve_global(struct desk *desk, const struct open_period *global, const char *provider,
+    struct resolved *resolved_r, struct error *err)
+{
+	struct record record = {.found = RECORD_NONE};
+	struct plain plain;
+	int rc =
+	    global ? read_record(desk, global, PROVIDER_KIND, provider, &plain, &record, err) : 0;
+
+	resolved_r->source = record.found == RECORD_SET ? "global" : "none";
+	resolved_r->version = record.found == RECORD_SET ? record.version : 0;
+	if (record.found == RECORD_SET)
+		sodium_memzero(plain.bytes, plain.len);
+	return rc;
+}
+
 int records_resolve(struct desk *desk, const struct open_period *own,
     const struct open_period *global, const char *provider, bool with_value,
     struct resolved *resolved_r, struct error *err)
 {
-	struct record mine = {.found = RECORD_NONE}, theirs = {.found = RECORD_NONE};
-
 	memset(resolved_r, 0, sizeof(*resolved_r));
-	if (own && records_read(desk, own, PROVIDER_KIND, provider, &mine, err) != 0)
+	if (resolve_own(desk, own, provider, with_value, resolved_r, err) != 0)
 		return -1;
-	resolved_r->own = own_name(mine.found);
-	if (mine.found == RECORD_SET) {
-		resolved_r->source = "user";
-		resolved_r->version = mine.version;
-		value_preview(
-		    secret_bytes(mine.value), secret_len(mine.value), resolved_r->preview);
-		if (with_value)
-			resolved_r->value = mine.value;
-		else
-			secret_destroy(&mine.value);
-		return 0;
-	}
-	if (global && records_read(desk, global, PROVIDER_KIND, provider, &theirs, err) != 0)
-		return -1;
-	secret_destroy(&theirs.value);
-	resolved_r->source = theirs.found == RECORD_SET ? "global" : "none";
-	resolved_r->version = theirs.found == RECORD_SET ? theirs.version : 0;
-	return 0;
+	return resolved_r->source ? 0 : resolve_global(desk, global, provider, resolved_r, err);
 }

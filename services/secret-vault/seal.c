@@ -175,19 +175,41 @@ void seal_record(const struct secret *data_key, const struct seal_name *name, co
 	seal(data_key, &binding, bytes, len, sealed_r);
 }
 
+static int refuse_record(const struct seal_name *name, struct error *err)
+{
+	return error_refuse(err, ERR_INTERNAL, "secret_undecryptable",
+	    "the %s of %s/%s, version %llu, does not open", purposes[name->purpose], name->kind,
+	    name->name, (unsigned long long)name->version);
+}
+
+static bool may_open(const struct seal_name *name, size_t len)
+{
+	return len > SEAL_OVERHEAD || (len == SEAL_OVERHEAD && name->purpose != SEAL_VALUE);
+}
+
 struct secret *seal_open(const struct secret *data_key, const struct seal_name *name,
     const void *sealed, size_t len, struct error *err)
 {
 	const struct binding binding = record_binding(name);
-	struct secret *value = NULL;
+	struct secret *value = may_open(name, len) ? unseal(data_key, &binding, sealed, len) : NULL;
 
-	if (len > SEAL_OVERHEAD || name->purpose != SEAL_VALUE)
-		value = unseal(data_key, &binding, sealed, len);
 	if (!value)
-		error_refuse(err, ERR_INTERNAL, "secret_undecryptable",
-		    "the %s of %s/%s, version %llu, does not open", purposes[name->purpose],
-		    name->kind, name->name, (unsigned long long)name->version);
+		refuse_record(name, err);
 	return value;
+}
+
+int seal_open_into(const struct secret *data_key, const struct seal_name *name, const void *sealed,
+    size_t len, uint8_t *bytes_r, size_t size, size_t *len_r, struct error *err)
+{
+	const struct binding binding = record_binding(name);
+	struct opening opening = {data_key, &binding, sealed, len};
+
+	bug_if(secret_len(data_key) != DATA_KEY_LEN);
+	if (!may_open(name, len) || len - SEAL_OVERHEAD > size ||
+	    open_into(&opening, bytes_r, len - SEAL_OVERHEAD) != 0)
+		return refuse_record(name, err);
+	*len_r = len - SEAL_OVERHEAD;
+	return 0;
 }
 
 /* ---- the store's check ---- */

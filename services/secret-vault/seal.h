@@ -47,6 +47,11 @@ void seal_record(const struct secret *data_key, const struct seal_name *name, co
 struct secret *seal_open(const struct secret *data_key, const struct seal_name *name,
     const void *sealed, size_t len, struct error *err);
 
+/* The same into a buffer of the caller's, who wipes it: guarded pages cost more than opening does, and what is only looked at needs none. 0 or -1; ERR_INTERNAL
+ * secret_undecryptable too if it does not fit. */
+int seal_open_into(const struct secret *data_key, const struct seal_name *name, const void *sealed,
+    size_t len, uint8_t *bytes_r, size_t size, size_t *len_r, struct error *err);
+
 /* Does the store belong to this master key? The check is a sealed constant that the store keeps with the key's id. */
 #define SEAL_CHECK_LEN (KEY_ID_LEN + SEAL_OVERHEAD + 16)
 void seal_check_make(

@@ -173,6 +173,31 @@ static void finds_each_flipped_bit_and_each_cut(void **state)
 	assert_null(seal_open(other, &name, sealed, len, &err));
 }
 
+static void opens_into_a_buffer_what_fits(void **state)
+{
+	(void)state;
+	scoped_secret struct secret *key = data_key_new();
+	const struct seal_name name = {&periods[0], "llm", "openai", 3, SEAL_PREVIEW};
+	uint8_t sealed[8 + SEAL_OVERHEAD], bytes[16];
+	size_t len = 99;
+	struct error err;
+	seal_record(key, &name, "sk-ant-0", 8, sealed);
+	for (size_t size = 0; size <= sizeof(bytes); size++) {
+		memset(bytes, 'x', sizeof(bytes));
+		int rc =
+		    seal_open_into(key, &name, sealed, sizeof(sealed), bytes, size, &len, &err);
+		assert_int_equal(rc, size < 8 ? -1 : 0);
+		assert_memory_equal(bytes + 8, "xxxxxxxx", 8);
+		assert_int_equal(len, size < 8 ? 99 : 8);
+	}
+	assert_memory_equal(bytes, "sk-ant-0", 8);
+	for (size_t n = 0; n < sizeof(sealed); n++) {
+		assert_int_equal(
+		    seal_open_into(key, &name, sealed, n, bytes, sizeof(bytes), &len, &err), -1);
+		assert_string_equal(err.reason, "secret_undecryptable");
+	}
+}
+
 static struct store_period sample_row(void)
 {
 	return (struct store_period){.period = periods[0], .since = 9};
@@ -324,6 +349,7 @@ int main(void)
 	    cmocka_unit_test(opens_what_was_sealed_of_any_size),
 	    cmocka_unit_test(seals_emptiness_but_never_as_a_value),
 	    cmocka_unit_test(finds_each_flipped_bit_and_each_cut),
+	    cmocka_unit_test(opens_into_a_buffer_what_fits),
 	    cmocka_unit_test(wraps_data_keys_for_their_period_and_master_only),
 	    cmocka_unit_test(finds_each_flipped_bit_of_a_wrapped_key),
 	    cmocka_unit_test(each_data_key_is_another),
