@@ -34,6 +34,7 @@ static int change(struct look *look, struct desk *desk, enum period_state from,
 {
 	struct store_period row;
 	const struct audit_note note = {.act = act, .by = "vault"};
+	look->has_changed = false;
 	int found = store_period_find(desk->db, &look->row.period, &row, err);
 	if (found < 0)
 		return -1;
@@ -41,7 +42,7 @@ static int change(struct look *look, struct desk *desk, enum period_state from,
 		return 0;
 	if (store_period_lock(desk->db, row.id, to, desk->now_ms, err) != 0)
 		return -1;
-	look->row.state = to;
+	look->has_changed = true;
 	return records_audit(desk, &row.period, &note, err);
 }
 
@@ -80,6 +81,14 @@ static void tell_locked(const struct look *look)
 	log_audit("sealed", "period", period_text(&look->row.period, period), "ms", ms);
 }
 
+/* Committed: only now it is so. */
+static void take_locked(struct look *look)
+{
+	look->row.state = PERIOD_LOCKED;
+	if (look->has_changed)
+		tell_locked(look);
+}
+
 static void on_unlocked(void *arg, const struct error *err)
 {
 	struct look *look = arg;
@@ -88,7 +97,8 @@ static void on_unlocked(void *arg, const struct error *err)
 		look_again(look, err);
 		return;
 	}
-	log_audit("unsealed", "period", period_text(&look->row.period, period));
+	if (look->has_changed)
+		log_audit("unsealed", "period", period_text(&look->row.period, period));
 	look->done(look, true);
 }
 
@@ -99,8 +109,7 @@ static void on_locked(void *arg, const struct error *err)
 		look_again(look, err);
 		return;
 	}
-	if (look->row.state == PERIOD_LOCKED)
-		tell_locked(look);
+	take_locked(look);
 	look->done(look, true);
 }
 
@@ -150,8 +159,7 @@ static void on_locked_unknown(void *arg, const struct error *err)
 		look_again(look, err ? err : &(struct error){.text = "stopping"});
 		return;
 	}
-	if (look->row.state == PERIOD_LOCKED)
-		tell_locked(look);
+	take_locked(look);
 	ask_oracle(look);
 }
 

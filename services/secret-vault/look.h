@@ -22,6 +22,7 @@ struct look {
 	uint64_t noticed_us;     /* clock_boot_us when the event was read; 0: not for an event */
 	uint64_t page;           /* of which look at all it is a part; 0: of none */
 	bool has_asked;          /* the oracle */
+	bool has_changed;        /* the store, in the last job */
 	/* Called once: is_good false: something did not answer, look again. The look is the callee's. */
 	void (*done)(struct look *look, bool is_good);
 	TAILQ_ENTRY(look) link;

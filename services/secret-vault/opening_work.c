@@ -105,7 +105,7 @@ static int derive(struct finding *finding, const struct opening_try *attempt, st
 static int find_keys(struct finding *finding, const struct opening_try *attempt, struct error *err)
 {
 	const struct keyset *keyset = &finding->keyset;
-	if (keyset->now.is_set)
+	if (keyset->now.is_set && !finding->now)
 		finding->now = find(attempt, finding->desk, keyset_key_id(&keyset->now));
 	if (keyset->next.is_set)
 		finding->next = find(attempt, finding->desk, keyset_key_id(&keyset->next));
@@ -128,6 +128,8 @@ static int store_first(struct finding *finding, const struct master *master,
 	if (store_set(db, KEYSET_CHECK, key->check, sizeof(key->check), err) != 0)
 		return -1;
 	if (kdf) {
+		key->has_kdf = true;
+		key->kdf = *kdf;
 		master_kdf_encode(kdf, bytes);
 		if (store_set(db, KEYSET_KDF, bytes, sizeof(bytes), err) != 0)
 			return -1;
