@@ -49,6 +49,17 @@ static int rewrap(struct desk *desk, struct store_period *row, uint64_t since, s
 	return store_period_rewrap(desk->db, row, err);
 }
 
+/* Its key was destroyed: what the store has of it came out of a backup. */
+static int check_is_not_gone(struct desk *desk, const struct store_period *row, struct error *err)
+{
+	uint64_t mark;
+	if (highwater_get(desk->highwater, &row->period, "", "", &mark, err) != 0)
+		return -1;
+	return mark < HIGHWATER_GONE ? 0
+				     : error_refuse(err, ERR_INTERNAL, "secret_rolled_back",
+					   "the store has a period again whose key was destroyed");
+}
+
 static int open_again(void *arg, struct desk *desk, struct error *err)
 {
 	struct act *act = arg;
@@ -63,6 +74,8 @@ static int open_again(void *arg, struct desk *desk, struct error *err)
 	if (!pick.found)
 		return error_refuse(
 		    err, ERR_NOT_FOUND, "period_unknown", "no period of theirs is locked");
+	if (check_is_not_gone(desk, &pick.row, err) != 0)
+		return -1;
 	if (act->slot <= pick.row.since)
 		return error_refuse(
 		    err, ERR_CONFLICT, "not_finalized", "the period began after what is finalized");
