@@ -33,6 +33,7 @@ class Peer:
 
     def __init__(self, parts, role, service, replica=1):
         own, server = parts.key(role), parts.key(service)
+        self.public = own["public"].decode()
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
         self.socket.curve_publickey, self.socket.curve_secretkey = own["public"], own["secret"]
@@ -69,6 +70,8 @@ class Peer:
 
 
 class Parts:
+    chain_options = ("--slot-ms", 50)
+
     def __init__(self, replicas=1, **settings):
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="mcp-"))
         self.replicas = replicas
@@ -121,7 +124,7 @@ class Parts:
 
         self.redis = redis.Redis(unix_socket_path=str(self.state / "run/redis.sock"), username="tests", password="x")
         self.launch_redis()
-        self.launch("devchain", BIN / "multiclaw-devchain", "serve", "--state", "chain", "--demo", "--slot-ms", 50,
+        self.launch("devchain", BIN / "multiclaw-devchain", "serve", "--state", "chain", "--demo", *self.chain_options,
                     "--port", 0, "--ws-port", 0, "--port-b", 0, "--ws-port-b", 0)
         wait_until("the development chain", (self.state / "chain/ports.json").exists, 10)
         ports = json.loads((self.state / "chain/ports.json").read_text())

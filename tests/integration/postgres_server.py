@@ -25,6 +25,7 @@ class PostgresServer:
         self.options = {"listen_addresses": "", "fsync": "on", "synchronous_commit": "on", "shared_buffers": "16MB", "max_connections": "20",
                         "log_min_messages": "log", "log_statement": "all", **options}
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-pg-"))
+        self.folder.chmod(0o755)  # the socket is for others; what is kept is in a folder of its own
         self.prefix = []
         if os.getuid() == 0:
             user = pwd.getpwnam("postgres")
