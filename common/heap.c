@@ -29,6 +29,32 @@ static void *move_and_wipe(void *block, size_t size)
 	return moved;
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+#define DELETE_IS_CHECKED /* to be the sanitizer's own */
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define DELETE_IS_CHECKED
+#endif
+#endif
+
+#ifndef DELETE_IS_CHECKED
+/* operator delete, sized and not, by the names that the C++ ABI gives them: libzmq copies what it encrypts into a vector that it does not wipe. A program
+ * may replace these functions, and its definitions come before those of any library. */
+void _ZdlPv(void *block);
+void _ZdlPvm(void *block, size_t size);
+
+void _ZdlPv(void *block)
+{
+	wipe_and_free(block);
+}
+
+void _ZdlPvm(void *block, size_t size)
+{
+	(void)size;
+	wipe_and_free(block);
+}
+#endif
+
 void heap_wipe_freed(void)
 {
 	json_set_alloc_funcs(malloc, wipe_and_free);

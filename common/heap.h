@@ -1,8 +1,9 @@
-/* heap - memory that libraries free is wiped first: what passed through their buffers (bodies, parsed JSON) is not left lying in the heap. */
+/* heap - memory that libraries free is wiped first, so that what passed through their buffers (bodies, parsed JSON, messages before they were encrypted)
+ * is not left lying in the heap. What json_dumps returns is the caller's to wipe. */
 #ifndef COMMON_HEAP_H
 #define COMMON_HEAP_H
 
-/* From now on jansson and libevent wipe what they free. First thing in main, before either is used. What json_dumps returns is the caller's. */
+/* From now on jansson and libevent wipe what they free. C++ libraries do so in every program that links this. */
 void heap_wipe_freed(void);
 
 #endif

@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/confine.h"
+#include "common/heap.h"
 #include "common/log.h"
 #include "common/scoped.h"
 #include "common/service_internal.h"
@@ -311,6 +312,8 @@ static int start(struct daemon *daemon, struct error *err)
 
 int service_main(int argc, char **argv, const struct service *service)
 {
+	heap_wipe_freed(); /* tokens and secrets pass through every one of them */
+
 	struct daemon *daemon = daemon_new(service);
 	struct service_options options = {0};
 	struct error err = {0};

@@ -1,11 +1,9 @@
 /* router - the HTTP edge. Trusts: session's word, the events. Holds: no long-lived secret; tokens pass through it. */
-#include "common/heap.h"
 #include "common/service.h"
 #include "services/router/router.h"
 
 int main(int argc, char **argv)
 {
-	heap_wipe_freed(); /* owners' secrets pass through on their way to the vault */
 	const struct service service = {
 	    .name = "router",
 	    .role = ROLE_ROUTER,
