@@ -124,14 +124,14 @@ void postgres_server_start(struct postgres_server *server)
 /* The server's own processes, which it starts in sessions of their own. */
 static size_t children_of(pid_t pid, pid_t children[CHILDREN_MAX])
 {
-	char path[64];
+	char path[64], word[16];
 	size_t n = 0;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
 	FILE *file = fopen(path, "r");
 	bug_if(!file);
-	while (n < CHILDREN_MAX && fscanf(file, "%d", &children[n]) == 1)
-		n++;
+	while (n < CHILDREN_MAX && fscanf(file, "%15s", word) == 1)
+		children[n++] = (pid_t)strtol(word, NULL, 10);
 	fclose(file);
 	return n;
 }

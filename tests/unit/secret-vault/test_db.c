@@ -689,7 +689,7 @@ static void refuses_files_that_are_not_its_own(void **state)
 
 static bool file_has(const char *path, const uint8_t *bytes, size_t len)
 {
-	struct stat st;
+	struct stat st = {0};
 	int fd = open(path, O_RDONLY);
 
 	assert_true(fd >= 0 && fstat(fd, &st) == 0);
