@@ -101,6 +101,25 @@ static void cannot_be_changed_once_made(void **state)
 	assert_true(WIFSIGNALED(status));
 }
 
+static int fill_or_fail(void *arg, uint8_t *bytes, size_t len)
+{
+	memset(bytes, 'x', len);
+	return *(int *)arg;
+}
+
+static void is_made_in_place_or_not_at_all(void **state)
+{
+	int rc = 0;
+	scoped_secret struct secret *secret = secret_make(3, fill_or_fail, &rc);
+
+	(void)state;
+	assert_true(secret_equal(secret, "xxx", 3));
+	rc = -1;
+	assert_null(secret_make(3, fill_or_fail, &rc));
+	rc = 1;
+	assert_null(secret_make(0, fill_or_fail, &rc));
+}
+
 static void reads_a_private_file_without_its_last_newline(void **state)
 {
 	static const struct {
@@ -169,6 +188,7 @@ int main(void)
 	    cmocka_unit_test(destroying_twice_is_harmless),
 	    cmocka_unit_test(is_equal_only_to_the_same_bytes),
 	    cmocka_unit_test(cannot_be_changed_once_made),
+	    cmocka_unit_test(is_made_in_place_or_not_at_all),
 	    cmocka_unit_test(reads_a_private_file_without_its_last_newline),
 	    cmocka_unit_test(refuses_a_file_that_is_empty_or_too_long),
 	    cmocka_unit_test(refuses_a_file_open_to_others),

@@ -28,8 +28,10 @@ static void reads_the_file_that_ships(void **state)
 	(void)state;
 	struct error err;
 	struct providers *providers = providers_read("deploy/providers.json", &err);
-	if (!providers)
+	if (!providers) {
 		fail_msg("%s", err.text);
+		return;
+	}
 	assert_true(providers->len >= 27);
 	assert_string_equal(providers->provider[0].name, "anthropic");
 	const struct provider *gemini = providers_find(providers, "gemini");
