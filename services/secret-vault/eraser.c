@@ -280,9 +280,12 @@ static void judge(const struct asked *asked, const struct oracle_finalized_rsp *
 	enum evidence evidence = evidence_judge(rsp, asked->period.wallet, asked->min_slot);
 	if (evidence == EVIDENCE_OTHER) {
 		begin_erasure(asked, rsp, pending);
-	} else if (evidence == EVIDENCE_SAME) {
-		log_audit("stays locked", "period", period_text(&asked->period, period), "why",
-		    "the same owner at finalized: `multiclaw vault reinstate` opens it");
+	} else if (evidence == EVIDENCE_SAME || evidence == EVIDENCE_FOREIGN) {
+		log_audit("stays locked", "period", period_text(&asked->period, period), "verdict",
+		    rsp->verdict, "why",
+		    evidence == EVIDENCE_SAME
+			? "the same owner at finalized: `multiclaw vault reinstate` opens it"
+			: "not of the collection, but nobody bought it");
 		drop(eraser, pending);
 	} else {
 		log_warn("no evidence", "period", period_text(&asked->period, period), "verdict",

@@ -1,5 +1,6 @@
 /* eraser - destroys the data keys of locked periods, on evidence only (I4): oracle.finalized, from a slot not below the one at which the change was seen,
- * names another owner or none (two nodes where two are configured). The same wallet again, disagreement, silence: it stays locked. Destroyed means: the
+ * names another owner, or the asset is burned (two nodes where two are configured). The same wallet again, an asset of no or another collection,
+ * disagreement, silence: it stays locked. Destroyed means: the
  * wrapped key and all records are deleted and scrubbed from the store's files, and the marks say that the period is gone, before it is reported.
  * The breaker: more than erasures_per_hour of them within an hour trips it; nothing is erased until an operator resets it.
  */

@@ -17,13 +17,17 @@ enum evidence evidence_judge(
     const struct oracle_finalized_rsp *rsp, const char *wallet, uint64_t min_slot)
 {
 	static const char *const somebodys[] = {"owned", "off_curve"};
-	static const char *const nobodys[] = {"burned", "missing", "wrong_program", "hashed",
-	    "malformed", "no_collection", "wrong_collection"};
+	static const char *const nobodys[] = {"burned", "missing"};
+	/* of these it says only that the asset is none of ours: a collection that was set wrong here makes it so of all */
+	static const char *const foreign[] = {
+	    "wrong_program", "hashed", "malformed", "no_collection", "wrong_collection"};
 	uint8_t key[PUBKEY_LEN];
 	if (rsp->slot < min_slot || rsp->nodes == 0)
 		return EVIDENCE_NONE;
 	if (is_one_of(rsp->verdict, nobodys, ARRAY_LEN(nobodys)))
 		return rsp->owner[0] ? EVIDENCE_NONE : EVIDENCE_OTHER;
+	if (is_one_of(rsp->verdict, foreign, ARRAY_LEN(foreign)))
+		return EVIDENCE_FOREIGN;
 	if (!is_one_of(rsp->verdict, somebodys, ARRAY_LEN(somebodys)) ||
 	    pubkey_parse(rsp->owner, key) != 0)
 		return EVIDENCE_NONE;
