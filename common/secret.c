@@ -55,6 +55,14 @@ void secret_destroy(struct secret **secret)
 	*secret = NULL;
 }
 
+/* A process that is not root's and yet has root's file open was let in by name: the bits of the group are the mask of an ACL (acl(5)). So does systemd hand over a
+ * credential where it can, and nobody but root can have written it. */
+static bool is_handed_over(const struct stat *st)
+{
+	return geteuid() != 0 && st->st_uid == 0 && st->st_gid == 0 && getegid() != 0 &&
+	       (st->st_mode & (S_IRWXG | S_IRWXO)) == S_IRGRP;
+}
+
 static int check_private(int fd, const char *path, struct error *err)
 {
 	struct stat st;
@@ -63,7 +71,7 @@ static int check_private(int fd, const char *path, struct error *err)
 		return error_set(err, ERR_NOT_FOUND, "%s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERR_INVALID, "%s: not a regular file", path);
-	if (st.st_mode & (S_IRWXG | S_IRWXO))
+	if (st.st_mode & (S_IRWXG | S_IRWXO) && !is_handed_over(&st))
 		return error_set(err, ERR_DENIED, "%s: mode %04o is open to others, must be 0600",
 		    path, (unsigned)st.st_mode & 07777);
 	return 0;

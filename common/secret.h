@@ -19,7 +19,7 @@ typedef int (*secret_fill)(void *arg, uint8_t *bytes, size_t len);
 struct secret *secret_make(size_t len, secret_fill fill, void *arg);
 
 /* Reads a whole file of 1..max bytes, one trailing newline removed. Refuses a file that group or others can read or that
- * is not a regular file. Caller owns the result. */
+ * is not a regular file; but takes root's file that an ACL lets this user alone read (a credential of systemd). Caller owns the result. */
 struct secret *secret_read_file(const char *path, size_t max, struct error *err);
 /* The same of a file that is open already; path is what errors call it. fd stays the caller's. */
 struct secret *secret_read_fd(int fd, const char *path, size_t max, struct error *err);

@@ -5,12 +5,15 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
 
 #include "common/scoped.h"
 #include "common/secret.h"
@@ -165,6 +168,47 @@ static void refuses_a_file_open_to_others(void **state)
 	}
 }
 
+#define NOBODY 65534
+
+/* Of version 2: user::r--, user:65534:r--, group::---, mask::r--, other::--- (acl(5), in the kernel's form). */
+static const uint8_t acl[] = {2, 0, 0, 0, 1, 0, 4, 0, 255, 255, 255, 255, 2, 0, 4, 0, 254, 255, 0,
+    0, 4, 0, 0, 0, 255, 255, 255, 255, 16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 0, 0, 255, 255, 255,
+    255};
+
+/* In a process that is not root's: 0 if it can read the file. */
+static int read_as_nobody(void)
+{
+	int status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct error err;
+		if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
+		    setresuid(NOBODY, NOBODY, NOBODY) != 0)
+			_exit(2);
+		_exit(secret_read_file(path, 8, &err) ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return WEXITSTATUS(status);
+}
+
+static void reads_a_credential_that_an_acl_hands_over(void **state)
+{
+	(void)state;
+	write_file("pass", 4, 0400);
+	if (geteuid() != 0 || setxattr(path, "system.posix_acl_access", acl, sizeof(acl), 0) != 0) {
+		print_message("skipped: takes root and a file system with ACLs\n");
+		skip();
+	}
+	assert_int_equal(chmod(folder, 0711), 0);
+	assert_int_equal(read_as_nobody(), 0);
+	/* not so somebody else's file, nor one of another group */
+	assert_int_equal(chown(path, 0, 1), 0);
+	assert_int_equal(read_as_nobody(), 1);
+	assert_int_equal(chown(path, 1, 0), 0);
+	assert_int_equal(read_as_nobody(), 1);
+}
+
 static void refuses_what_is_not_a_regular_file_and_does_not_hang(void **state)
 {
 	struct error err;
@@ -192,6 +236,7 @@ int main(void)
 	    cmocka_unit_test(reads_a_private_file_without_its_last_newline),
 	    cmocka_unit_test(refuses_a_file_that_is_empty_or_too_long),
 	    cmocka_unit_test(refuses_a_file_open_to_others),
+	    cmocka_unit_test(reads_a_credential_that_an_acl_hands_over),
 	    cmocka_unit_test(refuses_what_is_not_a_regular_file_and_does_not_hang),
 	};
 
