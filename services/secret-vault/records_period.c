@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/wire.h"
 #include "services/secret-vault/keyset.h"
 
 #define MADE_BY "vault"
@@ -17,6 +18,16 @@ void open_period_close(struct open_period *period)
 	memset(period, 0, sizeof(*period));
 }
 
+/* What is cut has to stay UTF-8, or nobody could be told of it. */
+static void copy_text(char *to, size_t size, const char *text)
+{
+	size_t len = text ? strnlen(text, size - 1) : 0;
+
+	while (!utf8_is_valid(text, len))
+		len--;
+	snprintf(to, size, "%.*s", (int)len, len ? text : "");
+}
+
 int records_audit(struct desk *desk, const struct period *period, const struct audit_note *note,
     struct error *err)
 {
@@ -25,11 +36,11 @@ int records_audit(struct desk *desk, const struct period *period, const struct a
 
 	_Static_assert(PERIOD_TEXT_MAX <= AUDIT_CHAIN_MAX, "a period names its chain");
 	period_text(period ? period : &global, entry.chain);
-	snprintf(entry.act, sizeof(entry.act), "%s", note->act);
-	snprintf(entry.by, sizeof(entry.by), "%s", note->by);
-	snprintf(entry.kind, sizeof(entry.kind), "%s", note->kind ? note->kind : "");
-	snprintf(entry.name, sizeof(entry.name), "%s", note->name ? note->name : "");
-	snprintf(entry.detail, sizeof(entry.detail), "%s", note->detail ? note->detail : "");
+	copy_text(entry.act, sizeof(entry.act), note->act);
+	copy_text(entry.by, sizeof(entry.by), note->by);
+	copy_text(entry.kind, sizeof(entry.kind), note->kind);
+	copy_text(entry.name, sizeof(entry.name), note->name);
+	copy_text(entry.detail, sizeof(entry.detail), note->detail);
 	return store_audit_append(desk->db, &entry, err);
 }
 

@@ -444,6 +444,36 @@ static void keeps_the_operators_period_apart(void **state)
 	assert_string_equal(world->err.reason, "secret_rolled_back");
 }
 
+static bool see_entry(void *arg, const struct audit_entry *entry)
+{
+	*(struct audit_entry *)arg = *entry;
+	return true;
+}
+
+static void an_audit_entry_that_is_cut_can_still_be_told(void **state)
+{
+	struct world *world = *state;
+	char detail[401];
+	for (size_t i = 0; i < 400; i += 2) {
+		detail[i] = '\xc3';
+		detail[i + 1] = '\xa4';
+	}
+	detail[400] = '\0';
+	for (size_t skip_bytes = 0; skip_bytes < 4; skip_bytes++) {
+		const struct audit_note note = {
+		    .act = "test", .by = "vault", .detail = detail + skip_bytes};
+		struct audit_entry entry;
+		assert_int_equal(records_audit(&world->desk, NULL, &note, &world->err), 0);
+		assert_int_equal(store_audit_of(world->desk.db, AUDIT_GLOBAL, 0, 100, see_entry,
+				     &entry, &world->err),
+		    0);
+		assert_int_equal(entry.seq, skip_bytes + 1);
+		scoped_free char *text = audit_entry_text(&entry);
+		assert_non_null(text);
+		assert_int_equal(strlen(entry.detail), skip_bytes % 2 ? 0 : 160);
+	}
+}
+
 /* ---- records ---- */
 
 static struct open_period sample(struct world *world)
@@ -790,6 +820,7 @@ int main(void)
 	    WORLD_TEST(a_period_above_its_mark_raises_it),
 	    WORLD_TEST(needs_the_master_key_of_the_row),
 	    WORLD_TEST(keeps_the_operators_period_apart),
+	    WORLD_TEST(an_audit_entry_that_is_cut_can_still_be_told),
 	    WORLD_TEST(versions_only_grow),
 	    WORLD_TEST(refuses_an_older_version_put_back),
 	    WORLD_TEST(refuses_a_deleted_record_put_back),
