@@ -405,25 +405,23 @@ static int resolve_own(struct desk *desk, const struct open_period *own, const c
 {
 	struct record record = {.found = RECORD_NONE};
 	struct plain plain;
-	int rc = own ? read_record(desk, own, PROVIDER_KIND, provider, with_value ? NULL : &plain,
-			   &record, err)
-		     : 0;
 
-	if (rc == 0 && record.found == RECORD_SET) {
-		resolved_r->source = "user";
-		resolved_r->version = record.version;
-		resolved_r->value = record.value;
-		if (record.value)
-			value_preview(secret_bytes(record.value), secret_len(record.value),
-			    resolved_r->preview);
-		else
-			value_preview(plain.bytes, plain.len, resolved_r->preview);
-	}
-	if (rc == 0)
-		resolved_r->own = own_name(record.found);
-	if (record.found == RECORD_SET && !with_value)
+	plain.len = 0;
+	if (own && read_record(desk, own, PROVIDER_KIND, provider, with_value ? NULL : &plain,
+		       &record, err) != 0) {
 		sodium_memzero(plain.bytes, plain.len);
-	return rc;
+		return -1;
+	}
+	resolved_r->own = own_name(record.found);
+	if (record.found != RECORD_SET)
+		return 0;
+	resolved_r->source = "user";
+	resolved_r->version = record.version;
+	resolved_r->value = record.value;
+	value_preview(record.value ? secret_bytes(record.value) : plain.bytes,
+	    record.value ? secret_len(record.value) : plain.len, resolved_r->preview);
+	sodium_memzero(plain.bytes, plain.len);
+	return 0;
 }
 
 /* Of a global one it is only seen that it opens. */
@@ -432,13 +430,13 @@ static int resolve_global(struct desk *desk, const struct open_period *global, c
 {
 	struct record record = {.found = RECORD_NONE};
 	struct plain plain;
+
+	plain.len = 0;
 	int rc =
 	    global ? read_record(desk, global, PROVIDER_KIND, provider, &plain, &record, err) : 0;
-
+	sodium_memzero(plain.bytes, plain.len);
 	resolved_r->source = record.found == RECORD_SET ? "global" : "none";
 	resolved_r->version = record.found == RECORD_SET ? record.version : 0;
-	if (record.found == RECORD_SET)
-		sodium_memzero(plain.bytes, plain.len);
 	return rc;
 }
 
