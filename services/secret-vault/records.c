@@ -1,41 +1,31 @@
-#include "services/secret-vault/records.h"
+#include "services/secret-vault/records_internal.h"
 
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/scoped.h"
-#include "proto/vault.h"
-#include "services/secret-vault/value.h"
 
-#define PAGE 200
 #define NAMES_MAX 4000 /* of a period, deleted ones included: each keeps a tombstone and a mark */
-#define SHOWN_MAX (sizeof(((struct record_shown *)0)->preview) - 1)
 
-static int refuse_rolled_back(
+int records_refuse_rolled_back(
     const char *what, const char *kind, const char *name, struct error *err)
 {
 	return error_refuse(err, ERR_INTERNAL, "secret_rolled_back",
 	    "the store is older than the marks: %s: %s/%s", what, kind, name);
 }
 
-static struct seal_name name_of(const struct open_period *period, const char *kind,
-    const char *name, uint64_t version, enum seal_purpose purpose)
+struct seal_name records_name(const struct open_period *period, const char *kind, const char *name,
+    uint64_t version, enum seal_purpose purpose)
 {
 	return (struct seal_name){&period->row.period, kind, name, version, purpose};
 }
 
 /* ---- reading one ---- */
 
-/* A value that is only looked at. Whoever has one wipes it. */
-struct plain {
-	uint8_t bytes[VAULT_VALUE_MAX];
-	size_t len;
-};
 struct reading {
 	const struct open_period *period;
 	const char *kind, *name;
-	struct plain *plain; /* takes the value instead of record; may be NULL */
+	struct record_plain *plain; /* takes the value instead of record; may be NULL */
 	uint64_t mark;
 	struct record *record;
 	struct error *err;
@@ -46,7 +36,7 @@ static int open_value(
     const struct reading *reading, const struct seal_name *name, const struct store_record *row)
 {
 	const struct secret *key = reading->period->data_key;
-	struct plain *plain = reading->plain;
+	struct record_plain *plain = reading->plain;
 	uint8_t nothing[1];
 	size_t len;
 
@@ -63,11 +53,11 @@ static int open_value(
 static int open_record(const struct reading *reading, const struct store_record *row)
 {
 	struct record *record = reading->record;
-	struct seal_name name = name_of(reading->period, reading->kind, reading->name, row->version,
-	    row->deleted ? SEAL_TOMBSTONE : SEAL_VALUE);
+	struct seal_name name = records_name(reading->period, reading->kind, reading->name,
+	    row->version, row->deleted ? SEAL_TOMBSTONE : SEAL_VALUE);
 
 	if (row->version < reading->mark)
-		return refuse_rolled_back(
+		return records_refuse_rolled_back(
 		    "an older version", reading->kind, reading->name, reading->err);
 	if (open_value(reading, &name, row) != 0)
 		return -1;
@@ -85,8 +75,8 @@ static bool read_row(void *arg, const struct store_record *row)
 	return false;
 }
 
-static int read_record(struct desk *desk, const struct open_period *period, const char *kind,
-    const char *name, struct plain *plain, struct record *record_r, struct error *err)
+int records_look(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct record_plain *plain, struct record *record_r, struct error *err)
 {
 	struct reading reading = {period, kind, name, plain, 0, record_r, err, 0};
 	const struct period *of = &period->row.period;
@@ -97,7 +87,7 @@ static int read_record(struct desk *desk, const struct open_period *period, cons
 	if (store_record_find(desk->db, period->row.id, kind, name, read_row, &reading, err) != 0)
 		reading.rc = -1;
 	if (reading.rc == 0 && record_r->found == RECORD_NONE && reading.mark > 0)
-		reading.rc = refuse_rolled_back("missing", kind, name, err);
+		reading.rc = records_refuse_rolled_back("missing", kind, name, err);
 	if (reading.rc == 0 && record_r->version > reading.mark)
 		reading.rc =
 		    highwater_raise(desk->highwater, of, kind, name, record_r->version, err);
@@ -109,7 +99,7 @@ static int read_record(struct desk *desk, const struct open_period *period, cons
 int records_read(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, struct record *record_r, struct error *err)
 {
-	return read_record(desk, period, kind, name, NULL, record_r, err);
+	return records_look(desk, period, kind, name, NULL, record_r, err);
 }
 
 /* ---- writing ---- */
@@ -195,13 +185,13 @@ int records_write(struct desk *desk, const struct open_period *period, const cha
     const char *name, const void *value, size_t len, const char *preview, uint64_t *version_r,
     struct error *err)
 {
-	uint8_t sealed_preview[SHOWN_MAX + SEAL_OVERHEAD];
+	uint8_t sealed_preview[RECORD_SHOWN_MAX + SEAL_OVERHEAD];
 	struct store_record row = {.preview = sealed_preview};
 	struct present present;
 	uint64_t mark;
 
 	bug_if(strlen(kind) >= sizeof(row.kind) || strlen(name) >= sizeof(row.name) ||
-	       strlen(preview) > SHOWN_MAX);
+	       strlen(preview) > RECORD_SHOWN_MAX);
 	if (look(desk, period, kind, name, &present, &mark, &row.version, err) != 0 ||
 	    check_room(desk, period, &present, mark, err) != 0)
 		return -1;
@@ -209,7 +199,7 @@ int records_write(struct desk *desk, const struct open_period *period, const cha
 	snprintf(row.name, sizeof(row.name), "%s", name);
 	scoped_free uint8_t *sealed = malloc(len + SEAL_OVERHEAD);
 	bug_if(!sealed);
-	struct seal_name as = name_of(period, kind, name, row.version, SEAL_VALUE);
+	struct seal_name as = records_name(period, kind, name, row.version, SEAL_VALUE);
 	seal_record(period->data_key, &as, value, len, sealed);
 	row.value = sealed;
 	row.value_len = len + SEAL_OVERHEAD;
@@ -258,194 +248,7 @@ int records_delete(struct desk *desk, const struct open_period *period, const ch
 	/* whatever else is there, undecryptable and rolled back too: the owner wants it gone */
 	snprintf(row.kind, sizeof(row.kind), "%s", kind);
 	snprintf(row.name, sizeof(row.name), "%s", name);
-	struct seal_name as = name_of(period, kind, name, row.version, SEAL_TOMBSTONE);
+	struct seal_name as = records_name(period, kind, name, row.version, SEAL_TOMBSTONE);
 	seal_record(period->data_key, &as, "", 0, sealed);
 	return put(desk, period, &row, err) == 0 ? 1 : -1;
-}
-
-/* ---- listing ---- */
-
-struct mark {
-	char kind[8 + 1], name[64 + 1];
-	uint64_t version;
-};
-struct listing {
-	struct desk *desk;
-	const struct open_period *period;
-	struct mark *marks; /* by kind and name */
-	size_t len, room, matched;
-	char kind[8 + 1], name[64 + 1]; /* of the last row */
-	size_t rows;                    /* of this page */
-	record_shown_row row;
-	void *arg;
-	struct error *err;
-	int rc;
-};
-
-static bool keep_mark(void *arg, const char *kind, const char *name, uint64_t version)
-{
-	struct listing *listing = arg;
-
-	if (listing->len == listing->room) {
-		listing->room = listing->room ? 2 * listing->room : 64;
-		listing->marks =
-		    reallocarray(listing->marks, listing->room, sizeof(listing->marks[0]));
-		bug_if(!listing->marks);
-	}
-	struct mark *mark = &listing->marks[listing->len++];
-	*mark = (struct mark){.version = version};
-	snprintf(mark->kind, sizeof(mark->kind), "%s", kind);
-	snprintf(mark->name, sizeof(mark->name), "%s", name);
-	return true;
-}
-
-static int by_kind_and_name(const void *a, const void *b)
-{
-	const struct mark *one = a, *other = b;
-	int order = strcmp(one->kind, other->kind);
-
-	return order ? order : strcmp(one->name, other->name);
-}
-
-static int check_mark(struct listing *listing, const struct store_record *row)
-{
-	struct mark wanted = {.version = row->version};
-
-	memcpy(wanted.kind, row->kind, sizeof(wanted.kind));
-	memcpy(wanted.name, row->name, sizeof(wanted.name));
-	const struct mark *mark = listing->len ? bsearch(&wanted, listing->marks, listing->len,
-						     sizeof(wanted), by_kind_and_name)
-					       : NULL;
-	if (mark && row->version < mark->version)
-		return refuse_rolled_back("an older version", row->kind, row->name, listing->err);
-	listing->matched += mark != NULL;
-	if (mark && row->version == mark->version)
-		return 0;
-	return highwater_raise(listing->desk->highwater, &listing->period->row.period, row->kind,
-	    row->name, row->version, listing->err);
-}
-
-static int show(struct listing *listing, const struct store_record *row)
-{
-	struct record_shown shown = {.version = row->version, .updated_ms = row->updated_ms};
-	struct seal_name as = name_of(listing->period, row->kind, row->name, row->version,
-	    row->deleted ? SEAL_TOMBSTONE : SEAL_PREVIEW);
-	size_t len;
-
-	if (seal_open_into(listing->period->data_key, &as, row->preview, row->preview_len,
-		(uint8_t *)shown.preview, row->deleted ? 0 : SHOWN_MAX, &len, listing->err) != 0 ||
-	    check_mark(listing, row) != 0)
-		return -1;
-	if (row->deleted)
-		return 0;
-	memcpy(shown.kind, row->kind, sizeof(shown.kind));
-	memcpy(shown.name, row->name, sizeof(shown.name));
-	listing->row(listing->arg, &shown);
-	sodium_memzero(&shown, sizeof(shown));
-	return 0;
-}
-
-static bool list_row(void *arg, const struct store_record *row)
-{
-	struct listing *listing = arg;
-
-	listing->rows++;
-	memcpy(listing->kind, row->kind, sizeof(listing->kind));
-	memcpy(listing->name, row->name, sizeof(listing->name));
-	listing->rc = show(listing, row);
-	return listing->rc == 0;
-}
-
-static int list_pages(struct listing *listing, struct error *err)
-{
-	do {
-		listing->rows = 0;
-		if (store_records_of(listing->desk->db, listing->period->row.id, listing->kind,
-			listing->name, PAGE, false, list_row, listing, err) != 0 ||
-		    listing->rc != 0)
-			return -1;
-	} while (listing->rows == PAGE);
-	/* each row has matched one mark at most: what is left over has no row */
-	if (listing->matched < listing->len)
-		return error_refuse(err, ERR_INTERNAL, "secret_rolled_back",
-		    "the store is older than the marks: %zu records are missing",
-		    listing->len - listing->matched);
-	return 0;
-}
-
-int records_list(struct desk *desk, const struct open_period *period, record_shown_row row,
-    void *arg, struct error *err)
-{
-	struct listing listing = {
-	    .desk = desk, .period = period, .row = row, .arg = arg, .err = err};
-	int rc = -1;
-
-	if (highwater_records_of(desk->highwater, &period->row.period, keep_mark, &listing, err) ==
-	    0) {
-		if (listing.len > 0)
-			qsort(
-			    listing.marks, listing.len, sizeof(listing.marks[0]), by_kind_and_name);
-		rc = list_pages(&listing, err);
-	}
-	free(listing.marks);
-	return rc;
-}
-
-/* ---- resolving ---- */
-
-#define PROVIDER_KIND "llm"
-
-static const char *own_name(enum record_found found)
-{
-	return found == RECORD_SET ? "set" : found == RECORD_DELETED ? "deleted" : "none";
-}
-
-static int resolve_own(struct desk *desk, const struct open_period *own, const char *provider,
-    bool with_value, struct resolved *resolved_r, struct error *err)
-{
-	struct record record = {.found = RECORD_NONE};
-	struct plain plain;
-
-	plain.len = 0;
-	if (own && read_record(desk, own, PROVIDER_KIND, provider, with_value ? NULL : &plain,
-		       &record, err) != 0) {
-		sodium_memzero(plain.bytes, plain.len);
-		return -1;
-	}
-	resolved_r->own = own_name(record.found);
-	if (record.found != RECORD_SET)
-		return 0;
-	resolved_r->source = "user";
-	resolved_r->version = record.version;
-	resolved_r->value = record.value;
-	value_preview(record.value ? secret_bytes(record.value) : plain.bytes,
-	    record.value ? secret_len(record.value) : plain.len, resolved_r->preview);
-	sodium_memzero(plain.bytes, plain.len);
-	return 0;
-}
-
-/* Of a global one it is only seen that it opens. */
-static int resolve_global(struct desk *desk, const struct open_period *global, const char *provider,
-    struct resolved *resolved_r, struct error *err)
-{
-	struct record record = {.found = RECORD_NONE};
-	struct plain plain;
-
-	plain.len = 0;
-	int rc =
-	    global ? read_record(desk, global, PROVIDER_KIND, provider, &plain, &record, err) : 0;
-	sodium_memzero(plain.bytes, plain.len);
-	resolved_r->source = record.found == RECORD_SET ? "global" : "none";
-	resolved_r->version = record.found == RECORD_SET ? record.version : 0;
-	return rc;
-}
-
-int records_resolve(struct desk *desk, const struct open_period *own,
-    const struct open_period *global, const char *provider, bool with_value,
-    struct resolved *resolved_r, struct error *err)
-{
-	memset(resolved_r, 0, sizeof(*resolved_r));
-	if (resolve_own(desk, own, provider, with_value, resolved_r, err) != 0)
-		return -1;
-	return resolved_r->source ? 0 : resolve_global(desk, global, provider, resolved_r, err);
 }

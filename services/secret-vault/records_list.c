@@ -1,0 +1,137 @@
+/* Listing the records of a period, all that the marks know among them. */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "services/secret-vault/records_internal.h"
+
+#define PAGE 200
+
+struct mark {
+	char kind[8 + 1], name[64 + 1];
+	uint64_t version;
+};
+struct listing {
+	struct desk *desk;
+	const struct open_period *period;
+	struct mark *marks; /* by kind and name */
+	size_t len, room, matched;
+	char kind[8 + 1], name[64 + 1]; /* of the last row */
+	size_t rows;                    /* of this page */
+	record_shown_row row;
+	void *arg;
+	struct error *err;
+	int rc;
+};
+
+static bool keep_mark(void *arg, const char *kind, const char *name, uint64_t version)
+{
+	struct listing *listing = arg;
+
+	if (listing->len == listing->room) {
+		listing->room = listing->room ? 2 * listing->room : 64;
+		listing->marks =
+		    reallocarray(listing->marks, listing->room, sizeof(listing->marks[0]));
+		bug_if(!listing->marks);
+	}
+	struct mark *mark = &listing->marks[listing->len++];
+	*mark = (struct mark){.version = version};
+	snprintf(mark->kind, sizeof(mark->kind), "%s", kind);
+	snprintf(mark->name, sizeof(mark->name), "%s", name);
+	return true;
+}
+
+static int by_kind_and_name(const void *a, const void *b)
+{
+	const struct mark *one = a, *other = b;
+	int order = strcmp(one->kind, other->kind);
+
+	return order ? order : strcmp(one->name, other->name);
+}
+
+static int check_mark(struct listing *listing, const struct store_record *row)
+{
+	struct mark wanted = {.version = row->version};
+
+	memcpy(wanted.kind, row->kind, sizeof(wanted.kind));
+	memcpy(wanted.name, row->name, sizeof(wanted.name));
+	const struct mark *mark = listing->len ? bsearch(&wanted, listing->marks, listing->len,
+						     sizeof(wanted), by_kind_and_name)
+					       : NULL;
+	if (mark && row->version < mark->version)
+		return records_refuse_rolled_back(
+		    "an older version", row->kind, row->name, listing->err);
+	listing->matched += mark != NULL;
+	if (mark && row->version == mark->version)
+		return 0;
+	return highwater_raise(listing->desk->highwater, &listing->period->row.period, row->kind,
+	    row->name, row->version, listing->err);
+}
+
+static int show(struct listing *listing, const struct store_record *row)
+{
+	struct record_shown shown = {.version = row->version, .updated_ms = row->updated_ms};
+	struct seal_name as = records_name(listing->period, row->kind, row->name, row->version,
+	    row->deleted ? SEAL_TOMBSTONE : SEAL_PREVIEW);
+	size_t len;
+
+	if (seal_open_into(listing->period->data_key, &as, row->preview, row->preview_len,
+		(uint8_t *)shown.preview, row->deleted ? 0 : RECORD_SHOWN_MAX, &len,
+		listing->err) != 0 ||
+	    check_mark(listing, row) != 0)
+		return -1;
+	if (row->deleted)
+		return 0;
+	memcpy(shown.kind, row->kind, sizeof(shown.kind));
+	memcpy(shown.name, row->name, sizeof(shown.name));
+	listing->row(listing->arg, &shown);
+	sodium_memzero(&shown, sizeof(shown));
+	return 0;
+}
+
+static bool list_row(void *arg, const struct store_record *row)
+{
+	struct listing *listing = arg;
+
+	listing->rows++;
+	memcpy(listing->kind, row->kind, sizeof(listing->kind));
+	memcpy(listing->name, row->name, sizeof(listing->name));
+	listing->rc = show(listing, row);
+	return listing->rc == 0;
+}
+
+static int list_pages(struct listing *listing, struct error *err)
+{
+	do {
+		listing->rows = 0;
+		if (store_records_of(listing->desk->db, listing->period->row.id, listing->kind,
+			listing->name, PAGE, false, list_row, listing, err) != 0 ||
+		    listing->rc != 0)
+			return -1;
+	} while (listing->rows == PAGE);
+	/* each row has matched one mark at most: what is left over has no row */
+	if (listing->matched < listing->len)
+		return error_refuse(err, ERR_INTERNAL, "secret_rolled_back",
+		    "the store is older than the marks: %zu records are missing",
+		    listing->len - listing->matched);
+	return 0;
+}
+
+int records_list(struct desk *desk, const struct open_period *period, record_shown_row row,
+    void *arg, struct error *err)
+{
+	struct listing listing = {
+	    .desk = desk, .period = period, .row = row, .arg = arg, .err = err};
+	int rc = -1;
+
+	if (highwater_records_of(desk->highwater, &period->row.period, keep_mark, &listing, err) ==
+	    0) {
+		if (listing.len > 0)
+			qsort(
+			    listing.marks, listing.len, sizeof(listing.marks[0]), by_kind_and_name);
+		rc = list_pages(&listing, err);
+	}
+	free(listing.marks);
+	return rc;
+}
