@@ -420,7 +420,8 @@ static void needs_the_master_key_of_the_row(void **state)
 	check_open(world, &as2, 1, "");
 	world->desk.master = NULL;
 	check_open(world, &as, -1, "vault_sealed");
-	assert_int_equal(records_open_global(&world->desk, true, &old, &world->err), -1);
+	struct open_period global;
+	assert_int_equal(records_open_global(&world->desk, true, &global, &world->err), -1);
 	assert_string_equal(world->err.reason, "vault_sealed");
 	world->desk.master = first;
 	world->desk.next = second;
