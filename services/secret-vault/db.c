@@ -86,7 +86,7 @@ static int failed(struct db *db, struct error *err)
 static void end(struct db *db)
 {
 	db->state = DB_IDLE;
-	db->has_savepoint = false;
+	db->has_savepoint = db->owes_release = false;
 }
 
 int db_begin(struct db *db, bool writes, struct error *err)
@@ -131,8 +131,11 @@ int db_savepoint(struct db *db, struct error *err)
 	bug_if(db->state == DB_IDLE || db->has_savepoint);
 	if (db->state != DB_WITHIN)
 		return fail(db, err);
-	if (db->driver->say(db, "SAVEPOINT job", &db->why) < 0)
+	const char *words =
+	    db->owes_release ? "RELEASE SAVEPOINT job; SAVEPOINT job" : "SAVEPOINT job";
+	if (db->driver->say(db, words, &db->why) < 0)
 		return failed(db, err);
+	db->owes_release = false;
 	db->has_savepoint = true;
 	return 0;
 }
@@ -142,8 +145,7 @@ int db_release(struct db *db, struct error *err)
 	bug_if(!db->has_savepoint);
 	if (db->state != DB_WITHIN)
 		return fail(db, err);
-	if (db->driver->say(db, "RELEASE SAVEPOINT job", &db->why) < 0)
-		return failed(db, err);
+	db->owes_release = true;
 	db->has_savepoint = false;
 	return 0;
 }

@@ -42,6 +42,8 @@ struct db {
 	const struct db_driver *driver;
 	enum db_state state;
 	bool has_savepoint;
+	bool
+	    owes_release; /* said together with the next savepoint, or by the commit: a round trip less */
 	bool is_reading; /* inside a row callback */
 	struct error why;
 };

@@ -94,9 +94,8 @@ static int open_storage(struct worker *worker, struct error *err)
 }
 
 /* By writing: a full disk still reads. */
-static int probe_storage(struct worker *worker, struct error *err)
+static int probe_store(struct db *db, struct error *err)
 {
-	struct db *db = worker->desk.db;
 	static const uint8_t byte;
 
 	if (db_begin(db, true, err) < 0)
@@ -106,6 +105,23 @@ static int probe_storage(struct worker *worker, struct error *err)
 		return -1;
 	}
 	return db_commit(db, err);
+}
+
+static int probe_marks(struct highwater *marks, struct error *err)
+{
+	static const struct period nobody;
+
+	if (highwater_raise(marks, &nobody, "probe", "", clock_unix_ms(), err) == 0)
+		return highwater_commit(marks, err);
+	highwater_forget(marks);
+	return -1;
+}
+
+static int probe_storage(struct worker *worker, struct error *err)
+{
+	if (probe_store(worker->desk.db, err) < 0)
+		return -1;
+	return probe_marks(worker->desk.highwater, err);
 }
 
 static bool has_storage(struct worker *worker)
