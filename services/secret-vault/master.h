@@ -32,10 +32,11 @@ void master_destroy(struct master **master);
 /* A copy that another thread may use and destroy. */
 struct master *master_copy(const struct master *master);
 
-/* Public: BLAKE2b of the key under a label. */
+/* Derived: BLAKE2b-256 keyed by the master key, over label NUL purpose NUL; the id is 8 bytes of that for "multiclaw master id v1" and "", a subkey all
+ * of it for "multiclaw master subkey v1" and its purpose. The id is public. */
 const uint8_t *master_id(const struct master *master); /* KEY_ID_LEN bytes */
 char *master_id_text(const uint8_t id[KEY_ID_LEN], char text[2 * KEY_ID_LEN + 1]);
-/* 32 bytes for one purpose ("wrap", "grant", "check"); BLAKE2b keyed by the master key. Caller owns the result. */
+/* 32 bytes for one purpose ("wrap", "grant", "check"). Caller owns the result. */
 struct secret *master_subkey(const struct master *master, const char *purpose);
 const struct secret *master_wrap_key(
     const struct master *master); /* the one for "wrap"; borrowed */
