@@ -24,12 +24,24 @@ static void begin_try(struct task *task);
 
 /* ---- ends */
 
+static bool has_secret(const struct proto_message *message)
+{
+	for (size_t i = 0; i < message->nfields; i++)
+		if (message->fields[i].flags & PROTO_SECRET)
+			return true;
+	return false;
+}
+
 static void wipe_answer(struct task *task)
 {
+	const struct proto_message *message = task->plan->call->rsp;
 	if (!task->asking.rsp)
 		return;
-	codec_wipe(task->plan->call->rsp, task->asking.rsp);
-	sodium_free(task->asking.rsp);
+	codec_wipe(message, task->asking.rsp);
+	if (has_secret(message))
+		sodium_free(task->asking.rsp);
+	else
+		free(task->asking.rsp);
 	task->asking.rsp = NULL;
 }
 
@@ -157,16 +169,17 @@ void asking_go_on(struct asking *asking, const struct error *failed)
 /* Where answers hold secrets they do so in guarded memory, like the secrets themselves. */
 static void prepare(struct task *task)
 {
-	size_t size = task->plan->call->rsp->size;
+	const struct proto_message *message = task->plan->call->rsp;
 	struct error err;
 	wipe_answer(task);
-	task->asking.rsp = sodium_malloc(size ? size : 1);
+	task->asking.rsp =
+	    has_secret(message) ? sodium_malloc(message->size) : malloc(message->size);
 	if (!task->asking.rsp) {
-		error_set(&err, ERR_UNAVAILABLE, "out of guarded memory");
+		error_set(&err, ERR_UNAVAILABLE, "out of memory for an answer");
 		fail(task, &err);
 		return;
 	}
-	memset(task->asking.rsp, 0, size);
+	memset(task->asking.rsp, 0, message->size);
 	if (task->plan->before)
 		task->plan->before(&task->asking);
 	else

@@ -28,17 +28,19 @@ struct job {
 /* ---- key files */
 
 /* Where the key files are. The next one is beside the one in use. */
-static int paths_of(const struct vault *vault, char **path_r, char **next_r, struct error *err)
+static bool paths_of(const struct vault *vault, char **path_r, char **next_r, struct error *err)
 {
 	const char *name = vault->key_path, *folder = vault->process->settings.keys;
 	bool is_credential = strcmp(vault->key_source, "credential") == 0;
 	int len;
 	if (is_credential) {
 		folder = getenv("CREDENTIALS_DIRECTORY");
-		if (!folder)
-			return error_set(err, ERR_INVALID,
+		if (!folder) {
+			error_set(err, ERR_INVALID,
 			    "MULTICLAW_VAULT_KEY_SOURCE is credential, but CREDENTIALS_DIRECTORY "
 			    "is not set");
+			return false;
+		}
 	}
 	if (!name[0] || is_credential)
 		len = asprintf(path_r, "%s/%s", folder, name[0] ? name : "vault.key");
@@ -50,7 +52,7 @@ static int paths_of(const struct vault *vault, char **path_r, char **next_r, str
 	else
 		len = asprintf(next_r, "%s.next", *path_r);
 	bug_if(len < 0);
-	return 0;
+	return true;
 }
 
 int opening_read_keys(struct vault *vault, struct error *err)
@@ -62,7 +64,7 @@ int opening_read_keys(struct vault *vault, struct error *err)
 	if (strcmp(source, "file") != 0 && strcmp(source, "credential") != 0)
 		return error_set(err, ERR_INVALID,
 		    "MULTICLAW_VAULT_KEY_SOURCE is file, credential or passphrase");
-	if (paths_of(vault, &path, &next, err) != 0)
+	if (!paths_of(vault, &path, &next, err))
 		return -1;
 	master_destroy(&vault->key_file);
 	master_destroy(&vault->next_key_file);
@@ -78,7 +80,7 @@ int opening_read_keys(struct vault *vault, struct error *err)
 struct master *opening_read_next(const struct vault *vault, struct error *err)
 {
 	scoped_free char *path = NULL, *next = NULL;
-	if (paths_of(vault, &path, &next, err) != 0)
+	if (!paths_of(vault, &path, &next, err))
 		return NULL;
 	if (access(next, F_OK) != 0) {
 		error_refuse(err, ERR_NOT_FOUND, "next_key_missing",

@@ -158,7 +158,7 @@ void vault_on_restart(void *arg, const char *history, struct event_id head)
 }
 
 static const char *const state_names[] = {
-#define VAULT_STATE_NAME(name, text) [VAULT_##name] = text,
+#define VAULT_STATE_NAME(name, text) [VAULT_##name] = (text),
     VAULT_STATES(VAULT_STATE_NAME)
 #undef VAULT_STATE_NAME
 };
