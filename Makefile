@@ -85,6 +85,12 @@ $(BUILD)/bin/multiclaw-%: $(BUILD)/obj/services/%/main.o $(BUILD)/lib/%.a $(PROT
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
 
+# writes what it stores to its log, on purpose: the check for leaks has to find that
+LEAKY := $(BUILD)/leaky/multiclaw-secret-vault
+$(LEAKY): $(BUILD)/obj/services/secret-vault/main.o $(BUILD)/obj/tests/leaky/records_write.o $(BUILD)/lib/secret-vault.a $(PROTO_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -Wl,--wrap=records_write -o $@ $^ $(LDLIBS)
+
 # tests/unit/<folder>/test_x.c links what its folder shares (files not named test_*), the folder's library (if it has one), proto
 # and common; archives keep it to what it names
 unit_shared = $(call obj,$(filter-out tests/unit/$(1)/test_%,$(wildcard tests/unit/$(1)/*.c)))
@@ -113,7 +119,7 @@ deps: ## install every Debian package that building, running and testing needs
 run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it
 	@deploy/deps --needed && $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
-tools: all $(UNIT)
+tools: all $(UNIT) $(LEAKY)
 
 test: ## everything: unit, protocol, integration, node; installs what is missing
 	@MAKEFLAGS= BUILD=$(BUILD_BASE) SANITIZE=$(SANITIZE) tests/run
@@ -121,7 +127,7 @@ test: ## everything: unit, protocol, integration, node; installs what is missing
 test-unit: $(UNIT) ## unit tests only
 	@tests/run-unit $(UNIT)
 
-test-integration: all ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
+test-integration: all $(LEAKY) ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
 	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/integration $(ARGS)
 
 test-node: all ## the tests that use the ecosystem's own JavaScript libraries

@@ -12,6 +12,7 @@ import resource
 import secrets
 import shutil
 import signal
+import socket
 import sqlite3
 import tempfile
 
@@ -68,6 +69,7 @@ class Vaults(Parts):
 
     def __init__(self, vaults=1, store=None, **settings):
         self.vaults = vaults
+        self.of_vault = {}  # settings of every vault alone
         every = range(1, vaults + 1)
         settings = {
             "MULTICLAW_VAULTS": ",".join(f"ipc://run/secret-vault-{i}.bus" for i in every),
@@ -98,7 +100,8 @@ class Vaults(Parts):
     def launch_vault(self, i=1, cores=False, binary=None, **more):
         """more: settings of this start alone. cores: the kernel would write one."""
         name = f"secret-vault-{i}"
-        more = {"MULTICLAW_REPLICA": name, "MULTICLAW_VAULT_MARKS": f"vault-marks/{name}.db", **{k: str(v) for k, v in more.items()}}
+        more = {"MULTICLAW_REPLICA": name, "MULTICLAW_VAULT_MARKS": f"vault-marks/{name}.db",
+                **{k: str(v) for k, v in {**self.of_vault, **more}.items()}}
         limit = resource.getrlimit(resource.RLIMIT_CORE)
         if cores:
             resource.setrlimit(resource.RLIMIT_CORE, (limit[1], limit[1]))
@@ -113,7 +116,13 @@ class Vaults(Parts):
         try:
             wait_until(f"{name} is open", lambda: self.is_ready(name), seconds)
         except AssertionError as e:
-            raise AssertionError(f"{e}\n{self.log(name, 40)}") from None
+            raise AssertionError(f"{e}\n{self.readyz(i)}\n{self.log(name, 40)}") from None
+
+    def readyz(self, i=1):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as ops:
+            ops.connect(str(self.state / f"run/secret-vault-{i}.ops"))
+            ops.sendall(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            return b"".join(iter(lambda: ops.recv(65536), b"")).decode()
 
     def stop_vault(self, i=1, sig=signal.SIGTERM):
         process = self.processes[f"secret-vault-{i}"]
