@@ -13,6 +13,7 @@
 	    " NOT NULL, key_id BYTEA, wrapped BYTEA, created_ms BIGINT NOT NULL," \
 	    " changed_ms BIGINT NOT NULL, UNIQUE (asset, wallet, slot))", \
 	    "CREATE INDEX periods_key ON periods (key_id)", \
+	    "CREATE INDEX periods_state ON periods (state)", \
 	    "CREATE TABLE records (period_id BIGINT NOT NULL, kind " TEXT " NOT NULL, name " TEXT \
 	    " NOT NULL, version BIGINT NOT NULL, deleted BIGINT NOT NULL," \
 	    " updated_ms BIGINT NOT NULL, value BYTEA NOT NULL, preview BYTEA NOT NULL," \
