@@ -610,6 +610,23 @@ static void a_server_that_ends_during_the_commit_leaves_it_open(void **state)
 	store_commit(world);
 }
 
+static void a_server_that_is_frozen_is_given_up(void **state)
+{
+	struct store_world *world = *state;
+	uint64_t began = clock_boot_ms();
+	struct error err = {0};
+
+	postgres_server_freeze(store_server(), true);
+	struct db *other = db_open(world->where, &err);
+	postgres_server_freeze(store_server(), false);
+	assert_null(other);
+	assert_unavailable(&err);
+	assert_in_range(clock_boot_ms() - began, 1000, 6000);
+	store_begin(world, true);
+	put(world, "a");
+	store_commit(world);
+}
+
 /* ---- opening ---- */
 
 static void says_what_is_wrong_with_where_and_nothing_of_it(void **state)
@@ -804,6 +821,7 @@ int main(void)
 	    POSTGRES(a_lost_server_is_said_and_found_again),
 	    POSTGRES(a_connection_that_died_while_idle_is_not_noticed),
 	    POSTGRES(a_server_that_ends_during_the_commit_leaves_it_open),
+	    POSTGRES(a_server_that_is_frozen_is_given_up),
 	    cmocka_unit_test(says_what_is_wrong_with_where_and_nothing_of_it),
 	    SQLITE(makes_a_file_that_nobody_else_can_read),
 	    SQLITE(refuses_files_that_are_not_its_own),
