@@ -28,7 +28,7 @@ int highwater_get(struct highwater *highwater, const struct period *period, cons
 typedef bool (*highwater_period_row)(void *arg, const struct period *period);
 int highwater_periods_of(struct highwater *highwater, const char *asset, highwater_period_row row,
     void *arg, struct error *err);
-/* The highest kind and name below 1000 rows: every record of a period that has a mark; version included. */
+/* Every record of a period that has a mark, with its version. */
 typedef bool (*highwater_row)(void *arg, const char *kind, const char *name, uint64_t version);
 int highwater_records_of(struct highwater *highwater, const struct period *period,
     highwater_row row, void *arg, struct error *err);
