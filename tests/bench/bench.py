@@ -20,6 +20,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
+from bench_vault import bench_release, bench_sale  # noqa: E402
 from suite import BUILD, ROOT, Suite, Wallet, free_port, wait_until  # noqa: E402
 
 TOOLS = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "bench"
@@ -348,7 +349,7 @@ def pss(pid):
 
 
 def bench_daemons(suite):
-    for service in ("router", "auth", "session", "chain-oracle"):
+    for service in ("router", "auth", "session", "chain-oracle", "secret-vault"):
         name = f"{service}-1"
         pid = suite.pid(name)
         memory = pss(pid)
@@ -371,6 +372,8 @@ def main():
             bench_sign_ins(suite, folder)
             bench_daemons(suite)
         bench_revocation(folder)
+        bench_release(TOOLS, compare, row, load, process, is_listening, cpu_of, SECONDS)
+        bench_sale(row)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

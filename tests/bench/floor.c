@@ -1,8 +1,10 @@
 /* floor - the physical limits the suite is measured against, in this process alone.
  *
  *	floor ed25519 SECONDS	crypto_sign_verify_detached of a 350-byte text, one core: verifies per second
+ *	floor fsync FILE SECONDS	4 KiB appended and fdatasync'ed, one after the other: per second
  *	floor zmq N		one ZeroMQ PUB -> SUB hop over ipc with CURVE between two threads, N messages one at a time: latencies in us, one a line
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdint.h>
@@ -36,6 +38,26 @@ static int ed25519(double seconds)
 		n++;
 	}
 	printf("%.0f\n", (double)n / ((double)(now_ns(CLOCK_PROCESS_CPUTIME_ID) - start) / 1e9));
+	return 0;
+}
+
+static int fsyncs(const char *path, double seconds)
+{
+	static const char page[4096] = "x";
+	uint64_t n = 0, start;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return 1;
+	start = now_ns(CLOCK_MONOTONIC);
+	while ((double)(now_ns(CLOCK_MONOTONIC) - start) < seconds * 1e9) {
+		if (write(fd, page, sizeof(page)) != sizeof(page) || fdatasync(fd) != 0)
+			return 1;
+		n++;
+	}
+	printf("%.0f\n", (double)n / ((double)(now_ns(CLOCK_MONOTONIC) - start) / 1e9));
+	close(fd);
+	unlink(path);
 	return 0;
 }
 
@@ -99,6 +121,8 @@ int main(int argc, char **argv)
 		return ed25519(strtod(argv[2], NULL));
 	if (argc == 3 && strcmp(argv[1], "zmq") == 0)
 		return zmq_hop(strtoul(argv[2], NULL, 10));
-	fprintf(stderr, "usage: floor ed25519 SECONDS | floor zmq N\n");
+	if (argc == 4 && strcmp(argv[1], "fsync") == 0)
+		return fsyncs(argv[2], strtod(argv[3], NULL));
+	fprintf(stderr, "usage: floor ed25519 SECONDS | floor zmq N | floor fsync FILE SECONDS\n");
 	return 2;
 }
