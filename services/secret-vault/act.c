@@ -76,7 +76,7 @@ static void fill_state(struct vault_state_rsp *rsp, const struct vault *vault)
 static int look(void *arg, struct desk *desk, struct error *err)
 {
 	struct act *act = arg;
-	return survey_read(&act->view, desk, err);
+	return survey_read(&act->view, desk, true, err);
 }
 
 static void on_looked(void *arg, const struct error *err)

@@ -11,30 +11,40 @@
 #include "services/secret-vault/rotation.h"
 
 #define HEAD_EVERY_MS 3600000
+#define COUNTS_EVERY 15 /* surveys: counting looks at every period */
 
 struct survey {
 	struct vault *vault;
 	struct event *timer;
 	struct metric *periods, *locked, *rewrapped;
 	uint64_t head_told_ms; /* by clock_boot_ms; 0: not yet */
+	unsigned nsurveys;
 };
 struct job {
 	struct vault *vault;
+	bool with_counts;
 	struct survey_view view;
 };
 
-int survey_read(struct survey_view *view_r, struct desk *desk, struct error *err)
+static int count(struct survey_view *view, struct desk *desk, struct error *err)
+{
+	const struct keyset_key *next = &view->keyset.next;
+	view->has_counts = true;
+	if (store_count_periods(desk->db, &view->counts, err) != 0)
+		return -1;
+	return next->is_set
+		   ? store_count_under(desk->db, keyset_key_id(next), &view->rewrapped, err)
+		   : 0;
+}
+
+int survey_read(struct survey_view *view_r, struct desk *desk, bool with_counts, struct error *err)
 {
 	*view_r = (struct survey_view){0};
 	if (keyset_read(desk->db, &view_r->keyset, err) != 0 ||
-	    store_count_periods(desk->db, &view_r->counts, err) != 0 ||
 	    store_audit_head(desk->db, NULL, &view_r->head_seq, view_r->head, err) != 0 ||
 	    eraser_read(desk, &view_r->is_tripped, &view_r->must_scrub, err) != 0)
 		return -1;
-	if (!view_r->keyset.next.is_set)
-		return 0;
-	return store_count_under(
-	    desk->db, keyset_key_id(&view_r->keyset.next), &view_r->rewrapped, err);
+	return with_counts ? count(view_r, desk, err) : 0;
 }
 
 static bool is_id(const struct keyset_key *key, const char *known)
@@ -68,16 +78,27 @@ static void tell_head(struct survey *survey)
 	    sodium_bin2hex(head, sizeof(head), vault->head, sizeof(vault->head)));
 }
 
+/* Looks come back in the order in which they were done: what went back is the store itself. */
+static void take_head(struct vault *vault, const struct survey_view *view)
+{
+	if (view->head_seq < vault->head_seq)
+		log_audit("the audit trail is shorter than it was: an older store was put back",
+		    "was", log_u64(vault->head_seq), "is", log_u64(view->head_seq));
+	vault->head_seq = view->head_seq;
+	memcpy(vault->head, view->head, sizeof(vault->head));
+}
+
 void survey_take(struct vault *vault, const struct survey_view *view)
 {
 	struct survey *survey = vault->survey;
-	if (vault->is_stopping || view->head_seq < vault->head_seq)
-		return; /* an older look */
-	vault->head_seq = view->head_seq;
-	memcpy(vault->head, view->head, sizeof(vault->head));
-	metric_set(survey->periods, (double)view->counts.periods);
-	metric_set(survey->locked, (double)view->counts.locked);
-	metric_set(survey->rewrapped, (double)view->rewrapped);
+	if (vault->is_stopping)
+		return;
+	take_head(vault, view);
+	if (view->has_counts) {
+		metric_set(survey->periods, (double)view->counts.periods);
+		metric_set(survey->locked, (double)view->counts.locked);
+		metric_set(survey->rewrapped, (double)view->rewrapped);
+	}
 	eraser_take(vault->eraser, view->is_tripped, view->must_scrub);
 	judge_keys(vault, &view->keyset);
 	if (vault->state == VAULT_OPEN)
@@ -87,7 +108,7 @@ void survey_take(struct vault *vault, const struct survey_view *view)
 static int work(void *arg, struct desk *desk, struct error *err)
 {
 	struct job *job = arg;
-	return survey_read(&job->view, desk, err);
+	return survey_read(&job->view, desk, job->with_counts, err);
 }
 
 static void arm(struct survey *survey)
@@ -117,6 +138,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	struct job *job = calloc(1, sizeof(*job));
 	bug_if(!job);
 	job->vault = survey->vault;
+	job->with_counts = survey->nsurveys++ % COUNTS_EVERY == 0;
 	worker_do(survey->vault->worker, WORKER_READ, work, done, job);
 }
 

@@ -10,6 +10,7 @@
 #define SURVEY_EVERY_MS 2000
 
 struct survey_view {
+	bool has_counts; /* the next two */
 	struct store_counts counts;
 	uint64_t rewrapped; /* of counts.periods, under the next key */
 	uint64_t head_seq;
@@ -22,7 +23,7 @@ struct survey_view {
 struct survey *survey_new(struct vault *vault);
 void survey_destroy(struct survey **survey);
 /* In the worker's thread, as work of kind WORKER_READ. */
-int survey_read(struct survey_view *view_r, struct desk *desk, struct error *err);
+int survey_read(struct survey_view *view_r, struct desk *desk, bool with_counts, struct error *err);
 /* On the loop: what it tells is known from now on, and acted on. */
 void survey_take(struct vault *vault, const struct survey_view *view);
 
