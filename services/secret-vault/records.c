@@ -5,7 +5,8 @@
 
 #include "common/scoped.h"
 
-#define NAMES_MAX 4000 /* of a period, deleted ones included: each keeps a tombstone and a mark */
+#define NAMES_MAX 4000   /* of a period, deleted ones included: each keeps a tombstone and a mark */
+#define LEAP_MAX 1000000 /* versions that other vaults may have written since this one looked */
 
 int records_refuse_rolled_back(
     const char *what, const char *kind, const char *name, struct error *err)
@@ -151,7 +152,8 @@ static int check_room(struct desk *desk, const struct open_period *period,
 	return 0;
 }
 
-/* What is there, the mark, and the version that comes next. */
+/* What is there, the mark, and the version that comes next: above that of the row, whether it opens or not, unless nobody can have written it. Marks never fall,
+ * so one that had learnt a forged version would spoil the name for good. */
 static int look(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, struct present *present_r, uint64_t *mark_r, uint64_t *next_r,
     struct error *err)
@@ -161,7 +163,8 @@ static int look(struct desk *desk, const struct open_period *period, const char 
 	    store_record_find(desk->db, period->row.id, kind, name, note_present, present_r, err) !=
 		0)
 		return -1;
-	uint64_t highest = present_r->version > *mark_r ? present_r->version : *mark_r;
+	bool is_likely = present_r->version > *mark_r && present_r->version - *mark_r <= LEAP_MAX;
+	uint64_t highest = is_likely ? present_r->version : *mark_r;
 	if (highest >= INT64_MAX)
 		return error_refuse(err, ERR_INTERNAL, "secret_undecryptable",
 		    "%s/%s has a version that never was", kind, name);

@@ -90,11 +90,26 @@ static int show(struct listing *listing, const struct store_record *row)
 	return 0;
 }
 
+/* A row that came twice would stand for one that is missing. */
+static int check_order(const struct listing *listing, const struct store_record *row)
+{
+	int order = strcmp(row->kind, listing->kind);
+
+	if (order == 0)
+		order = strcmp(row->name, listing->name);
+	return order > 0 ? 0
+			 : error_refuse(listing->err, ERR_INTERNAL, "storage_damaged",
+			       "the store has %s/%s twice, or in no order", row->kind, row->name);
+}
+
 static bool list_row(void *arg, const struct store_record *row)
 {
 	struct listing *listing = arg;
 
 	listing->rows++;
+	listing->rc = check_order(listing, row);
+	if (listing->rc != 0)
+		return false;
 	memcpy(listing->kind, row->kind, sizeof(listing->kind));
 	memcpy(listing->name, row->name, sizeof(listing->name));
 	listing->rc = show(listing, row);
@@ -110,7 +125,7 @@ static int list_pages(struct listing *listing, struct error *err)
 		    listing->rc != 0)
 			return -1;
 	} while (listing->rows == PAGE);
-	/* each row has matched one mark at most: what is left over has no row */
+	/* no row has come twice: what is left over of the marks has no row */
 	if (listing->matched < listing->len)
 		return error_refuse(err, ERR_INTERNAL, "secret_rolled_back",
 		    "the store is older than the marks: %zu records are missing",

@@ -632,6 +632,50 @@ static void refuses_what_belongs_elsewhere(void **state)
 	assert_int_equal(list(world, &period).len, 2);
 }
 
+/* Without its primary key the table may say a thing twice. */
+static void a_row_that_comes_twice_hides_none_that_is_missing(void **state)
+{
+	struct world *world = *state;
+	scoped_open_period struct open_period period = sample(world);
+	put(world, &period, "groq", VALUE);
+	put(world, &period, "openai", VALUE);
+	sql(world, "CREATE TABLE loose AS SELECT * FROM records");
+	sql(world, "DROP TABLE records");
+	sql(world, "ALTER TABLE loose RENAME TO records");
+	assert_int_equal(list(world, &period).len, 2);
+	sql(world, "DELETE FROM records WHERE name = 'openai'");
+	check_no_list(world, &period, "secret_rolled_back");
+	sql(world, "INSERT INTO records SELECT * FROM records");
+	check_no_list(world, &period, "storage_damaged");
+}
+
+static void a_forged_version_spoils_no_name(void **state)
+{
+	static const char *const forged[] = {
+	    "UPDATE records SET version = 9223372036854775807",
+	    "UPDATE records SET version = 9223372036854775806",
+	    "UPDATE records SET version = 4000000000",
+	};
+	struct world *world = *state;
+	scoped_open_period struct open_period period = sample(world);
+	uint64_t version = put(world, &period, "openai", VALUE), mark;
+	for (size_t i = 0; i < ARRAY_LEN(forged); i++) {
+		sql(world, forged[i]);
+		check_refused(world, &period, "openai", "secret_undecryptable");
+		/* the owner may set it again, or have it gone, and the marks did not learn the lie */
+		if (i % 2)
+			assert_int_equal(
+			    records_delete(&world->desk, &period, "llm", "openai", &world->err), 1);
+		else
+			put(world, &period, "openai", VALUE);
+		assert_int_equal(
+		    look_for(world, &period, "openai"), i % 2 ? RECORD_DELETED : RECORD_SET);
+		highwater_get(
+		    world->desk.highwater, &period.row.period, "llm", "openai", &mark, &world->err);
+		assert_int_equal(mark, ++version);
+	}
+}
+
 static void a_record_above_its_mark_raises_it(void **state)
 {
 	struct world *world = *state;
@@ -828,6 +872,8 @@ int main(void)
 	    WORLD_TEST(refuses_a_forged_deletion),
 	    WORLD_TEST(refuses_a_record_that_is_missing),
 	    WORLD_TEST(refuses_what_belongs_elsewhere),
+	    WORLD_TEST(a_row_that_comes_twice_hides_none_that_is_missing),
+	    WORLD_TEST(a_forged_version_spoils_no_name),
 	    WORLD_TEST(a_record_above_its_mark_raises_it),
 	    WORLD_TEST(lists_what_may_be_shown),
 	    WORLD_TEST(holds_a_thousand_and_no_more),
