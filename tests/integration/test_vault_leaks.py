@@ -18,8 +18,8 @@ import pytest
 from leak_scanner import LeakScanner
 from parts import Peer
 from suite import BIN, BUILD, ROOT, Wallet, b58decode, wait_until
-from test_vault_http import VaultSuite, new_owner, token_of
 from vault_parts import Refused, Vaults, boot_id
+from vault_suite import VaultSuite, new_owner, token_of
 
 LEAKY = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "leaky/multiclaw-secret-vault"
 

@@ -10,9 +10,8 @@ from leak_scanner import LeakScanner
 from parts import Peer
 from postgres_server import PostgresServer
 from suite import Wallet, wait_until
-from test_vault import act, random_key
 from vault_format import Master, open_record
-from vault_parts import Refused, Vaults, check_all_chains, check_chain, key_text, refusal, write_private
+from vault_parts import Refused, Vaults, act, check_all_chains, check_chain, key_text, random_key, refusal, write_private
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,7 @@ import time
 import pytest
 
 from suite import Wallet, wait_until
-from test_vault import jti_of, ops, random_key
-from vault_parts import Refused, Vaults, check_all_chains, check_chain, refusal
+from vault_parts import Refused, Vaults, check_all_chains, check_chain, jti_of, ops, random_key, refusal
 
 GONE = ("denied", "unauthenticated", "not_found")
 
@@ -195,7 +194,7 @@ def test_a_burned_agents_secrets_are_destroyed(v, owner):
 
 def test_signing_out_locks_nothing(v, owner):
     values = furnish(v, owner)
-    v.redis.delete(f"mc:session:{__import__('test_vault').jti_of(owner.token)}")
+    v.redis.delete(f"mc:session:{jti_of(owner.token)}")
     assert is_out(v, owner.token)
     token = v.token_of(owner, owner.asset)
     assert set(v.listed(token)) == set(values)
@@ -374,7 +373,7 @@ def test_what_is_held_is_watched_and_let_go_of_once_destroyed(v, owner):
     held = f"mc:held:{owner.asset}"
     assert v.redis.smembers(held), "noted before the first secret was acknowledged"
     # without any session the asset stays watched, so that a sale is seen
-    v.redis.delete(f"mc:session:{__import__('test_vault').jti_of(owner.token)}", f"mc:sessions:{owner.asset}")
+    v.redis.delete(f"mc:session:{jti_of(owner.token)}", f"mc:sessions:{owner.asset}")
     v.transfer(owner.asset, Wallet())
     wait_state(v, owner, "destroyed")
     wait_until("let go", lambda: not v.redis.smembers(held), 10, 0.1)

@@ -12,9 +12,8 @@ import subprocess
 import pytest
 
 from suite import BIN, Wallet, wait_until
-from test_vault import ops, random_key
 from vault_format import Master, open_record, seal_record
-from vault_parts import Refused, Vaults, check_all_chains, key_text, refusal, write_private
+from vault_parts import Refused, Vaults, check_all_chains, key_text, ops, random_key, refusal, write_private
 
 BAD = {("internal", "secret_undecryptable"), ("internal", "secret_rolled_back")}
 

@@ -6,6 +6,8 @@ What is kept is read and checked by Python's own XChaCha20-Poly1305, BLAKE2b and
 import base64
 import contextlib
 import hashlib
+import http.client
+import json
 import os
 import pathlib
 import resource
@@ -347,3 +349,34 @@ def preview_of(value):
     """Security rule 21: eight characters, a quarter of the value at most, none under twenty."""
     return value[: min(8, len(value) // 4)] if len(value) >= 20 else ""
 
+
+def random_key(prefix="sk-ant-api03-"):
+    return prefix + secrets.token_urlsafe(40)
+
+
+def jti_of(token):
+    part = token.split(".")[1]
+    return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))["jti"]
+
+
+def act(v, wallet, asset, act_name="hot_wallet", **more):
+    return v.auth.call("auth.challenge", wallet=wallet.address, asset=asset, act=act_name, ip="203.0.113.7", **more)
+
+
+def generate(v, owner, issued, signer=None, message=None, token=None, **more):
+    signature = (signer or owner).sign(message or issued["message"].encode())
+    return v.ask("generate", token=token or owner.token, nonce=issued["nonce"], signature=signature, ip="203.0.113.7", **more)
+
+
+def ops(v, path, i=1):
+    class Connection(http.client.HTTPConnection):
+        def connect(connection):
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(str(v.state / f"run/secret-vault-{i}.ops"))
+
+    connection = Connection("localhost", timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
