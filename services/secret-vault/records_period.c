@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "common/wire.h"
 #include "services/secret-vault/keyset.h"
 
@@ -140,6 +141,17 @@ static bool pick_row(void *arg, const struct store_period *row)
 	return true;
 }
 
+/* The marks were not told: another vault did it, or a crash came between, or whoever writes to the store says so: nothing is sealed that could tell. */
+static int learn_destroyed(struct desk *desk, const struct period *period, struct error *err)
+{
+	char text[PERIOD_TEXT_MAX + 1];
+
+	if (highwater_gone(desk->highwater, period, err) != 0)
+		return -1;
+	log_audit("destroyed, says the store", "period", period_text(period, text));
+	return 0;
+}
+
 /* Rows are never deleted: one that the marks know and the store does not was in a later store than this one. That holds for periods that are over, too: whether a
  * missing one was is not known any more, it may have been reinstated. */
 static int check_marked(struct desk *desk, const struct pick *pick, struct error *err)
@@ -149,8 +161,7 @@ static int check_marked(struct desk *desk, const struct pick *pick, struct error
 
 		if (!marked->found)
 			return refuse_rolled_back(&marked->period, "a period is missing", err);
-		/* and the marks were not told: by another vault, or a crash came between */
-		if (marked->destroyed && highwater_gone(desk->highwater, &marked->period, err) != 0)
+		if (marked->destroyed && learn_destroyed(desk, &marked->period, err) != 0)
 			return -1;
 	}
 	return 0;

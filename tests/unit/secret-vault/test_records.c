@@ -13,6 +13,7 @@
 
 #include "common/scoped.h"
 #include "services/secret-vault/records.h"
+#include "tests/unit/common/capture.h"
 #include "tests/unit/common/scratch.h"
 
 #define ASSET "4uQeVj5tqViQh7yWWGStvkEG1Zmhx6uasJtWCJziofM"
@@ -365,7 +366,15 @@ static void learns_what_another_vault_destroyed(void **state)
 	uint64_t mark;
 	scoped_open_period struct open_period period = make(world, &as, true);
 	destroy(world, &period, false);
-	check_open(world, &as, 0, "");
+	/* whoever writes to the store can say so: it is told, once */
+	for (int told = 1; told >= 0; told--) {
+		char said[1024];
+		struct capture capture = capture_begin();
+		check_open(world, &as, 0, "");
+		capture_end(&capture, said, sizeof(said));
+		assert_int_equal(strstr(said, "destroyed, says the store") != NULL, told);
+		assert_int_equal(strstr(said, ASSET "/" SELLER "/7") != NULL, told);
+	}
 	highwater_get(world->desk.highwater, &period.row.period, "", "", &mark, &world->err);
 	assert_int_equal(mark, HIGHWATER_GONE);
 }
