@@ -23,7 +23,7 @@ struct asking_plan {
 	enum worker_kind kind;
 	/* the answer lets something out: event and lease are looked at before it goes. Work of kind WORKER_WRITE that only stores needs it not. */
 	bool releases;
-	/* The token bucket of the asset under this name (puts_per_minute), taken from once, when the session is known. NULL: none. */
+	/* The token bucket of the asset under this name (puts_per_minute), taken from once, when it is known who holds the asset. NULL: none. */
 	const char *limit_kind;
 	/* On the loop, once the holding is known and before the work: ends in asking_go_on, at once or later. Called again when the whole is asked again
 	 * (what it may do once only, it notes in extra). NULL: nothing to do. */

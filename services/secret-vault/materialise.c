@@ -39,6 +39,7 @@ void vault_materialise(
 	static const struct asking_plan plan = {.call = &vault_materialise_call,
 	    .kind = WORKER_WRITE,
 	    .releases = true,
+	    .limit_kind = "vault-release", /* each page is many entries that are kept for good */
 	    .work = page_work};
 	struct grant grant;
 	struct holding holding;

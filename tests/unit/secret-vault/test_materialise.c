@@ -311,6 +311,17 @@ static void a_grant_is_no_good_elsewhere_later_or_changed(void **state)
 	assert_refused(ERR_UNAVAILABLE, "vault_sealed");
 }
 
+/* Within its half a minute a host may ask as often as it likes, and each time is written down for good. */
+static void pages_are_limited(void **state)
+{
+	(void)state;
+	get_grant();
+	ask_page(0, "");
+	assert_answered();
+	assert_non_null(world.limited);
+	assert_string_equal(world.limited, "vault-release");
+}
+
 static void a_grant_is_for_the_start_that_it_names(void **state)
 {
 	(void)state;
@@ -457,6 +468,7 @@ int main(void)
 	    TEST(the_longest_values_come_three_to_a_page),
 	    TEST(a_change_between_pages_loses_no_file),
 	    TEST(a_grant_is_no_good_elsewhere_later_or_changed),
+	    TEST(pages_are_limited),
 	    TEST(a_grant_is_for_the_start_that_it_names),
 	    TEST(a_grant_outlives_a_change_of_the_master_key),
 	    TEST(the_sellers_grant_brings_the_seller_nothing_after_the_sale),
