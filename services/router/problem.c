@@ -27,12 +27,18 @@ static const struct problem by_reason[] = {
     {"secret_name_invalid", 400, 0, "The kind is llm, bot or custom, the name 1 to 64 of a-z 0-9 _ -."},
     {"secret_value_invalid", 400, 0, "The value is empty, too long, or not text without NUL."},
     {"provider_unknown", 400, 0, "There is no such provider."},
-    {"secrets_exhausted", 409, 0, "There are 1,000 secrets already. Delete one first."},
+    {"secrets_exhausted", 409, 0, "There are 1,000 secrets, or 4,000 names were used, deleted ones included. Delete one, or use a name again."},
     {"already_revealed", 409, 0, "The hot wallet was made before, and its secret key is shown only once."},
     {"secret_undecryptable", 500, 0, "A stored secret cannot be opened. It was not passed over; the operator has to look."},
     {"secret_rolled_back", 500, 0, "A stored secret is older than one that was there. The operator has to look."},
+    {"vault_period_destroyed", 409, 0, "What this owner kept was destroyed. Sign in again to begin anew."},
+    {"vault_period_locked", 503, 1, "What this owner keeps is locked until the chain was looked at again."},
     {"vault_sealed", 503, 10, "Secrets are not open at this moment."},
+    {"vault_foreign_key", 503, 10, "What is stored is sealed with a key that is not here at this moment."},
+    {"storage_busy", 503, 1, "Too many requests wait for the storage of secrets."},
     {"storage_unavailable", 503, 5, "Secrets cannot be stored or read at this moment."},
+    {"storage_refused", 500, 0, "The storage of secrets refused what was asked of it. The operator has to look."},
+    {"storage_damaged", 500, 0, "What is stored is not what was written. The operator has to look."},
     {"not_found", 404, 0, "There is nothing here."},
     {"method_not_allowed", 405, 0, "This path does not know this method."},
     {"body_too_large", 413, 0, "The body is larger than 64 KiB."},
@@ -78,12 +84,20 @@ const struct problem *problem_named(const char *code)
 	error_bug(__FILE__, __LINE__, code);
 }
 
+const char *problem_detail(const struct error *err)
+{
+	static const char behind[] = ": invalid: ";
+	if (err->code != ERR_INVALID || !err->text[0])
+		return problem_of(err)->detail;
+	size_t call = strspn(err->text, "abcdefghijklmnopqrstuvwxyz_.");
+	bool is_told = strncmp(err->text + call, behind, strlen(behind)) == 0;
+	return is_told ? err->text + call + strlen(behind) : err->text;
+}
+
 void problem_reply(struct http_request *request, const struct error *err)
 {
 	const struct problem *problem = problem_of(err);
-	bool speaks_of_request = err->code == ERR_INVALID && err->text[0];
-	http_reply_problem(request, problem->status, problem->code,
-	    speaks_of_request ? err->text : problem->detail,
+	http_reply_problem(request, problem->status, problem->code, problem_detail(err),
 	    err->retry_after_s ? err->retry_after_s : problem->retry_after_s);
 }
 

@@ -19,7 +19,10 @@ const struct problem *problem_of(const struct error *err);
 /* By its code, which must be in the table. */
 const struct problem *problem_named(const char *code);
 
-/* Answers the request. A text for people is passed on only with ERR_INVALID, where it speaks of the request itself. */
+/* A text for people is passed on only with ERR_INVALID, where it speaks of the request itself: without the name of the call that bus puts before it. */
+const char *problem_detail(const struct error *err);
+
+/* Answers the request. */
 void problem_reply(struct http_request *request, const struct error *err);
 void problem_reply_named(struct http_request *request, const char *code);
 /* 409 with what there is to choose from. Consumes assets. */

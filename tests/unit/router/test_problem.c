@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "services/router/problem.h"
 
@@ -42,7 +43,14 @@ static void a_reason_decides_and_else_the_code(void **state)
 	    {ERR_INTERNAL, "secret_undecryptable", 500, "secret_undecryptable"},
 	    {ERR_INTERNAL, "secret_rolled_back", 500, "secret_rolled_back"},
 	    {ERR_UNAVAILABLE, "vault_sealed", 503, "vault_sealed"},
+	    {ERR_UNAVAILABLE, "vault_period_locked", 503, "vault_period_locked"},
+	    {ERR_CONFLICT, "vault_period_destroyed", 409, "vault_period_destroyed"},
+	    {ERR_UNAVAILABLE, "vault_foreign_key", 503, "vault_foreign_key"},
+	    {ERR_CONFLICT, "vault_foreign_key", 503, "vault_foreign_key"},
 	    {ERR_UNAVAILABLE, "storage_unavailable", 503, "storage_unavailable"},
+	    {ERR_BUSY, "storage_busy", 503, "storage_busy"},
+	    {ERR_INTERNAL, "storage_refused", 500, "storage_refused"},
+	    {ERR_INTERNAL, "storage_damaged", 500, "storage_damaged"},
 	    {ERR_NOT_FOUND, "", 404, "not_found"},
 	    {ERR_TIMEOUT, "", 503, "service_unavailable"},
 	    {ERR_UNAVAILABLE, "", 503, "service_unavailable"},
@@ -67,8 +75,35 @@ static void a_reason_decides_and_else_the_code(void **state)
 	}
 }
 
+static void says_what_is_wrong_with_the_request_and_nothing_of_how_it_was_asked(void **state)
+{
+	(void)state;
+	static const struct {
+		enum error_code code;
+		const char *text, *detail;
+	} cases[] = {
+	    {ERR_INVALID, "vault.put: invalid: the value is refused: it is empty",
+		"the value is refused: it is empty"},
+	    {ERR_INVALID, "vault.global_put: invalid: x: invalid: y", "x: invalid: y"},
+	    {ERR_INVALID, "value is missing", "value is missing"},
+	    {ERR_INVALID, "a value: invalid: x", "a value: invalid: x"},
+	    {ERR_INVALID, "vault.put: invalid", "vault.put: invalid"},
+	    {ERR_INVALID, "", "The request is wrong."},
+	    {ERR_DENIED, "vault.put: denied: the asset is x", "Not allowed."},
+	    {ERR_INTERNAL, "a row of chain x", "Something went wrong on our side."},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct error err = {.code = cases[i].code};
+		snprintf(err.text, sizeof(err.text), "%s", cases[i].text);
+		assert_string_equal(problem_detail(&err), cases[i].detail);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_reason_decides_and_else_the_code)};
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_reason_decides_and_else_the_code),
+	    cmocka_unit_test(says_what_is_wrong_with_the_request_and_nothing_of_how_it_was_asked),
+	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
