@@ -170,7 +170,11 @@ int highwater_store(struct highwater *highwater, uint8_t id_r[16], bool *known_r
 int highwater_adopt(struct highwater *highwater, const uint8_t id[16], struct error *err)
 {
 	const struct db_value params[] = {db_blob(id, 16)};
+	const struct db_value gone[] = {db_int(HIGHWATER_GONE)};
 
+	if (change(highwater, "DELETE FROM marks WHERE kind <> '' OR version < $1", gone, 1, err) <
+	    0)
+		return -1;
 	return change(highwater,
 	    "INSERT INTO belongs (one, store) VALUES (1, $1) "
 	    "ON CONFLICT (one) DO UPDATE SET store = excluded.store",

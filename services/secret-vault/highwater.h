@@ -18,6 +18,7 @@ void highwater_close(struct highwater **highwater);
 /* Which store it belongs to: 16 bytes; *known_r false in a new file. */
 int highwater_store(
     struct highwater *highwater, uint8_t id_r[16], bool *known_r, struct error *err);
+/* Belongs to this store from now on, and takes its versions as they are: of what was known, only which periods are gone stays. */
 int highwater_adopt(struct highwater *highwater, const uint8_t id[16], struct error *err);
 
 /* 0 if there is none. kind and name "": of the period itself: 1 while it has a key, HIGHWATER_GONE once that is destroyed. */

@@ -250,10 +250,9 @@ static int judge_marks(
 	uint64_t periods;
 	if (highwater_store(finding->desk->highwater, id, &is_known, err) != 0)
 		return -1;
-	if (is_known && memcmp(id, finding->keyset.store_id, STORE_ID_LEN) == 0) {
-		attempt->adopts = false;
+	/* of an older store that was put back it is an operator's word that counts, too */
+	if (!attempt->adopts && is_known && memcmp(id, finding->keyset.store_id, STORE_ID_LEN) == 0)
 		return 0;
-	}
 	if (count_all(finding->desk->db, &periods, err) != 0)
 		return -1;
 	if (attempt->adopts || (!is_known && periods == 0))

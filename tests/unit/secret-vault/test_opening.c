@@ -115,6 +115,37 @@ static void another_stores_marks_are_refused(void **state)
 	assert_int_equal(open_file(world, 1, 0), VAULT_UNMARKED); /* although the store is empty */
 }
 
+static uint64_t mark_of(struct desk_world *world, const struct period *period, const char *kind)
+{
+	uint64_t mark;
+	GOOD(world, highwater_get(
+			world->desk.highwater, period, kind, *kind ? "x" : "", &mark, &world->err));
+	return mark;
+}
+
+static void an_older_store_is_taken_as_it_is_on_an_operators_word_but_what_is_gone_stays_gone(
+    void **state)
+{
+	struct desk_world *world = *state;
+	struct opening_try attempt = {.adopts = true};
+	struct period lost = {.asset = DESK_ASSET, .wallet = DESK_OTHER, .slot = 30}, gone = lost;
+	assert_int_equal(open_file(world, 1, 0), VAULT_CATCHING_UP);
+	desk_add_period(world, 10);
+	struct period kept = desk_row(world, 10).period;
+	gone.slot = 20;
+	struct highwater *marks = world->desk.highwater;
+	/* the store that was put back is older than these */
+	GOOD(world, highwater_raise(marks, &kept, "custom", "x", 99, &world->err));
+	GOOD(world, highwater_raise(marks, &lost, "", "", 1, &world->err));
+	GOOD(world, highwater_gone(marks, &gone, &world->err));
+	GOOD(world, highwater_commit(marks, &world->err));
+	assert_int_equal(open_with(world, &attempt), VAULT_CATCHING_UP);
+	assert_int_equal(mark_of(world, &kept, "custom"), 0);
+	assert_int_equal(mark_of(world, &lost, ""), 0);
+	assert_int_equal(mark_of(world, &gone, ""), HIGHWATER_GONE);
+	desk_assert_readable(world, 10);
+}
+
 static void a_wrong_key_does_not_adopt(void **state)
 {
 	struct desk_world *world = *state;
@@ -137,6 +168,7 @@ int main(void)
 	    TEST(a_passphrase_opens_what_it_sealed_and_a_wrong_one_is_said_to_be_wrong),
 	    TEST(lost_marks_wait_for_an_operator_and_are_adopted_then),
 	    TEST(another_stores_marks_are_refused),
+	    TEST(an_older_store_is_taken_as_it_is_on_an_operators_word_but_what_is_gone_stays_gone),
 	    TEST(a_wrong_key_does_not_adopt),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
