@@ -151,13 +151,14 @@ static int note(struct asking *asking, struct desk *desk, struct error *err)
 	return records_audit(desk, &period.row.period, &entry, err);
 }
 
-/* Signed on the loop, where the keys are: they change with the master key. While that is under way the next one signs, so that a grant outlives the end of it. */
+/* Signed on the loop, where the keys are: they change with the master key. While that is under way the next one signs, so that a grant outlives the end of it. After
+ * it, what is kept beside the one in use is the old one: it opens, and signs nothing. */
 static int sign(struct asking *asking, struct error *err)
 {
 	const struct vault_grant_req *req = asking->req;
 	struct vault_grant_rsp *rsp = asking->rsp;
 	const struct vault *vault = asking->vault;
-	const struct secret *key = vault->next_grant_key ? vault->next_grant_key : vault->grant_key;
+	const struct secret *key = vault->next_key_id[0] ? vault->next_grant_key : vault->grant_key;
 	struct grant grant;
 	if (!key)
 		return error_refuse(err, ERR_UNAVAILABLE, "vault_sealed", "the vault is not open");
