@@ -17,14 +17,14 @@ enum evidence evidence_judge(
     const struct oracle_finalized_rsp *rsp, const char *wallet, uint64_t min_slot)
 {
 	static const char *const somebodys[] = {"owned", "off_curve"};
-	static const char *const nobodys[] = {"burned", "missing"};
-	/* of these it says only that the asset is none of ours: a collection that was set wrong here makes it so of all */
+	/* of these it says only that the asset is none of ours: a collection that was set wrong here makes it so of all. No way leads from an asset to no account:
+	 * the Core program leaves one byte of what is burned. A node that finds none has lost something. */
 	static const char *const foreign[] = {
-	    "wrong_program", "hashed", "malformed", "no_collection", "wrong_collection"};
+	    "missing", "wrong_program", "hashed", "malformed", "no_collection", "wrong_collection"};
 	uint8_t key[PUBKEY_LEN];
 	if (rsp->slot < min_slot || rsp->nodes == 0)
 		return EVIDENCE_NONE;
-	if (is_one_of(rsp->verdict, nobodys, ARRAY_LEN(nobodys)))
+	if (strcmp(rsp->verdict, "burned") == 0)
 		return rsp->owner[0] ? EVIDENCE_NONE : EVIDENCE_OTHER;
 	if (is_one_of(rsp->verdict, foreign, ARRAY_LEN(foreign)))
 		return EVIDENCE_FOREIGN;

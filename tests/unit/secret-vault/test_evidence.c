@@ -25,7 +25,8 @@ static void a_reading_at_finalized_is_evidence_only_if_it_is_whole_and_late_enou
 	    {"owned", US, 100, 2, EVIDENCE_SAME},
 	    {"off_curve", US, 100, 2, EVIDENCE_SAME},
 	    {"burned", "", 100, 2, EVIDENCE_OTHER},
-	    {"missing", "", 100, 2, EVIDENCE_OTHER},
+	    /* a burn leaves one byte: no account at all is a node that has lost something */
+	    {"missing", "", 100, 2, EVIDENCE_FOREIGN},
 	    {"wrong_program", "", 100, 2, EVIDENCE_FOREIGN},
 	    {"hashed", "", 100, 2, EVIDENCE_FOREIGN},
 	    {"malformed", "", 100, 2, EVIDENCE_FOREIGN},
