@@ -126,8 +126,11 @@ static int erase(void *arg, struct desk *desk, struct error *err)
 	if (found < 0)
 		return -1;
 	erasure->outcome = OUTCOME_GONE;
-	if (found == 0 || row.state == PERIOD_DESTROYED)
+	if (found == 0)
 		return 0;
+	/* by another vault, or before a crash: the marks of this one were not told */
+	if (row.state == PERIOD_DESTROYED)
+		return highwater_gone(desk->highwater, &row.period, err);
 	erasure->outcome = OUTCOME_NOT_LOCKED;
 	if (row.state != PERIOD_LOCKED || row.since >= erasure->min_slot)
 		return 0;
@@ -164,6 +167,14 @@ static void trip(struct eraser *eraser)
 	eraser->is_tripped = true;
 }
 
+/* To look at it was to note that it is held, perhaps after whoever destroyed it had given it back. */
+static void release_gone(struct erasure *erasure)
+{
+	if (!erasure->vault->is_stopping)
+		eraser_release(erasure->vault, erasure->period.asset);
+	free(erasure);
+}
+
 static void on_erased(void *arg, const struct error *err)
 {
 	struct erasure *erasure = arg;
@@ -190,7 +201,7 @@ static void on_erased(void *arg, const struct error *err)
 	else if (erasure->outcome == OUTCOME_ERASED)
 		eraser_scrub(erasure->vault, on_erased_and_scrubbed, erasure);
 	else
-		free(erasure);
+		release_gone(erasure);
 }
 
 /* ---- asking for evidence */

@@ -1,6 +1,7 @@
 /* An asset of which nothing is kept any more need not be watched for the vault. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
 #include "services/secret-vault/eraser.h"
@@ -16,11 +17,11 @@ struct release {
 static void on_released(void *arg, const char *word, const struct error *err)
 {
 	struct release *release = arg;
-	(void)word;
+	bool was_held = !err && strcmp(word, "1") == 0;
 	if (err)
 		log_warn("an asset of which nothing is kept stays watched", "asset", release->asset,
 		    "why", err->text);
-	else if (release->vault->holder)
+	else if (was_held && release->vault->holder)
 		holder_look_at(release->vault->holder, release->asset);
 	free(release);
 }
