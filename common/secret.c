@@ -6,27 +6,40 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "common/confine.h"
 #include "common/scoped.h"
+#include "common/secret_pool.h"
 
 struct secret {
 	size_t len;
-	uint8_t *bytes; /* guarded pages, read-only once filled */
+	uint8_t *bytes; /* guarded pages, read-only once filled; or a slot of the pool */
+	bool is_pooled;
 };
 
-static struct secret *reserve(size_t len)
+static struct secret *reserve(size_t len, bool brief)
 {
 	struct secret *secret = malloc(sizeof(*secret));
 
 	bug_if(!secret);
 	secret->len = len;
-	secret->bytes = sodium_malloc(len);
+	secret->is_pooled = brief && len <= SECRET_POOL_MAX && !confine_is_sanitized();
+	secret->bytes = secret->is_pooled ? secret_pool_take(len) : sodium_malloc(len);
 	bug_if(!secret->bytes);
 	return secret;
 }
 
+static void release(struct secret *secret)
+{
+	if (secret->is_pooled)
+		secret_pool_give(secret->bytes, secret->len);
+	else
+		sodium_free(secret->bytes);
+	free(secret);
+}
+
 struct secret *secret_new(const void *bytes, size_t len)
 {
-	struct secret *secret = reserve(len);
+	struct secret *secret = reserve(len, false);
 
 	if (len > 0)
 		memcpy(secret->bytes, bytes, len);
@@ -34,24 +47,34 @@ struct secret *secret_new(const void *bytes, size_t len)
 	return secret;
 }
 
-struct secret *secret_make(size_t len, secret_fill fill, void *arg)
+static struct secret *make(size_t len, bool brief, secret_fill fill, void *arg)
 {
-	struct secret *secret = reserve(len);
+	struct secret *secret = reserve(len, brief);
 
 	if (fill(arg, secret->bytes, len) != 0) {
 		secret_destroy(&secret);
 		return NULL;
 	}
-	sodium_mprotect_readonly(secret->bytes);
+	if (!secret->is_pooled)
+		sodium_mprotect_readonly(secret->bytes);
 	return secret;
+}
+
+struct secret *secret_make(size_t len, secret_fill fill, void *arg)
+{
+	return make(len, false, fill, arg);
+}
+
+struct secret *secret_make_brief(size_t len, secret_fill fill, void *arg)
+{
+	return make(len, true, fill, arg);
 }
 
 void secret_destroy(struct secret **secret)
 {
 	if (!*secret)
 		return;
-	sodium_free((*secret)->bytes);
-	free(*secret);
+	release(*secret);
 	*secret = NULL;
 }
 

@@ -17,6 +17,9 @@ void secret_destroy(struct secret **secret);
 /* Of len bytes that fill writes in place, so that they are nowhere else; NULL, and everything wiped, if fill returns anything but 0. Caller owns the result. */
 typedef int (*secret_fill)(void *arg, uint8_t *bytes, size_t len);
 struct secret *secret_make(size_t len, secret_fill fill, void *arg);
+/* The same for one that lives as long as a piece of work: locked, left out of dumps and wiped like any, but it shares guarded pages with its like
+ * (secret_pool.h) instead of having its own, which costs half a dozen system calls. Large ones get their own all the same. */
+struct secret *secret_make_brief(size_t len, secret_fill fill, void *arg);
 
 /* Reads a whole file of 1..max bytes, one trailing newline removed. Refuses a file that group or others can read or that
  * is not a regular file; but takes root's file that an ACL lets this user alone read (a credential of systemd). Caller owns the result. */

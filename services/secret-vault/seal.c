@@ -88,7 +88,7 @@ static struct secret *unseal(
 	bug_if(secret_len(key) != crypto_aead_xchacha20poly1305_ietf_KEYBYTES);
 	if (len < SEAL_OVERHEAD)
 		return NULL;
-	return secret_make(len - SEAL_OVERHEAD, open_into, &opening);
+	return secret_make_brief(len - SEAL_OVERHEAD, open_into, &opening);
 }
 
 /* ---- data keys ---- */
@@ -102,7 +102,7 @@ static int random_bytes(void *arg, uint8_t *bytes, size_t len)
 
 struct secret *data_key_new(void)
 {
-	return secret_make(DATA_KEY_LEN, random_bytes, NULL);
+	return secret_make_brief(DATA_KEY_LEN, random_bytes, NULL);
 }
 
 static struct binding data_key_binding(
