@@ -194,9 +194,13 @@ static struct db_value cell(const PGresult *result, int row, int column)
 	value.len = (size_t)PQgetlength(result, row, column);
 	switch (PQftype(result, column)) {
 	case OID_INT8:
+		if (value.len != sizeof(large))
+			return db_null;
 		memcpy(&large, value.bytes, sizeof(large));
 		return db_int(be64toh(large));
 	case OID_INT4:
+		if (value.len != sizeof(small))
+			return db_null;
 		memcpy(&small, value.bytes, sizeof(small));
 		return (struct db_value){DB_INT, (int32_t)ntohl(small), NULL, 0};
 	case OID_TEXT:
@@ -208,15 +212,15 @@ static struct db_value cell(const PGresult *result, int row, int column)
 	}
 }
 
+/* Whoever answers for the server: columns it has too few of are NULL, which no row of ours may hold where it matters. */
 static void read_rows(const PGresult *result, const struct db_call *call)
 {
 	struct db_value values[DB_COLUMNS_MAX];
-	int n = PQnfields(result);
+	int n = PQnfields(result) < DB_COLUMNS_MAX ? PQnfields(result) : DB_COLUMNS_MAX;
 
-	bug_if(n > DB_COLUMNS_MAX);
 	for (int row = 0; call->row && row < PQntuples(result); row++) {
-		for (int column = 0; column < n; column++)
-			values[column] = cell(result, row, column);
+		for (int column = 0; column < DB_COLUMNS_MAX; column++)
+			values[column] = column < n ? cell(result, row, column) : db_null;
 		if (!call->row(call->arg, values, (size_t)n))
 			return;
 	}
