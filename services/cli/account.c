@@ -14,6 +14,13 @@ static const char *text_of(const json_t *doc, const char *name)
 	return text ? text : "-";
 }
 
+/* A service may be anybody's: its texts are shown like a stranger's. */
+static void print_member(const char *before, const json_t *doc, const char *name)
+{
+	fputs(before, stdout);
+	cli_print_text(text_of(doc, name));
+}
+
 int cli_whoami(struct cli *cli, int argc, char **argv)
 {
 	struct error err = {0};
@@ -27,12 +34,14 @@ int cli_whoami(struct cli *cli, int argc, char **argv)
 		cli_print_json(json_incref(answer.json));
 		return CLI_OK;
 	}
-	printf("asset    %s  ", text_of(answer.json, "asset"));
-	cli_print_text(text_of(answer.json, "name"));
-	printf("\nagent    %s\nwallet   %s\nsession  %s\nsince    %s\nuntil    %s\n",
-	    text_of(answer.json, "agent_id"), text_of(answer.json, "wallet"),
-	    text_of(answer.json, "jti"), text_of(answer.json, "issued_at"),
-	    text_of(answer.json, "expires_at"));
+	print_member("asset    ", answer.json, "asset");
+	print_member("  ", answer.json, "name");
+	print_member("\nagent    ", answer.json, "agent_id");
+	print_member("\nwallet   ", answer.json, "wallet");
+	print_member("\nsession  ", answer.json, "jti");
+	print_member("\nsince    ", answer.json, "issued_at");
+	print_member("\nuntil    ", answer.json, "expires_at");
+	putchar('\n');
 	return CLI_OK;
 }
 
@@ -40,21 +49,24 @@ static int list_sessions(struct cli *cli)
 {
 	struct error err = {0};
 	scoped_answer struct web_answer answer = {0};
+	const json_t *sessions;
 	size_t i;
 	json_t *s;
 
-	if (web_call(cli, "GET", "/v1/sessions", NULL, &answer, &err) < 0)
+	if (web_call(cli, "GET", "/v1/sessions", NULL, &answer, &err) < 0 ||
+	    !(sessions = web_list(&answer, "sessions", &err)))
 		return cli_fail(&err);
 	if (cli->json) {
 		cli_print_json(json_incref(answer.json));
 		return CLI_OK;
 	}
-	json_array_foreach(json_object_get(answer.json, "sessions"), i, s)
+	json_array_foreach(sessions, i, s)
 	{
-		printf("%s%s  since %s  seen %s  from %s  ",
-		    json_is_true(json_object_get(s, "current")) ? "*" : " ", text_of(s, "jti"),
-		    text_of(s, "issued_at"), text_of(s, "last_seen_at"), text_of(s, "ip"));
-		cli_print_text(text_of(s, "user_agent"));
+		print_member(json_is_true(json_object_get(s, "current")) ? "*" : " ", s, "jti");
+		print_member("  since ", s, "issued_at");
+		print_member("  seen ", s, "last_seen_at");
+		print_member("  from ", s, "ip");
+		print_member("  ", s, "user_agent");
 		putchar('\n');
 	}
 	return CLI_OK;
@@ -63,7 +75,6 @@ static int list_sessions(struct cli *cli)
 int cli_sessions(struct cli *cli, int argc, char **argv)
 {
 	struct error err = {0};
-	scoped_answer struct web_answer answer = {0};
 	char path[128] = "/v1/sessions";
 
 	if (argc == 1)
@@ -72,7 +83,7 @@ int cli_sessions(struct cli *cli, int argc, char **argv)
 		return cli_usage("sessions: 'sessions', 'sessions end JTI' or 'sessions end all'");
 	if (strcmp(argv[2], "all") != 0)
 		snprintf(path, sizeof(path), "/v1/sessions/%.64s", argv[2]);
-	if (web_call(cli, "DELETE", path, NULL, &answer, &err) < 0)
+	if (web_change(cli, "DELETE", path, NULL, &err) < 0)
 		return cli_fail(&err);
 	return cli_report(cli, "ended", argv[2], NULL);
 }
@@ -80,11 +91,10 @@ int cli_sessions(struct cli *cli, int argc, char **argv)
 int cli_logout(struct cli *cli, int argc, char **argv)
 {
 	struct error err = {0};
-	scoped_answer struct web_answer answer = {0};
 
 	if (argc > 1)
 		return cli_usage("logout: what is '%s'?", argv[1]);
-	int rc = web_call(cli, "POST", "/v1/auth/logout", "{}", &answer, &err);
+	int rc = web_change(cli, "POST", "/v1/auth/logout", "{}", &err);
 	/* a session that is over already needs no ending; one that could not be ended is kept for another try */
 	if (rc < 0 &&
 	    (err.code != ERR_UNAUTHENTICATED || strcmp(err.reason, "session_missing") == 0))

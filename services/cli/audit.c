@@ -76,7 +76,9 @@ static int page(struct trail *trail, bool *more_r, struct error *err)
 	snprintf(path, sizeof(path), "/v1/audit?after=%" PRIu64, trail->after);
 	if (web_call(trail->cli, "GET", path, NULL, &answer, err) < 0)
 		return -1;
-	const json_t *entries = json_object_get(answer.json, "entries");
+	const json_t *entries = web_list(&answer, "entries", err);
+	if (!entries)
+		return -1;
 	*more_r = json_array_size(entries) > 0;
 	json_array_foreach(entries, i, item)
 	{

@@ -25,6 +25,10 @@ static int show_address(struct cli *cli)
 			    "there is no hot wallet yet: 'wallet hot create' makes it");
 		return cli_fail(&err);
 	}
+	if (!web_text(answer.json, "address")[0]) {
+		error_set(&err, ERR_INTERNAL, "the service's answer has no address");
+		return cli_fail(&err);
+	}
 	if (cli->json) {
 		cli_print_json(json_incref(answer.json));
 		return CLI_OK;
@@ -149,12 +153,13 @@ static int create(struct making *making)
 {
 	struct error err = {0};
 	scoped_answer struct web_answer answer = {0};
+	uint8_t address[PUBKEY_LEN];
 
 	if (make(making, &answer, &err) == 0)
 		return report(making, web_text(answer.json, "address"));
-	if (web_text(answer.json, "address")[0])
+	if (pubkey_parse(web_text(answer.json, "address"), address) == 0)
 		fprintf(stderr,
-		    "multiclaw: the hot wallet %.44s was made, but its key could not be kept:\n",
+		    "multiclaw: the hot wallet %s was made, but its key could not be kept:\n",
 		    web_text(answer.json, "address"));
 	return cli_fail(&err);
 }

@@ -38,7 +38,6 @@ static char *body_of(const struct secret *value)
 
 static int put(struct cli *cli, const char *path, const char *id, struct error *err)
 {
-	scoped_answer struct web_answer answer = {0};
 	char question[160];
 
 	snprintf(question, sizeof(question), "Value of %s (not shown)", id);
@@ -49,7 +48,7 @@ static int put(struct cli *cli, const char *path, const char *id, struct error *
 	scoped_wiped char *body = body_of(value);
 	if (!body)
 		return error_set(err, ERR_INVALID, "the value is not UTF-8 text");
-	return web_call(cli, "PUT", path, body, &answer, err);
+	return web_change(cli, "PUT", path, body, err);
 }
 
 /* Nobody should type a secret to be told that nobody is signed in. */
@@ -79,13 +78,12 @@ static int set(struct cli *cli, const char *kind, const char *name)
 static int rm(struct cli *cli, const char *kind, const char *name)
 {
 	struct error err = {0};
-	scoped_answer struct web_answer answer = {0};
 	char path[PATH_SIZE], id[PATH_SIZE], done[PATH_SIZE + 16];
 
 	if (path_of(kind, name, path) != CLI_OK)
 		return CLI_USAGE;
 	snprintf(id, sizeof(id), "%s/%s", kind, name);
-	if (web_call(cli, "DELETE", path, NULL, &answer, &err) < 0) {
+	if (web_change(cli, "DELETE", path, NULL, &err) < 0) {
 		if (err.code == ERR_NOT_FOUND)
 			error_refuse(&err, ERR_NOT_FOUND, "not_found", "there is no %s", id);
 		return cli_fail(&err);
@@ -106,15 +104,17 @@ static int list(struct cli *cli)
 	struct error err = {0};
 	scoped_answer struct web_answer answer = {0};
 	size_t i;
+	const json_t *secrets;
 	json_t *secret;
 
-	if (web_call(cli, "GET", "/v1/secrets", NULL, &answer, &err) < 0)
+	if (web_call(cli, "GET", "/v1/secrets", NULL, &answer, &err) < 0 ||
+	    !(secrets = web_list(&answer, "secrets", &err)))
 		return cli_fail(&err);
 	if (cli->json) {
 		cli_print_json(json_incref(answer.json));
 		return CLI_OK;
 	}
-	json_array_foreach(json_object_get(answer.json, "secrets"), i, secret)
+	json_array_foreach(secrets, i, secret)
 	{
 		const char *preview = web_text(secret, "preview");
 		print_padded(web_text(secret, "kind"), 7);
@@ -159,17 +159,18 @@ int cli_llm(struct cli *cli, int argc, char **argv)
 	struct error err = {0};
 	scoped_answer struct web_answer answer = {0};
 	size_t i;
+	const json_t *providers;
 	json_t *provider;
 
 	if (argc != 2 || strcmp(argv[1], "keys") != 0)
 		return cli_usage("llm: 'llm keys'");
-	if (web_call(cli, "GET", "/v1/llm/keys", NULL, &answer, &err) < 0)
+	if (web_call(cli, "GET", "/v1/llm/keys", NULL, &answer, &err) < 0 ||
+	    !(providers = web_list(&answer, "providers", &err)))
 		return cli_fail(&err);
 	if (cli->json) {
 		cli_print_json(json_incref(answer.json));
 		return CLI_OK;
 	}
-	json_array_foreach(json_object_get(answer.json, "providers"), i, provider)
-	    print_provider(provider);
+	json_array_foreach(providers, i, provider) print_provider(provider);
 	return CLI_OK;
 }

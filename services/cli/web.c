@@ -209,6 +209,14 @@ int web_problem(const struct web_answer *answer, struct error *err)
 	    answer->status);
 }
 
+/* Something else answered in the service's place, a proxy's page or a redirect: nothing was done, or nobody knows. */
+static int refuse_answer(const struct web_answer *answer, struct error *err)
+{
+	return error_set(err, ERR_INTERNAL,
+	    "what answered is not this service (HTTP %ld): it may or may not be done",
+	    answer->status);
+}
+
 int web_call(struct cli *cli, const char *method, const char *path, const char *body,
     struct web_answer *answer_r, struct error *err)
 {
@@ -223,5 +231,29 @@ int web_call(struct cli *cli, const char *method, const char *path, const char *
 	sodium_memzero(&file, sizeof(file));
 	if (rc < 0)
 		return -1;
-	return answer_r->status < 400 ? 0 : web_problem(answer_r, err);
+	if (answer_r->status >= 400)
+		return web_problem(answer_r, err);
+	bool is_ours =
+	    answer_r->status == 204 || (answer_r->status < 300 && json_is_object(answer_r->json));
+	return is_ours ? 0 : refuse_answer(answer_r, err);
+}
+
+int web_change(
+    struct cli *cli, const char *method, const char *path, const char *body, struct error *err)
+{
+	scoped_answer struct web_answer answer = {0};
+
+	if (web_call(cli, method, path, body, &answer, err) < 0)
+		return -1;
+	return answer.status == 204 ? 0 : refuse_answer(&answer, err);
+}
+
+const json_t *web_list(const struct web_answer *answer, const char *name, struct error *err)
+{
+	const json_t *list = json_object_get(answer->json, name);
+
+	if (json_is_array(list))
+		return list;
+	refuse_answer(answer, err);
+	return NULL;
 }

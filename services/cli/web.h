@@ -25,9 +25,15 @@ int web_request(const char *method, const char *url, const char *body, const cha
 int web_stream(const char *url, const char *token, bool (*line)(void *arg, const char *text),
     void *arg, struct error *err);
 
-/* A request with the session of the file to path of its console; a problem+json answer becomes an error. */
+/* A request with the session of the file to path of its console. A problem+json answer becomes an error, and so does one that is neither 204 nor a JSON
+ * object: it is none of the service's. */
 int web_call(struct cli *cli, const char *method, const char *path, const char *body,
     struct web_answer *answer_r, struct error *err);
+/* The same where 204 alone says that it is done. */
+int web_change(
+    struct cli *cli, const char *method, const char *path, const char *body, struct error *err);
+/* A member that is a list, or NULL with an error. Borrowed from answer. */
+const json_t *web_list(const struct web_answer *answer, const char *name, struct error *err);
 /* A member's text, "" if there is none. Borrowed from doc. */
 const char *web_text(const json_t *doc, const char *name);
 /* The error a problem+json answer stands for. Returns -1. */

@@ -112,13 +112,14 @@ class Service:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 outer.requests.append((self.command, self.path, body))
                 status, answer = outer.answers.get(self.path, (404, {}))
-                answer = json.dumps(answer(json.loads(body)) if callable(answer) else answer).encode()
+                if not isinstance(answer, bytes):
+                    answer = json.dumps(answer(json.loads(body)) if callable(answer) else answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
                 self.wfile.write(answer)
 
-            do_POST = do_PUT = do_GET
+            do_POST = do_PUT = do_DELETE = do_GET
 
             def log_message(self, *args):
                 pass
@@ -140,9 +141,9 @@ class Service:
         path.chmod(0o600)
         return path
 
-    def run(self, suite, tmp_path, *args):
+    def run(self, suite, tmp_path, *args, **kwargs):
         command = [BIN / "multiclaw", "--session", self.session(tmp_path, ASSET), *args]
-        return subprocess.run(command, capture_output=True, text=True, env=suite.env, timeout=30)
+        return subprocess.run(command, capture_output=True, text=True, env=suite.env, timeout=30, **kwargs)
 
     def create(self, suite, tmp_path, keypair, out):
         return self.run(suite, tmp_path, "wallet", "hot", "create", "--keypair", keypair, "--out", out)
@@ -212,6 +213,34 @@ def test_a_hostile_list_steers_no_terminal(suite, tmp_path):
         for words in (["secrets", "list"], ["llm", "keys"], ["wallet", "hot"], ["secrets", "list", "--json"]):
             shown = service.run(suite, tmp_path, *words).stdout
             assert "owned" in shown and "\x1b" not in shown and "\x07" not in shown and "\u202e" not in shown, words
+
+
+@pytest.mark.parametrize("status,answer", [
+    (200, b"<html>Please sign in to this network</html>"), (200, b""), (200, b"null"), (200, b"[]"), (200, {}), (302, b""), (304, b""), (200, b"[" * 100000),
+    (200, {"secrets": 5, "providers": "x", "entries": {"a": 1}, "sessions": None, "address": 7}),
+], ids=["page", "empty", "null", "list", "object", "elsewhere", "unchanged", "deep", "types"])
+def test_what_something_else_answers_is_no_success(suite, tmp_path, status, answer):
+    """A proxy's page, a redirect: nothing was stored, nothing was destroyed, and an empty list is not what there is."""
+    commands = (["secrets", "set", "custom", "x"], ["secrets", "rm", "custom", "x"], ["secrets", "list"], ["llm", "keys"], ["wallet", "hot"],
+                ["audit", "list"], ["audit", "export"], ["sessions"], ["sessions", "end", "all"], ["logout"])
+    paths = ("/v1/secrets/custom/x", "/v1/secrets", "/v1/llm/keys", "/v1/wallet/hot", "/v1/audit?after=0", "/v1/sessions", "/v1/auth/logout")
+    with Service({path: (status, answer) for path in paths}) as service:
+        for words in commands:
+            for more in ([], ["--json"]):
+                done = service.run(suite, tmp_path, *words, *more, input="v")
+                assert (done.returncode, done.stdout) == (1, ""), (words, done)
+                assert done.stderr.startswith("multiclaw: "), done.stderr
+                assert "logout" not in words or (tmp_path / "session.json").exists(), "kept for another try"
+
+
+def test_a_hostile_session_steers_no_terminal(suite, tmp_path):
+    evil = "a\x1b]0;owned\x07b\u202ec\nd\u009b31m"
+    members = ("asset", "name", "agent_id", "wallet", "jti", "issued_at", "expires_at", "last_seen_at", "user_agent", "ip")
+    session = {name: evil for name in members}
+    with Service({"/v1/session": (200, session), "/v1/sessions": (200, {"sessions": [session]})}) as service:
+        for words in (["whoami"], ["sessions"]):
+            shown = service.run(suite, tmp_path, *words).stdout
+            assert "owned" in shown and not {"\x1b", "\x07", "\u202e", "\u009b"} & set(shown), words
 
 
 def test_an_export_that_the_service_broke_says_so(suite, alice, tmp_path):
