@@ -125,11 +125,26 @@ static void on_held(void *arg, const struct ledger_owner *out, const struct erro
 
 /* ---- 4. the work */
 
+/* Where answers hold secrets they do so in guarded memory, like the secrets themselves. Not before it is this one's turn: a page of files takes 200 KiB, and
+ * thousands may wait. */
+static int make_answer(struct task *task, struct error *err)
+{
+	const struct proto_message *message = task->plan->call->rsp;
+	task->asking.rsp =
+	    has_secret(message) ? sodium_malloc(message->size) : malloc(message->size);
+	if (!task->asking.rsp)
+		return error_set(err, ERR_UNAVAILABLE, "out of memory for an answer");
+	memset(task->asking.rsp, 0, message->size);
+	return 0;
+}
+
 static int work(void *arg, struct desk *desk, struct error *err)
 {
 	struct task *task = arg;
 	if (desk->now_ms >= task->deadline)
 		return error_set(err, ERR_TIMEOUT, "the caller does not wait any more");
+	if (make_answer(task, err) != 0)
+		return -1;
 	return task->plan->work(&task->asking, desk, err);
 }
 
@@ -166,20 +181,9 @@ void asking_go_on(struct asking *asking, const struct error *failed)
 
 /* ---- 3. before the work */
 
-/* Where answers hold secrets they do so in guarded memory, like the secrets themselves. */
 static void prepare(struct task *task)
 {
-	const struct proto_message *message = task->plan->call->rsp;
-	struct error err;
 	wipe_answer(task);
-	task->asking.rsp =
-	    has_secret(message) ? sodium_malloc(message->size) : malloc(message->size);
-	if (!task->asking.rsp) {
-		error_set(&err, ERR_UNAVAILABLE, "out of memory for an answer");
-		fail(task, &err);
-		return;
-	}
-	memset(task->asking.rsp, 0, message->size);
 	if (task->plan->before)
 		task->plan->before(&task->asking);
 	else
