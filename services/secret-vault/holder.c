@@ -4,6 +4,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "services/secret-vault/eraser.h"
 #include "services/secret-vault/look.h"
 #include "services/secret-vault/marks.h"
 
@@ -18,6 +19,7 @@ TAILQ_HEAD(looks, look);
 struct noticed {
 	char asset[PUBKEY_TEXT_MAX + 1];
 	uint64_t at_us;
+	bool is_over; /* it has periods, and all of them are destroyed */
 };
 /* Periods read from the store, by the worker. */
 struct reading {
@@ -91,9 +93,12 @@ static int read_rows_of_assets(void *arg, struct desk *desk, struct error *err)
 	struct reading *reading = arg;
 	for (size_t i = 0; i < reading->nassets; i++) {
 		struct look *last = TAILQ_LAST(&reading->found, looks), *look;
+		size_t nread = reading->nread;
 		if (store_periods_of(desk->db, reading->assets[i].asset, add_row, reading, err) !=
 		    0)
 			return -1;
+		reading->assets[i].is_over =
+		    reading->nread > nread && TAILQ_LAST(&reading->found, looks) == last;
 		for (look = last ? TAILQ_NEXT(last, link) : TAILQ_FIRST(&reading->found); look;
 		     look = TAILQ_NEXT(look, link))
 			look->noticed_us = reading->assets[i].at_us;
@@ -266,6 +271,14 @@ void holder_look_at_all(struct holder *holder)
 
 /* ---- one asset */
 
+/* Whoever destroyed the last of it may have died before it gave the asset back. */
+static void release_what_is_over(const struct reading *reading)
+{
+	for (size_t i = 0; i < reading->nassets; i++)
+		if (reading->assets[i].is_over)
+			eraser_release(reading->vault, reading->assets[i].asset);
+}
+
 static void on_assets(void *arg, const struct error *err)
 {
 	struct reading *reading = arg;
@@ -283,6 +296,7 @@ static void on_assets(void *arg, const struct error *err)
 		/* before those that wait for their turn in a look at all */
 		TAILQ_CONCAT(&reading->found, &holder->waiting, link);
 		TAILQ_CONCAT(&holder->waiting, &reading->found, link);
+		release_what_is_over(reading);
 		if (holder->nassets > 0)
 			read_assets(holder);
 	}
