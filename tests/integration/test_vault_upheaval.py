@@ -269,3 +269,43 @@ def test_assets_of_which_no_node_finds_an_account_stay_locked(own, capsys):
     assert not v.vault_state["breaker"]
     with capsys.disabled():
         print(f"\n{PERIODS} periods without a record in {took:.1f} s")
+
+
+# ---- far too many
+
+
+def peak_mib(v, name="secret-vault-1"):
+    status = (open(f"/proc/{v.processes[name].pid}/status")).read()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
+def test_thousands_who_ask_for_files_at_once_cost_no_memory_to_speak_of(own):
+    v = own().start()
+    owner = v.new_owner()
+    v.put(owner.token, "custom", "x", "y")
+    grant, boot = v.grant(owner.token)
+    sandbox, asked, answers = v.peer_of("sandbox"), 4000, []
+    for _ in range(asked):
+        sandbox.send("vault.materialise", 20.0, grant=grant, boot_id=boot, page=0)
+    while len(answers) < asked:
+        answers.append(sandbox.receive(20.0)[0]["status"])
+    assert set(answers) <= {"ok", "busy"} and answers.count("ok") > asked / 2
+    assert peak_mib(v) < 256
+    assert v.listed(owner.token)
+
+
+def test_an_asset_that_a_dead_vault_did_not_give_back_is_given_back(own):
+    """Killed between the commit that destroyed a period and the ledger."""
+    v = own().start()
+    owner = v.new_owner()
+    v.put(owner.token, "custom", "x", "y")
+    buyer = Wallet()
+    v.sell(owner, buyer)
+    held = f"mc:held:{owner.asset}"
+    wait_until("let go", lambda: not v.redis.smembers(held), 20, 0.1)
+    v.stop_vault(sig=signal.SIGKILL)
+    v.redis.sadd(held, "vault")
+    v.launch_vault()
+    v.wait_vault()
+    v.token_of(buyer, owner.asset)  # an event of that asset
+    wait_until("let go again", lambda: not v.redis.smembers(held), 10, 0.1)
