@@ -320,6 +320,8 @@ def test_a_rotation_is_finished_by_the_same_command_whenever_it_was_killed(suite
     pid = suite.kill("secret-vault-1")
     wait_until("it is started again", lambda: suite.pid("secret-vault-1") != pid)
     suite.wait_ready()
+    # a vault that is ready may still have to be found again by a router that lost it
+    wait_until("it is found again", lambda: suite.cli("secrets", "list", check=False).returncode == 0)
     assert "kept" in suite.cli("secrets", "list").stdout
     assert suite.cli("vault", "rotate", check=False).returncode == 1, "there is no next key"
 
