@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "services/secret-vault/eraser_work.h"
 #include "services/secret-vault/evidence.h"
+#include "services/secret-vault/holder.h"
 
 #define ASKED_MAX 16 /* at a time */
 #define ORACLE_MS 10000
@@ -185,7 +186,16 @@ static void on_erased(void *arg, const struct error *err)
 	const struct error stopping = {.text = "stopping"};
 	if (err)
 		log_error("a data key could not be destroyed; tried again", "why", err->text);
-	if (err || !eraser || erasure->outcome == OUTCOME_NOT_LOCKED) {
+	if (err || !eraser) {
+		free(erasure);
+		return;
+	}
+	if (erasure->outcome == OUTCOME_NOT_LOCKED) {
+		/* judged good again, or by an answer that was overtaken: a new look knows */
+		if (pending)
+			drop(eraser, pending);
+		if (erasure->vault->holder && !erasure->vault->is_stopping)
+			holder_look_at(erasure->vault->holder, erasure->period.asset);
 		free(erasure);
 		return;
 	}
