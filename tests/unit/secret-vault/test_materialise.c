@@ -339,15 +339,22 @@ static void a_grant_outlives_a_change_of_the_master_key(void **state)
 	/* made before it */
 	get_grant();
 	world.vault.next_grant_key = secret_new("another key of thirty-two bytes..", 32);
+	snprintf(world.vault.next_key_id, sizeof(world.vault.next_key_id), "its id");
 	ask_page(0, "");
 	assert_answered();
 	/* made while it was under way */
 	get_grant();
 	ask_page(0, "");
 	assert_answered();
-	secret_destroy(&world.vault.grant_key);
+	struct secret *old = world.vault.grant_key;
 	world.vault.grant_key = world.vault.next_grant_key;
-	world.vault.next_grant_key = NULL;
+	world.vault.next_grant_key = old;
+	world.vault.next_key_id[0] = '\0';
+	ask_page(0, "");
+	assert_answered();
+	/* made after it: the old key opens what is on its way and signs nothing, it is about to be forgotten */
+	get_grant();
+	secret_destroy(&world.vault.next_grant_key);
 	ask_page(0, "");
 	assert_answered();
 	/* another vault's, of no key that is known here */
