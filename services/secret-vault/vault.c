@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/scoped.h"
+#include "services/secret-vault/answers.h"
 #include "services/secret-vault/eraser.h"
 #include "services/secret-vault/holder.h"
 #include "services/secret-vault/memory.h"
@@ -92,6 +93,7 @@ int vault_start(void *arg, struct error *err)
 	self->worker = worker_new(process->base, &config, process->metrics, err);
 	if (!self->worker)
 		return -1;
+	self->answers = answers_new();
 	self->sessions = process_client(process, ROLE_SESSION);
 	self->auths = process_client(process, ROLE_AUTH);
 	self->oracles = process_client(process, ROLE_ORACLE);
@@ -119,6 +121,7 @@ void vault_stop(void *arg)
 	rotation_destroy(&self->rotation);
 	eraser_destroy(&self->eraser);
 	holder_destroy(&self->holder);
+	answers_destroy(&self->answers);
 	master_destroy(&self->key_file);
 	master_destroy(&self->next_key_file);
 	secret_destroy(&self->grant_key);
@@ -195,7 +198,10 @@ int vault_serves(const struct vault *vault, struct error *err)
 		    "the chain was not read for too long");
 	else
 		return 0;
-	err->retry_after_s = 1;
+	/* the other states end by a person's hand */
+	bool is_brief = vault->state == VAULT_OPEN || vault->state == VAULT_OPENING ||
+			vault->state == VAULT_CATCHING_UP;
+	err->retry_after_s = is_brief ? 1 : 0;
 	return -1;
 }
 
