@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "services/secret-vault/answers.h"
 #include "services/secret-vault/holder.h"
 
 #define TRIES 3
@@ -16,6 +17,7 @@ struct task {
 	uint64_t deadline; /* Unix ms */
 	unsigned tries;
 	bool is_limited;               /* the token bucket was taken from */
+	bool is_filled;                /* the answer, by work that succeeded */
 	char history[HISTORY_MAX + 1]; /* of this try; "" before the first look */
 	struct event_id position;      /* the earliest of this try's looks */
 };
@@ -24,25 +26,14 @@ static void begin_try(struct task *task);
 
 /* ---- ends */
 
-static bool has_secret(const struct proto_message *message)
-{
-	for (size_t i = 0; i < message->nfields; i++)
-		if (message->fields[i].flags & PROTO_SECRET)
-			return true;
-	return false;
-}
-
 static void wipe_answer(struct task *task)
 {
-	const struct proto_message *message = task->plan->call->rsp;
-	if (!task->asking.rsp)
-		return;
-	codec_wipe(message, task->asking.rsp);
-	if (has_secret(message))
-		sodium_free(task->asking.rsp);
-	else
-		free(task->asking.rsp);
-	task->asking.rsp = NULL;
+	struct asking *asking = &task->asking;
+	if (asking->rsp)
+		answers_give(
+		    asking->vault->answers, task->plan->call->rsp, asking->rsp, !task->is_filled);
+	asking->rsp = NULL;
+	task->is_filled = false;
 }
 
 static void end(struct task *task)
@@ -101,6 +92,7 @@ static void answer(struct task *task)
 				   task->history, task->position)) {
 		again(task);
 	} else if (task->plan->finish && task->plan->finish(asking, &err) != 0) {
+		task->is_filled = false;
 		fail(task, &err);
 	} else {
 		bus_reply(asking->request, asking->rsp);
@@ -125,17 +117,12 @@ static void on_held(void *arg, const struct ledger_owner *out, const struct erro
 
 /* ---- 4. the work */
 
-/* Where answers hold secrets they do so in guarded memory, like the secrets themselves. Not before it is this one's turn: a page of files takes 200 KiB, and
- * thousands may wait. */
+/* Not before it is this one's turn: a page of files takes 200 KiB, and thousands may wait. */
 static int make_answer(struct task *task, struct error *err)
 {
-	const struct proto_message *message = task->plan->call->rsp;
-	task->asking.rsp =
-	    has_secret(message) ? sodium_malloc(message->size) : malloc(message->size);
-	if (!task->asking.rsp)
-		return error_set(err, ERR_UNAVAILABLE, "out of memory for an answer");
-	memset(task->asking.rsp, 0, message->size);
-	return 0;
+	task->asking.rsp = answers_take(task->asking.vault->answers, task->plan->call->rsp);
+	return task->asking.rsp ? 0
+				: error_set(err, ERR_UNAVAILABLE, "out of memory for an answer");
 }
 
 static int work(void *arg, struct desk *desk, struct error *err)
@@ -153,6 +140,7 @@ static void worked(void *arg, const struct error *err)
 	struct task *task = arg;
 	struct vault *vault = task->asking.vault;
 	const char *asset = task->asking.holding.asset;
+	task->is_filled = !err;
 	if (err) {
 		if (!vault->is_stopping && strcmp(err->reason, "vault_period_locked") == 0)
 			holder_look_at(vault->holder, asset);

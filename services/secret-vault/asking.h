@@ -10,8 +10,9 @@
 struct asking {
 	struct vault *vault;
 	struct bus_request *request;
-	const void *req;        /* of the call; valid until the answer */
-	void *rsp;              /* zeroed, of the call's size; wiped and freed by asking */
+	const void *req; /* of the call; valid until the answer */
+	void *
+	    rsp; /* zeroed, of the call's size; wiped and freed by asking. Work that succeeds leaves nothing behind its counts' data (answers.h). */
 	struct holding holding; /* once known */
 	char by[96 + 1];        /* for audit entries: "owner <wallet>", "sandbox <key>" */
 	bool has_made; /* work made a period: it will be held in the ledger before the answer */

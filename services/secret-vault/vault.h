@@ -13,6 +13,7 @@
 #include "services/secret-vault/providers.h"
 #include "services/secret-vault/records.h"
 
+struct answers;
 struct holder;
 struct eraser;
 struct opening;
@@ -42,6 +43,7 @@ struct vault {
 	    *next_grant_key; /* once unsealed; the next one while the master key changes */
 	struct providers *providers;
 	struct worker *worker;
+	struct answers *answers;
 	struct bus_client *sessions, *auths, *oracles;
 	struct holder *holder;
 	struct eraser *eraser;
