@@ -126,7 +126,7 @@ static int set_all(struct sqlite *sqlite, struct error *err)
 	return 0;
 }
 
-/* The file may have been somebody else's for a while: what is in it may not act. */
+/* The file may have been somebody else's for a while: what is in it may not act. And what is prepared stays prepared. */
 static void distrust(sqlite3 *handle)
 {
 	static const struct {
@@ -139,6 +139,8 @@ static void distrust(sqlite3 *handle)
 	    {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
 	    {SQLITE_DBCONFIG_DQS_DML, 0},
 	    {SQLITE_DBCONFIG_DQS_DDL, 0},
+	    /* a plan that looks at a value (is it the one of a partial index?) is made anew for each value */
+	    {SQLITE_DBCONFIG_ENABLE_QPSG, 1},
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(options); i++)
