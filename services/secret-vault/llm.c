@@ -4,32 +4,35 @@
 #include "services/secret-vault/asking.h"
 #include "services/secret-vault/llm.h"
 
-static int resolve_one(struct desk *desk, const struct open_period *own,
-    const struct open_period *global, const char *provider, struct providers_item *item_r,
-    struct error *err)
+static int resolve_all(const struct providers *providers, struct desk *desk,
+    const struct record_list *own, const struct record_list *global, bool opens_own,
+    struct providers_item *item_r, struct error *err)
 {
-	struct resolved resolved = {0};
-	if (records_resolve(desk, own, global, provider, false, &resolved, err) != 0)
-		return -1;
-	snprintf(item_r->provider, sizeof(item_r->provider), "%s", provider);
-	snprintf(item_r->source, sizeof(item_r->source), "%s", resolved.source);
-	snprintf(item_r->own, sizeof(item_r->own), "%s", resolved.own);
-	memcpy(item_r->preview, resolved.preview, sizeof(item_r->preview));
+	for (size_t i = 0; i < providers->len; i++) {
+		const char *provider = providers->provider[i].name;
+		struct providers_item *item = &item_r[i];
+		struct resolved resolved;
+		if (records_resolve(desk, own, global, provider, opens_own, &resolved, err) != 0)
+			return -1;
+		snprintf(item->provider, sizeof(item->provider), "%s", provider);
+		snprintf(item->source, sizeof(item->source), "%s", resolved.source);
+		snprintf(item->own, sizeof(item->own), "%s", resolved.own);
+		memcpy(item->preview, resolved.preview, sizeof(item->preview));
+	}
 	return 0;
 }
 
-int llm_resolve(const struct vault *vault, struct desk *desk, const struct open_period *own,
-    struct providers_item *item_r, size_t *len_r, struct error *err)
+int llm_resolve(const struct vault *vault, struct desk *desk, const struct record_list *own,
+    bool opens_own, struct providers_item *item_r, size_t *len_r, struct error *err)
 {
-	const struct providers *providers = vault->providers;
 	scoped_open_period struct open_period global = {0};
+	scoped_record_list struct record_list list = {0};
 	int found = records_open_global(desk, false, &global, err);
-	if (found < 0)
+	if (found < 0 || (found && records_list_all(desk, &global, &list, err) != 0) ||
+	    resolve_all(
+		vault->providers, desk, own, found ? &list : NULL, opens_own, item_r, err) != 0)
 		return -1;
-	for (*len_r = 0; *len_r < providers->len; (*len_r)++)
-		if (resolve_one(desk, own, found ? &global : NULL, providers->provider[*len_r].name,
-			&item_r[*len_r], err) != 0)
-			return -1;
+	*len_r = vault->providers->len;
 	return 0;
 }
 
@@ -37,10 +40,11 @@ static int resolve(struct asking *asking, struct desk *desk, struct error *err)
 {
 	struct vault_resolve_rsp *rsp = asking->rsp;
 	scoped_open_period struct open_period own = {0};
+	scoped_record_list struct record_list list = {0};
 	int found = records_open_period(desk, &asking->holding, &own, err);
-	if (found < 0)
+	if (found < 0 || (found && records_list_all(desk, &own, &list, err) != 0))
 		return -1;
-	return llm_resolve(asking->vault, desk, found ? &own : NULL, rsp->providers.item,
+	return llm_resolve(asking->vault, desk, found ? &list : NULL, true, rsp->providers.item,
 	    &rsp->providers.len, err);
 }
 

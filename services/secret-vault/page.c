@@ -2,7 +2,6 @@
 
 #include <sodium.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "common/scoped.h"
 #include "services/secret-vault/channels.h"
@@ -12,18 +11,19 @@
 #define GATEWAY_TOKEN_LEN 32
 #define HOT_WALLET_MAX 260 /* "[255,...,255]\n" */
 
-struct names {
-	size_t len;
-	bool overflown;
-	struct file_name item[VAULT_SECRETS_MAX];
-};
+#define NOTES_MAX (PAGE_FILES_MAX + CHANNELS_TOKENS + 1)
+
 struct page {
 	struct asking *asking;
 	struct desk *desk;
-	const struct open_period *period;
+	const struct record_list *list; /* of the period; NULL: there is none */
 	struct vault_materialise_rsp *rsp;
-	size_t nfiles; /* of this page that are secrets, for the audit entry */
 	bool is_full;
+
+	/* The audit entries: one for each secret, the last for the page. */
+	char detail[160 + 1];
+	struct audit_note notes[NOTES_MAX];
+	size_t nnotes;
 };
 
 /* Where the bytes of the next file go. */
@@ -44,20 +44,15 @@ static void add_file(struct page *page, const char *path, size_t len)
 	rsp->bytes.len += len;
 }
 
-static int note_release(
-    struct page *page, const char *kind, const char *name, uint64_t version, struct error *err)
+static void note_release(struct page *page, const struct record_shown *item)
 {
-	const struct vault_materialise_req *req = page->asking->req;
-	char detail[160 + 1];
-	snprintf(detail, sizeof(detail), "boot %s", req->boot_id);
-	const struct audit_note note = {.act = "release",
+	bug_if(page->nnotes == NOTES_MAX);
+	page->notes[page->nnotes++] = (struct audit_note){.act = "release",
 	    .by = page->asking->by,
-	    .kind = kind,
-	    .name = name,
-	    .version = version,
-	    .detail = detail};
-	page->nfiles++;
-	return records_audit(page->desk, &page->period->row.period, &note, err);
+	    .kind = item->kind,
+	    .name = item->name,
+	    .version = item->version,
+	    .detail = page->detail};
 }
 
 static size_t write_keypair(const struct secret *keypair, uint8_t *bytes_r)
@@ -97,26 +92,21 @@ static bool add_value(
 	return true;
 }
 
-static int add_record(struct page *page, const struct file_name *name, struct error *err)
+static int add_record(
+    struct page *page, const struct record_shown *item, const char *path, struct error *err)
 {
-	struct record record = {0};
-	char path[FILE_PATH_MAX + 1];
-	if (!file_name_path(page->asking->vault->providers, name, path))
-		return 0;
-	bool is_keypair = strcmp(name->kind, "wallet") == 0;
-	if (records_read(page->desk, page->period, name->kind, name->name, &record, err) != 0)
+	bool is_keypair = strcmp(item->kind, "wallet") == 0;
+	scoped_secret struct secret *value = records_read_listed(page->desk, page->list, item, err);
+	if (!value)
 		return -1;
-	scoped_secret struct secret *value = record.value;
-	if (record.found != RECORD_SET)
-		return 0;
 	if (is_keypair && secret_len(value) != crypto_sign_SECRETKEYBYTES)
 		return error_refuse(
 		    err, ERR_INTERNAL, "secret_undecryptable", "the hot wallet is no keypair");
-	if (!add_value(page, path, is_keypair, value)) {
+	if (add_value(page, path, is_keypair, value))
+		note_release(page, item);
+	else
 		page->is_full = true;
-		return 0;
-	}
-	return note_release(page, name->kind, name->name, record.version, err);
+	return 0;
 }
 
 static int write_channels(
@@ -133,29 +123,29 @@ static int write_channels(
 }
 
 static int read_tokens(
-    struct page *page, struct record record_r[CHANNELS_TOKENS], struct error *err)
+    struct page *page, struct secret *token_r[CHANNELS_TOKENS], struct error *err)
 {
 	for (size_t i = 0; i < CHANNELS_TOKENS; i++) {
-		const char *name = channels_token_name(i);
-		if (records_read(page->desk, page->period, "bot", name, &record_r[i], err) != 0 ||
-		    (record_r[i].found == RECORD_SET &&
-			note_release(page, "bot", name, record_r[i].version, err) != 0))
+		const struct record_shown *item =
+		    record_list_find(page->list, "bot", channels_token_name(i));
+		if (!item || item->deleted)
+			continue;
+		token_r[i] = records_read_listed(page->desk, page->list, item, err);
+		if (!token_r[i])
 			return -1;
+		note_release(page, item);
 	}
 	return 0;
 }
 
 static int add_channels(struct page *page, struct error *err)
 {
-	struct record record[CHANNELS_TOKENS] = {0};
-	const struct secret *token[CHANNELS_TOKENS] = {0};
-	int status = page->period ? read_tokens(page, record, err) : 0;
-	for (size_t i = 0; i < CHANNELS_TOKENS; i++)
-		token[i] = record[i].value;
+	struct secret *token[CHANNELS_TOKENS] = {0};
+	int status = page->list ? read_tokens(page, token, err) : 0;
 	if (status == 0)
-		status = write_channels(page, token, err);
+		status = write_channels(page, (const struct secret *const *)token, err);
 	for (size_t i = 0; i < CHANNELS_TOKENS; i++)
-		secret_destroy(&record[i].value);
+		secret_destroy(&token[i]);
 	return status;
 }
 
@@ -173,46 +163,34 @@ static void add_gateway_token(struct page *page)
 	sodium_memzero(text, sizeof(text));
 }
 
-static void collect(void *arg, const struct record_shown *shown)
-{
-	struct names *names = arg;
-	if (names->len == VAULT_SECRETS_MAX) {
-		names->overflown = true;
-		return;
-	}
-	struct file_name *name = &names->item[names->len++];
-	memcpy(name->kind, shown->kind, sizeof(name->kind));
-	memcpy(name->name, shown->name, sizeof(name->name));
-}
-
-/* The whole list is read for each page: it is how a record that is missing from the store is noticed. */
 static int add_records(struct page *page, struct error *err)
 {
+	const struct record_list *list = page->list;
 	const struct file_name *after = page->asking->extra;
-	scoped_free struct names *names = calloc(1, sizeof(*names));
-	bug_if(!names);
-	if (records_list(page->desk, page->period, collect, names, err) != 0)
-		return -1;
-	if (names->overflown)
-		return error_set(
-		    err, ERR_INTERNAL, "more than %d secrets of one period", VAULT_SECRETS_MAX);
-	qsort(names->item, names->len, sizeof(names->item[0]), file_name_compare);
-	for (size_t i = 0; i < names->len && !page->is_full; i++)
-		if (file_name_compare(&names->item[i], after) > 0 &&
-		    add_record(page, &names->item[i], err) != 0)
+	for (size_t i = 0; i < list->len && !page->is_full; i++) {
+		const struct record_shown *item = &list->item[i];
+		struct file_name name;
+		char path[FILE_PATH_MAX + 1];
+		memcpy(name.kind, item->kind, sizeof(name.kind));
+		memcpy(name.name, item->name, sizeof(name.name));
+		if (!item->deleted && file_name_compare(&name, after) > 0 &&
+		    file_name_path(page->asking->vault->providers, &name, path) &&
+		    add_record(page, item, path, err) != 0)
 			return -1;
+	}
 	return 0;
 }
 
-static int note_page(struct page *page, struct error *err)
+static int note_all(struct page *page, struct error *err)
 {
 	const struct vault_materialise_req *req = page->asking->req;
 	char detail[160 + 1];
 	snprintf(detail, sizeof(detail), "boot %s page %u: %zu secrets", req->boot_id,
-	    (unsigned)req->page, page->nfiles);
-	const struct audit_note note = {
-	    .act = "materialise", .by = page->asking->by, .detail = detail};
-	return records_audit(page->desk, &page->period->row.period, &note, err);
+	    (unsigned)req->page, page->nnotes);
+	page->notes[page->nnotes++] =
+	    (struct audit_note){.act = "materialise", .by = page->asking->by, .detail = detail};
+	return records_audit_all(
+	    page->desk, &page->list->period->row.period, page->notes, page->nnotes, err);
 }
 
 static int fill_first(struct page *page, struct error *err)
@@ -221,30 +199,56 @@ static int fill_first(struct page *page, struct error *err)
 	if (add_channels(page, err) != 0)
 		return -1;
 	add_gateway_token(page);
-	return llm_resolve(page->asking->vault, page->desk, page->period, rsp->providers.item,
+	/* the values of the owner's own are opened where they are released, on their page */
+	return llm_resolve(page->asking->vault, page->desk, page->list, false, rsp->providers.item,
 	    &rsp->providers.len, err);
+}
+
+static int fill(struct page *page, struct error *err)
+{
+	const struct vault_materialise_req *req = page->asking->req;
+	snprintf(page->detail, sizeof(page->detail), "boot %s", req->boot_id);
+	if (req->page == 0 && fill_first(page, err) != 0)
+		return -1;
+	if (!page->list)
+		return 0;
+	if (add_records(page, err) != 0)
+		return -1;
+	if (page->is_full)
+		page->rsp->next = req->page + 1;
+	return note_all(page, err);
+}
+
+/* All of the period is listed for each page: it is how a record that is missing from the store is noticed. */
+static int list_all(struct asking *asking, struct desk *desk, struct open_period *period_r,
+    struct record_list *list_r, struct error *err)
+{
+	int found = records_open_period(desk, &asking->holding, period_r, err);
+	size_t live = 0;
+	if (found <= 0)
+		return found;
+	if (records_list_all(desk, period_r, list_r, err) != 0)
+		return -1;
+	for (size_t i = 0; i < list_r->len; i++)
+		live += !list_r->item[i].deleted;
+	if (live > VAULT_SECRETS_MAX)
+		return error_set(
+		    err, ERR_INTERNAL, "more than %d secrets of one period", VAULT_SECRETS_MAX);
+	return 1;
 }
 
 int page_work(struct asking *asking, struct desk *desk, struct error *err)
 {
-	const struct vault_materialise_req *req = asking->req;
 	struct vault_materialise_rsp *rsp = asking->rsp;
 	scoped_open_period struct open_period period = {0};
-	int found = records_open_period(desk, &asking->holding, &period, err);
+	scoped_record_list struct record_list list = {0};
+	int found = list_all(asking, desk, &period, &list, err);
 	if (found < 0)
 		return -1;
-	struct page page = {
-	    .asking = asking, .desk = desk, .period = found ? &period : NULL, .rsp = rsp};
 	memcpy(rsp->asset, asking->holding.asset, sizeof(rsp->asset));
 	memcpy(rsp->wallet, asking->holding.wallet, sizeof(rsp->wallet));
 	rsp->slot = asking->holding.slot;
-	if (req->page == 0 && fill_first(&page, err) != 0)
-		return -1;
-	if (!page.period)
-		return 0;
-	if (add_records(&page, err) != 0)
-		return -1;
-	if (page.is_full)
-		rsp->next = req->page + 1;
-	return note_page(&page, err);
+	struct page page = {
+	    .asking = asking, .desk = desk, .list = found ? &list : NULL, .rsp = rsp};
+	return fill(&page, err);
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/scoped.h"
+#include "proto/vault.h"
 
 #define NAMES_MAX 4000   /* of a period, deleted ones included: each keeps a tombstone and a mark */
 #define LEAP_MAX 1000000 /* versions that other vaults may have written since this one looked */
@@ -26,7 +27,6 @@ struct seal_name records_name(const struct open_period *period, const char *kind
 struct reading {
 	const struct open_period *period;
 	const char *kind, *name;
-	struct record_plain *plain; /* takes the value instead of record; may be NULL */
 	uint64_t mark;
 	struct record *record;
 	struct error *err;
@@ -37,16 +37,12 @@ static int open_value(
     const struct reading *reading, const struct seal_name *name, const struct store_record *row)
 {
 	const struct secret *key = reading->period->data_key;
-	struct record_plain *plain = reading->plain;
 	uint8_t nothing[1];
 	size_t len;
 
 	if (row->deleted)
 		return seal_open_into(
 		    key, name, row->value, row->value_len, nothing, 0, &len, reading->err);
-	if (plain)
-		return seal_open_into(key, name, row->value, row->value_len, plain->bytes,
-		    sizeof(plain->bytes), &plain->len, reading->err);
 	reading->record->value = seal_open(key, name, row->value, row->value_len, reading->err);
 	return reading->record->value ? 0 : -1;
 }
@@ -76,10 +72,10 @@ static bool read_row(void *arg, const struct store_record *row)
 	return false;
 }
 
-int records_look(struct desk *desk, const struct open_period *period, const char *kind,
-    const char *name, struct record_plain *plain, struct record *record_r, struct error *err)
+int records_read(struct desk *desk, const struct open_period *period, const char *kind,
+    const char *name, struct record *record_r, struct error *err)
 {
-	struct reading reading = {period, kind, name, plain, 0, record_r, err, 0};
+	struct reading reading = {period, kind, name, 0, record_r, err, 0};
 	const struct period *of = &period->row.period;
 
 	memset(record_r, 0, sizeof(*record_r));
@@ -95,12 +91,6 @@ int records_look(struct desk *desk, const struct open_period *period, const char
 	if (reading.rc != 0)
 		secret_destroy(&record_r->value);
 	return reading.rc;
-}
-
-int records_read(struct desk *desk, const struct open_period *period, const char *kind,
-    const char *name, struct record *record_r, struct error *err)
-{
-	return records_look(desk, period, kind, name, NULL, record_r, err);
 }
 
 /* ---- writing ---- */

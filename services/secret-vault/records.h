@@ -53,26 +53,44 @@ int records_write(struct desk *desk, const struct open_period *period, const cha
 /* A tombstone, also over what does not open or is too old. 1: there was something, 0: nothing. */
 int records_delete(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, struct error *err);
-/* What may be shown of each; tombstones are left out. Fails as a whole if one of them fails. */
+/* What may be shown of each. Each preview and each tombstone is opened, each version judged by its mark, and every mark has to have its record: a list fails as a
+ * whole if one of them fails. Values are not looked at. */
 struct record_shown {
 	char kind[8 + 1], name[64 + 1], preview[32 + 1 + 16];
 	uint64_t version, updated_ms;
+	bool deleted;
 };
+/* Tombstones are left out. */
 typedef void (*record_shown_row)(void *arg, const struct record_shown *shown);
 int records_list(struct desk *desk, const struct open_period *period, record_shown_row row,
     void *arg, struct error *err);
+/* The whole of it, tombstones too, by kind and name, byte by byte. Good for the transaction that it was made in. */
+struct record_list {
+	const struct open_period *period; /* borrowed */
+	struct record_shown *item;
+	size_t len, room;
+};
+int records_list_all(struct desk *desk, const struct open_period *period,
+    struct record_list *list_r, struct error *err);
+void record_list_close(struct record_list *list);
+#define scoped_record_list __attribute__((cleanup(record_list_close)))
+/* Borrowed from the list; NULL: never was. */
+const struct record_shown *record_list_find(
+    const struct record_list *list, const char *kind, const char *name);
+/* The value of an item that is not deleted: of exactly the version that the list judged. Caller owns the result. NULL: secret_undecryptable, storage_damaged. */
+struct secret *records_read_listed(struct desk *desk, const struct record_list *list,
+    const struct record_shown *item, struct error *err);
 
-/* user, global or none for one provider (rule: undecryptable is an error). value_r may be NULL; only the user's own value is ever given. */
+/* user, global or none for one provider (rule: undecryptable is an error). */
 struct resolved {
 	const char *source; /* "user", "global", "none" */
 	const char *own;    /* "set", "deleted", "none" */
-	uint64_t version;
 	char preview[32 + 1];
-	struct secret *value; /* owned, if asked for and source is "user" */
 };
-/* own: NULL if there is no period; global: NULL likewise. */
-int records_resolve(struct desk *desk, const struct open_period *own,
-    const struct open_period *global, const char *provider, bool with_value,
+/* own: NULL if there is no period; global: NULL likewise. Of a global one it is seen that its value opens, nothing of it is given. opens_own: that of an own one
+ * is opened too; without it the caller reads the value itself, and fails if that does not open. */
+int records_resolve(struct desk *desk, const struct record_list *own,
+    const struct record_list *global, const char *provider, bool opens_own,
     struct resolved *resolved_r, struct error *err);
 
 /* Appends to the period's chain, or, with period NULL, to the global one. */
@@ -82,5 +100,8 @@ struct audit_note {
 };
 int records_audit(struct desk *desk, const struct period *period, const struct audit_note *note,
     struct error *err);
+/* len of them, one after the other. */
+int records_audit_all(struct desk *desk, const struct period *period, const struct audit_note *note,
+    size_t len, struct error *err);
 
 #endif

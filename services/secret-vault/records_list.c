@@ -19,6 +19,7 @@ struct listing {
 	size_t len, room, matched;
 	char kind[8 + 1], name[64 + 1]; /* of the last row */
 	size_t rows;                    /* of this page */
+	bool with_deleted;
 	record_shown_row row;
 	void *arg;
 	struct error *err;
@@ -71,7 +72,8 @@ static int check_mark(struct listing *listing, const struct store_record *row)
 
 static int show(struct listing *listing, const struct store_record *row)
 {
-	struct record_shown shown = {.version = row->version, .updated_ms = row->updated_ms};
+	struct record_shown shown = {
+	    .version = row->version, .updated_ms = row->updated_ms, .deleted = row->deleted};
 	struct seal_name as = records_name(listing->period, row->kind, row->name, row->version,
 	    row->deleted ? SEAL_TOMBSTONE : SEAL_PREVIEW);
 	size_t len;
@@ -81,7 +83,7 @@ static int show(struct listing *listing, const struct store_record *row)
 		listing->err) != 0 ||
 	    check_mark(listing, row) != 0)
 		return -1;
-	if (row->deleted)
+	if (row->deleted && !listing->with_deleted)
 		return 0;
 	memcpy(shown.kind, row->kind, sizeof(shown.kind));
 	memcpy(shown.name, row->name, sizeof(shown.name));
@@ -133,20 +135,134 @@ static int list_pages(struct listing *listing, struct error *err)
 	return 0;
 }
 
+static int list_period(struct listing *listing, struct error *err)
+{
+	struct highwater *highwater = listing->desk->highwater;
+	int rc = -1;
+
+	listing->err = err;
+	if (highwater_records_of(
+		highwater, &listing->period->row.period, keep_mark, listing, err) == 0) {
+		if (listing->len > 0)
+			qsort(listing->marks, listing->len, sizeof(listing->marks[0]),
+			    by_kind_and_name);
+		rc = list_pages(listing, err);
+	}
+	free(listing->marks);
+	return rc;
+}
+
 int records_list(struct desk *desk, const struct open_period *period, record_shown_row row,
     void *arg, struct error *err)
 {
-	struct listing listing = {
-	    .desk = desk, .period = period, .row = row, .arg = arg, .err = err};
-	int rc = -1;
+	struct listing listing = {.desk = desk, .period = period, .row = row, .arg = arg};
 
-	if (highwater_records_of(desk->highwater, &period->row.period, keep_mark, &listing, err) ==
-	    0) {
-		if (listing.len > 0)
-			qsort(
-			    listing.marks, listing.len, sizeof(listing.marks[0]), by_kind_and_name);
-		rc = list_pages(&listing, err);
+	return list_period(&listing, err);
+}
+
+/* ---- as a whole ---- */
+
+static void wipe_items(struct record_shown *item, size_t len)
+{
+	if (len > 0)
+		sodium_memzero(item, len * sizeof(*item));
+	free(item);
+}
+
+/* Not by realloc: it leaves previews behind. */
+static void make_room(struct record_list *list)
+{
+	size_t room = list->room ? 2 * list->room : 32;
+	struct record_shown *item = reallocarray(NULL, room, sizeof(*item));
+
+	bug_if(!item);
+	if (list->len > 0)
+		memcpy(item, list->item, list->len * sizeof(*item));
+	wipe_items(list->item, list->len);
+	list->item = item;
+	list->room = room;
+}
+
+static void keep_shown(void *arg, const struct record_shown *shown)
+{
+	struct record_list *list = arg;
+
+	if (list->len == list->room)
+		make_room(list);
+	list->item[list->len++] = *shown;
+}
+
+int records_list_all(struct desk *desk, const struct open_period *period,
+    struct record_list *list_r, struct error *err)
+{
+	struct listing listing = {
+	    .desk = desk, .period = period, .with_deleted = true, .row = keep_shown, .arg = list_r};
+
+	*list_r = (struct record_list){.period = period};
+	return list_period(&listing, err);
+}
+
+void record_list_close(struct record_list *list)
+{
+	wipe_items(list->item, list->len);
+	*list = (struct record_list){0};
+}
+
+static int by_name(const void *a, const void *b)
+{
+	const struct record_shown *one = a, *other = b;
+	int order = strcmp(one->kind, other->kind);
+
+	return order ? order : strcmp(one->name, other->name);
+}
+
+const struct record_shown *record_list_find(
+    const struct record_list *list, const char *kind, const char *name)
+{
+	struct record_shown wanted;
+
+	snprintf(wanted.kind, sizeof(wanted.kind), "%s", kind);
+	snprintf(wanted.name, sizeof(wanted.name), "%s", name);
+	return list->len ? bsearch(&wanted, list->item, list->len, sizeof(wanted), by_name) : NULL;
+}
+
+struct reading {
+	const struct record_list *list;
+	const struct record_shown *item;
+	struct secret *value;
+	bool found;
+	struct error *err;
+};
+
+static bool open_listed(void *arg, const struct store_record *row)
+{
+	struct reading *reading = arg;
+	const struct record_shown *item = reading->item;
+	const struct open_period *period = reading->list->period;
+	struct seal_name as =
+	    records_name(period, item->kind, item->name, item->version, SEAL_VALUE);
+
+	if (row->deleted || row->version != item->version)
+		return false;
+	reading->found = true;
+	reading->value = seal_open(period->data_key, &as, row->value, row->value_len, reading->err);
+	return false;
+}
+
+struct secret *records_read_listed(struct desk *desk, const struct record_list *list,
+    const struct record_shown *item, struct error *err)
+{
+	struct reading reading = {list, item, NULL, false, err};
+
+	bug_if(item->deleted);
+	if (store_record_find(desk->db, list->period->row.id, item->kind, item->name, open_listed,
+		&reading, err) != 0) {
+		secret_destroy(&reading.value);
+		return NULL;
 	}
-	free(listing.marks);
-	return rc;
+	if (!reading.found)
+		error_refuse(err, ERR_INTERNAL, "storage_damaged",
+		    "the store lists %s/%s as version %llu, and has another or none", item->kind,
+		    item->name, (unsigned long long)item->version);
+	return reading.value;
 }

@@ -29,20 +29,41 @@ static void copy_text(char *to, size_t size, const char *text)
 	snprintf(to, size, "%.*s", (int)len, len ? text : "");
 }
 
-int records_audit(struct desk *desk, const struct period *period, const struct audit_note *note,
-    struct error *err)
+static int append(struct desk *desk, struct store_heads *heads, const char *chain,
+    const struct audit_note *note, struct error *err)
 {
-	static const struct period global = {.asset = PERIOD_GLOBAL};
 	struct audit_entry entry = {.at_ms = desk->now_ms, .version = note->version};
 
-	_Static_assert(PERIOD_TEXT_MAX <= AUDIT_CHAIN_MAX, "a period names its chain");
-	period_text(period ? period : &global, entry.chain);
+	snprintf(entry.chain, sizeof(entry.chain), "%s", chain);
 	copy_text(entry.act, sizeof(entry.act), note->act);
 	copy_text(entry.by, sizeof(entry.by), note->by);
 	copy_text(entry.kind, sizeof(entry.kind), note->kind);
 	copy_text(entry.name, sizeof(entry.name), note->name);
 	copy_text(entry.detail, sizeof(entry.detail), note->detail);
-	return store_audit_append(desk->db, &entry, err);
+	return store_audit_append(desk->db, heads, &entry, err);
+}
+
+int records_audit_all(struct desk *desk, const struct period *period, const struct audit_note *note,
+    size_t len, struct error *err)
+{
+	static const struct period global = {.asset = PERIOD_GLOBAL};
+	char chain[PERIOD_TEXT_MAX + 1];
+	struct store_heads heads;
+
+	_Static_assert(PERIOD_TEXT_MAX <= AUDIT_CHAIN_MAX, "a period names its chain");
+	period_text(period ? period : &global, chain);
+	if (store_audit_heads(desk->db, chain, &heads, err) != 0)
+		return -1;
+	for (size_t i = 0; i < len; i++)
+		if (append(desk, &heads, chain, &note[i], err) != 0)
+			return -1;
+	return 0;
+}
+
+int records_audit(struct desk *desk, const struct period *period, const struct audit_note *note,
+    struct error *err)
+{
+	return records_audit_all(desk, period, note, 1, err);
 }
 
 static int check_unsealed(const struct desk *desk, struct error *err)

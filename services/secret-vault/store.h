@@ -94,8 +94,17 @@ int store_records_of(struct db *db, uint64_t period_id, const char *after_kind,
 int store_count_records(struct db *db, uint64_t period_id, uint64_t *live_r, struct error *err);
 
 /* ---- audit ---- */
-/* Fills in seq, prev, hash, all_seq, all_hash, and appends. */
-int store_audit_append(struct db *db, struct audit_entry *entry, struct error *err);
+/* The newest entry of a chain, and of all; zeros where there is none. In a transaction that writes they hold until its end for who appends with them alone:
+ * nobody else does meanwhile. */
+struct store_heads {
+	uint64_t seq, all_seq;
+	uint8_t hash[AUDIT_HASH_LEN], all_hash[AUDIT_HASH_LEN];
+};
+int store_audit_heads(
+    struct db *db, const char *chain, struct store_heads *heads_r, struct error *err);
+/* Fills in seq, prev, hash, all_seq, all_hash, and appends. heads: of the entry's chain; the entry is the newest then. */
+int store_audit_append(
+    struct db *db, struct store_heads *heads, struct audit_entry *entry, struct error *err);
 typedef bool (*store_audit_row)(void *arg, const struct audit_entry *entry);
 int store_audit_of(struct db *db, const char *chain, uint64_t after_seq, size_t max,
     store_audit_row row, void *arg, struct error *err);

@@ -2,15 +2,9 @@
 
 #include "services/secret-vault/store_row.h"
 
-/* Newest entry of a chain, and of all. */
-struct heads {
-	uint64_t seq, all_seq;
-	uint8_t hash[AUDIT_HASH_LEN], all_hash[AUDIT_HASH_LEN];
-};
-
 static bool read_heads(void *arg, struct store_row *row)
 {
-	struct heads *heads = arg;
+	struct store_heads *heads = arg;
 
 	if (store_row_number(row) == 0) {
 		heads->seq = store_row_number(row);
@@ -22,7 +16,8 @@ static bool read_heads(void *arg, struct store_row *row)
 	return true;
 }
 
-static int read_both(struct db *db, const char *chain, struct heads *heads_r, struct error *err)
+int store_audit_heads(
+    struct db *db, const char *chain, struct store_heads *heads_r, struct error *err)
 {
 	const struct db_value params[] = {db_text(chain)};
 	const struct store_query query = {
@@ -32,7 +27,7 @@ static int read_both(struct db *db, const char *chain, struct heads *heads_r, st
 	    "ORDER BY all_seq DESC LIMIT 1) AS newest_of_all",
 	    params, 1, read_heads, heads_r};
 
-	*heads_r = (struct heads){0};
+	*heads_r = (struct store_heads){0};
 	return store_row_query(db, &query, err);
 }
 
@@ -51,23 +46,25 @@ static int insert(struct db *db, const struct audit_entry *entry, struct error *
 	    params, ARRAY_LEN(params), NULL, NULL, NULL, err);
 }
 
-int store_audit_append(struct db *db, struct audit_entry *entry, struct error *err)
+int store_audit_append(
+    struct db *db, struct store_heads *heads, struct audit_entry *entry, struct error *err)
 {
-	struct heads heads;
-
+	entry->seq = heads->seq + 1;
+	entry->all_seq = heads->all_seq + 1;
 	if (store_row_fits(entry->version, "a version", err) < 0 ||
 	    store_row_fits(entry->at_ms, "a time", err) < 0 ||
-	    read_both(db, entry->chain, &heads, err) < 0)
-		return -1;
-	entry->seq = heads.seq + 1;
-	entry->all_seq = heads.all_seq + 1;
-	if (store_row_fits(entry->seq, "a sequence", err) < 0 ||
+	    store_row_fits(entry->seq, "a sequence", err) < 0 ||
 	    store_row_fits(entry->all_seq, "a sequence", err) < 0)
 		return -1;
-	memcpy(entry->prev, heads.hash, AUDIT_HASH_LEN);
+	memcpy(entry->prev, heads->hash, AUDIT_HASH_LEN);
 	audit_seal(entry);
-	audit_seal_all(entry, heads.all_hash);
-	return insert(db, entry, err);
+	audit_seal_all(entry, heads->all_hash);
+	if (insert(db, entry, err) < 0)
+		return -1;
+	*heads = (struct store_heads){.seq = entry->seq, .all_seq = entry->all_seq};
+	memcpy(heads->hash, entry->hash, AUDIT_HASH_LEN);
+	memcpy(heads->all_hash, entry->all_hash, AUDIT_HASH_LEN);
+	return 0;
 }
 
 /* ---- reading ---- */
@@ -132,10 +129,10 @@ int store_audit_all(struct db *db, uint64_t after_all_seq, size_t max, store_aud
 int store_audit_head(struct db *db, const char *chain, uint64_t *seq_r,
     uint8_t head_r[AUDIT_HASH_LEN], struct error *err)
 {
-	struct heads heads;
+	struct store_heads heads;
 
 	/* no chain has an empty name: then only the newest of all is there */
-	if (read_both(db, chain ? chain : "", &heads, err) < 0)
+	if (store_audit_heads(db, chain ? chain : "", &heads, err) < 0)
 		return -1;
 	*seq_r = chain ? heads.seq : heads.all_seq;
 	memcpy(head_r, chain ? heads.hash : heads.all_hash, AUDIT_HASH_LEN);

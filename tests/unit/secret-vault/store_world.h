@@ -70,5 +70,7 @@ struct store_period store_some_period(unsigned n);
 uint64_t store_add_period(struct store_world *world, unsigned n);
 struct store_record store_some_record(uint64_t period_id, const char *kind, const char *name);
 struct audit_entry store_some_entry(const char *chain);
+/* After the newest of its chain. */
+int store_append(struct store_world *world, struct audit_entry *entry);
 
 #endif

@@ -375,7 +375,7 @@ static void commit_for_ever(struct store_world *world, int told)
 	for (uint32_t n = 1;; n++) {
 		struct audit_entry entry = store_some_entry(AUDIT_GLOBAL);
 		CHILD_EXPECTS(db_begin(world->db, true, &world->err) == 0);
-		CHILD_EXPECTS(store_audit_append(world->db, &entry, &world->err) == 0);
+		CHILD_EXPECTS(store_append(world, &entry) == 0);
 		CHILD_EXPECTS(store_set(world->db, "n", &n, sizeof(n), &world->err) == 0);
 		CHILD_EXPECTS(db_commit(world->db, &world->err) == 0);
 		CHILD_EXPECTS(write(told, &n, sizeof(n)) == sizeof(n));
@@ -497,7 +497,7 @@ static void child_writes_versions(struct store_world *world)
 		record.version++;
 		entry.version = record.version;
 		CHILD_EXPECTS(store_record_put(world->db, &record, &world->err) == 0);
-		CHILD_EXPECTS(store_audit_append(world->db, &entry, &world->err) == 0);
+		CHILD_EXPECTS(store_append(world, &entry) == 0);
 		CHILD_EXPECTS(db_commit(world->db, &world->err) == 0);
 	}
 	db_close(&world->db);

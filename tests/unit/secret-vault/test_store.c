@@ -441,7 +441,7 @@ static void chains_audit_entries(void **state)
 	assert_true(seq == 0 && sodium_is_zero(head, sizeof(head)));
 	for (size_t i = 0; i < ARRAY_LEN(chains); i++) {
 		struct audit_entry entry = store_some_entry(chains[i]);
-		GOOD(world, store_audit_append(world->db, &entry, &world->err));
+		GOOD(world, store_append(world, &entry));
 		assert_int_equal(entry.all_seq, i + 1);
 		if (i == 3)
 			memcpy(before, entry.all_hash, sizeof(before));
@@ -505,7 +505,7 @@ static void refuses_numbers_that_cannot_be_kept(void **state)
 	assert_int_equal(store_record_put(world->db, &record, &world->err), -1);
 	assert_int_equal(world->err.code, ERR_INVALID);
 	entry.version = UINT64_MAX;
-	assert_int_equal(store_audit_append(world->db, &entry, &world->err), -1);
+	assert_int_equal(store_append(world, &entry), -1);
 	assert_int_equal(world->err.code, ERR_INVALID);
 	GOOD(world, store_audit_head(world->db, NULL, &seq, head, &world->err));
 	assert_int_equal(seq, 0);
@@ -547,11 +547,11 @@ static void refuses_rows_that_no_vault_wrote(void **state)
 	    store_record_find(world->db, 1, "llm", "a", see_no_record, &is_there, &world->err), -1);
 	assert_false(is_there);
 	struct audit_entry entry = store_some_entry("c");
-	GOOD(world, store_audit_append(world->db, &entry, &world->err));
+	GOOD(world, store_append(world, &entry));
 	GOOD(
 	    world, db_run(world->db, "UPDATE audit SET hash = prev, all_hash = $1",
 		       (struct db_value[]){db_blob("short", 5)}, 1, NULL, NULL, NULL, &world->err));
-	assert_int_equal(store_audit_append(world->db, &entry, &world->err), -1);
+	assert_int_equal(store_append(world, &entry), -1);
 	assert_string_equal(world->err.reason, "storage_damaged");
 	db_rollback(world->db);
 }
