@@ -183,8 +183,13 @@ static void on_look(struct look *look, bool is_good)
 	holder->under_way--;
 	bool is_stale = look->page && look->page != holder->page;
 	if (!is_good && !is_stale) {
+		bool is_done = look->page && look->is_locked;
+		if (is_done)
+			look->page = 0;
 		TAILQ_INSERT_TAIL(&holder->again, look, link);
 		arm_again(holder);
+		if (is_done && --holder->left == 0)
+			end_of_page(holder);
 		return;
 	}
 	bool is_of_page = look->page && !is_stale;
@@ -260,6 +265,7 @@ void holder_look_at_all(struct holder *holder)
 {
 	if (!is_up(holder->vault))
 		return; /* opening ends with this */
+	drop(&holder->again);
 	holder->page++;
 	holder->after = 0;
 	holder->left = 0;

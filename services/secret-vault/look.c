@@ -129,6 +129,7 @@ static void on_read(void *arg, const void *message, const struct error *err)
 	struct look *look = arg;
 	const struct oracle_owner_rsp *rsp = message;
 	if (err || look->vault->is_stopping) {
+		look->is_locked = true;
 		look_again(look, err ? err : &(struct error){.text = "stopping"});
 		return;
 	}
@@ -196,6 +197,6 @@ static void on_record(void *arg, const struct ledger_owner *record, const struct
 
 void look_start(struct look *look)
 {
-	look->has_asked = false;
+	look->has_asked = look->is_locked = false;
 	ledger_hold(look->vault->process->redis, look->row.period.asset, "vault", on_record, look);
 }

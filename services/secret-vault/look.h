@@ -23,6 +23,8 @@ struct look {
 	uint64_t page;           /* of which look at all it is a part; 0: of none */
 	bool has_asked;          /* the oracle */
 	bool has_changed;        /* the store, in the last job */
+	bool
+	    is_locked; /* and only the oracle's word is missing: nobody else has to wait for that */
 	/* Called once: is_good false: something did not answer, look again. The look is the callee's. */
 	void (*done)(struct look *look, bool is_good);
 	TAILQ_ENTRY(look) link;

@@ -271,6 +271,23 @@ def test_assets_of_which_no_node_finds_an_account_stay_locked(own, capsys):
         print(f"\n{PERIODS} periods without a record in {took:.1f} s")
 
 
+def test_one_asset_of_which_no_oracle_says_anything_stays_locked_and_holds_up_nobody(own):
+    """Its nodes differ for good, say. Here: an address that is none, which the oracle refuses each time."""
+    v = own().start()
+    owner = v.new_owner()
+    v.put(owner.token, "custom", "x", "y")
+    v.stop_vault()
+    master, period = Master.read(v.state / "keys/vault.key"), {"asset": "0" * 44, "wallet": Wallet().address, "slot": 100, "since": 100}
+    with v.opened_store() as db:
+        db.execute("INSERT INTO periods (id, asset, wallet, slot, since, state, key_id, wrapped, created_ms, changed_ms) "
+                   "VALUES (1000, ?, ?, 100, 100, 'live', ?, ?, 1, 1)",
+                   (period["asset"], period["wallet"], master.id, master.wrap_key(period, secrets.token_bytes(32))))
+    v.launch_vault()
+    v.wait_vault()
+    assert states(v)[period["asset"]] == "locked"
+    assert v.files(owner.token)["custom/x"][1] == b"y"
+
+
 # ---- far too many
 
 
