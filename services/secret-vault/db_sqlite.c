@@ -163,6 +163,8 @@ static int start(struct sqlite *sqlite, struct error *err)
 {
 	if (create_private(sqlite->path, err) < 0)
 		return -1;
+	/* its counting of memory takes a lock for each piece; refused, and no matter, once it has been set */
+	sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	int rc = sqlite3_open_v2(sqlite->path, &sqlite->handle,
 	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	bug_if(!sqlite->handle);
@@ -349,15 +351,12 @@ static int checkpointed(void *arg, int ncolumns, char **values, char **names)
 	return 0;
 }
 
-/* secure_delete has put zeros over what was deleted; its last copies are in the log. */
-static int sqlite_scrub(struct db *db, const char *table, struct error *err)
+static int truncate_log(struct sqlite *sqlite, struct error *err)
 {
-	struct sqlite *sqlite = of(db);
 	scoped_free char *log = NULL;
 	bool is_done = false;
 	struct stat st;
 
-	(void)table;
 	int rc = sqlite3_exec(
 	    sqlite->handle, "PRAGMA wal_checkpoint(TRUNCATE)", checkpointed, &is_done, NULL);
 	if (rc != SQLITE_OK)
@@ -366,6 +365,64 @@ static int sqlite_scrub(struct db *db, const char *table, struct error *err)
 	if (!is_done || (stat(log, &st) == 0 && st.st_size > 0))
 		return db_unavailable(err, "%s: the log could not be truncated", sqlite->path);
 	return 0;
+}
+
+/* A part of a trace is one, too: rows are overwritten from any end. What is left of a data key when a third of its bytes are gone is no key. */
+static bool holds(const uint8_t *bytes, size_t len, const struct db_traces *traces)
+{
+	for (size_t i = 0; i < traces->len; i++) {
+		size_t third = traces->trace[i].len / 3;
+		for (size_t at = 0; third > 0 && at < 3; at++)
+			if (memmem(bytes, len, traces->trace[i].bytes + at * third, third))
+				return true;
+	}
+	return false;
+}
+
+/* Through SQLite's own descriptor: closing another one of the same file would drop its locks. 1: found, 0: not, or an error of SQLite's, negative. */
+static int search(struct sqlite *sqlite, const struct db_traces *traces)
+{
+	enum { STEP = 1 << 20 };
+	scoped_free uint8_t *buf = malloc(STEP + DB_TRACE_MAX);
+	sqlite3_file *file = NULL;
+	sqlite3_int64 size, at = 0;
+	int found = 0;
+
+	bug_if(!buf);
+	if (sqlite3_file_control(sqlite->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file) !=
+		SQLITE_OK ||
+	    !file || file->pMethods->xFileSize(file, &size) != SQLITE_OK)
+		return -SQLITE_IOERR;
+	while (!found && at < size) {
+		sqlite3_int64 len =
+		    size - at < STEP + DB_TRACE_MAX ? size - at : STEP + DB_TRACE_MAX;
+		if (file->pMethods->xRead(file, buf, (int)len, at) != SQLITE_OK)
+			return -SQLITE_IOERR;
+		found = holds(buf, (size_t)len, traces);
+		at += STEP;
+	}
+	return found;
+}
+
+static int write_anew(struct sqlite *sqlite, struct error *err)
+{
+	int rc = sqlite3_exec(sqlite->handle, "VACUUM", NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? truncate_log(sqlite, err) : fail(sqlite, rc, err);
+}
+
+static int sqlite_scrub(
+    struct db *db, const char *table, const struct db_traces *traces, struct error *err)
+{
+	struct sqlite *sqlite = of(db);
+
+	(void)table;
+	if (truncate_log(sqlite, err) < 0)
+		return -1;
+	int found = traces->overflown ? 1 : search(sqlite, traces);
+	if (found < 0)
+		return fail(sqlite, -found, err);
+	return found ? write_anew(sqlite, err) : 0;
 }
 
 const struct db_driver db_sqlite = {

@@ -208,22 +208,26 @@ void record_list_close(struct record_list *list)
 	*list = (struct record_list){0};
 }
 
-static int by_name(const void *a, const void *b)
-{
-	const struct record_shown *one = a, *other = b;
-	int order = strcmp(one->kind, other->kind);
+struct wanted {
+	const char *kind, *name;
+};
 
-	return order ? order : strcmp(one->name, other->name);
+static int by_name(const void *key, const void *member)
+{
+	const struct wanted *wanted = key;
+	const struct record_shown *item = member;
+	int order = strcmp(wanted->kind, item->kind);
+
+	return order ? order : strcmp(wanted->name, item->name);
 }
 
 const struct record_shown *record_list_find(
     const struct record_list *list, const char *kind, const char *name)
 {
-	struct record_shown wanted;
+	const struct wanted wanted = {kind, name};
 
-	snprintf(wanted.kind, sizeof(wanted.kind), "%s", kind);
-	snprintf(wanted.name, sizeof(wanted.name), "%s", name);
-	return list->len ? bsearch(&wanted, list->item, list->len, sizeof(wanted), by_name) : NULL;
+	return list->len ? bsearch(&wanted, list->item, list->len, sizeof(list->item[0]), by_name)
+			 : NULL;
 }
 
 struct reading {

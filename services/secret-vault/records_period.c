@@ -26,7 +26,9 @@ static void copy_text(char *to, size_t size, const char *text)
 
 	while (!utf8_is_valid(text, len))
 		len--;
-	snprintf(to, size, "%.*s", (int)len, len ? text : "");
+	if (len > 0)
+		memcpy(to, text, len);
+	to[len] = '\0';
 }
 
 static int append(struct desk *desk, struct store_heads *heads, const char *chain,
