@@ -181,8 +181,8 @@ int db_run(struct db *db, const char *statement, const struct db_value *params, 
 	return rc < 0 ? failed(db, err) : 0;
 }
 
-int db_scrub(struct db *db, const char *table, struct error *err)
+int db_scrub(struct db *db, const char *table, const struct db_traces *traces, struct error *err)
 {
 	bug_if(db->state != DB_IDLE);
-	return db->driver->scrub(db, table, err);
+	return db->driver->scrub(db, table, traces, err);
 }

@@ -55,8 +55,21 @@ void db_rollback_to_savepoint(struct db *db);
 int db_run(struct db *db, const char *statement, const struct db_value *params, size_t nparams,
     db_row row, void *arg, uint64_t *changed_r, struct error *err);
 
-/* What was deleted is in no file of the database any more when it returns 0: SQLite's truncating checkpoint; PostgreSQL: VACUUM of that table, as far as
- * it goes (rule 19: final with the next rotation). Outside a transaction. */
-int db_scrub(struct db *db, const char *table, struct error *err);
+/* Bytes that were deleted, and that no file of the database may hold any more. */
+#define DB_TRACES_MAX 4
+#define DB_TRACE_MAX 128
+struct db_traces {
+	size_t len;
+	bool overflown; /* there were more */
+	struct {
+		size_t len;
+		uint8_t bytes[DB_TRACE_MAX];
+	} trace[DB_TRACES_MAX];
+};
+/* What was deleted is in no file of the database any more when it returns 0. SQLite: a truncating checkpoint; secure_delete has put zeros over what was deleted,
+ * but not over copies that a page keeps of rows that once moved to another: so the file is searched for the traces (each third of each), and written anew (VACUUM) if
+ * one is found, or if they are not all known (overflown). PostgreSQL: VACUUM of that table, as far as it goes in a second (security rule 19: final with the next
+ * rotation). Outside a transaction. */
+int db_scrub(struct db *db, const char *table, const struct db_traces *traces, struct error *err);
 
 #endif

@@ -27,7 +27,8 @@ struct db_driver {
 	int (*say)(struct db *db, const char *words, struct error *err);
 	bool (*is_within)(struct db *db); /* is there still a transaction to roll back? */
 	int (*run)(struct db *db, const struct db_call *call, struct error *err);
-	int (*scrub)(struct db *db, const char *table, struct error *err);
+	int (*scrub)(
+	    struct db *db, const char *table, const struct db_traces *traces, struct error *err);
 };
 extern const struct db_driver db_sqlite, db_postgres;
 

@@ -51,6 +51,9 @@ int eraser_read(struct desk *desk, bool *is_tripped_r, bool *must_scrub_r, struc
 		return -1;
 	*is_tripped_r = breaker->is_tripped;
 	*must_scrub_r = len > 0;
+	/* not by this process: what it has to look for nobody remembers */
+	if (*must_scrub_r && desk->traces.len == 0)
+		desk->traces.overflown = true;
 	return 0;
 }
 
@@ -63,12 +66,29 @@ int eraser_note_scrub(struct db *db, struct error *err)
 	return store_set(db, SCRUB_NAME, due, sizeof(due), err);
 }
 
+/* One that is rolled back costs a search that finds it, no more. */
+static void add_trace(struct db_traces *traces, const struct store_period *period)
+{
+	if (traces->len == DB_TRACES_MAX) {
+		traces->overflown = true;
+		return;
+	}
+	traces->trace[traces->len].len = period->wrapped_len;
+	memcpy(traces->trace[traces->len++].bytes, period->wrapped, period->wrapped_len);
+}
+
+int eraser_note_trace(struct desk *desk, const struct store_period *period, struct error *err)
+{
+	add_trace(&desk->traces, period);
+	return eraser_note_scrub(desk->db, err);
+}
+
 int eraser_work(struct desk *desk, const struct store_period *period, const char *by,
     const char *detail, struct error *err)
 {
 	const struct audit_note note = {.act = "erase", .by = by, .detail = detail};
 	if (store_period_destroy(desk->db, period->id, desk->now_ms, err) != 0 ||
-	    eraser_note_scrub(desk->db, err) != 0 ||
+	    eraser_note_trace(desk, period, err) != 0 ||
 	    records_audit(desk, &period->period, &note, err) != 0)
 		return -1;
 	return highwater_gone(desk->highwater, &period->period, err);
@@ -102,8 +122,12 @@ int eraser_scrub_work(struct desk *desk, struct error *err)
 {
 	uint8_t due[ERASER_DUE_LEN];
 	size_t len;
-	if (read_due(desk->db, due, &len, err) != 0 || db_scrub(desk->db, "periods", err) != 0 ||
-	    db_scrub(desk->db, "records", err) != 0)
+	/* without their data key the records are noise: of them there are no traces to look for */
+	const struct db_traces none = {0};
+	if (read_due(desk->db, due, &len, err) != 0 ||
+	    db_scrub(desk->db, "periods", &desk->traces, err) != 0 ||
+	    db_scrub(desk->db, "records", &none, err) != 0)
 		return -1;
+	desk->traces = (struct db_traces){0};
 	return len > 0 ? settle(desk->db, due, len, err) : 0;
 }

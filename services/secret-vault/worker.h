@@ -18,6 +18,8 @@ struct desk {
 	struct master
 	    *next;       /* while the master key is being changed: wraps some of the data keys */
 	uint64_t now_ms; /* Unix */
+	/* wrapped data keys that were destroyed since the last scrubbing; overflown at the start: an earlier process may have left some */
+	struct db_traces traces;
 };
 enum worker_kind { WORKER_READ, WORKER_WRITE };
 /* In the worker's thread. May log; touches nothing but arg and the desk. 0, or -1 with err. */

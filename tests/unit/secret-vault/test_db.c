@@ -776,8 +776,14 @@ static void a_destroyed_key_is_in_no_file_after_scrubbing(void **state)
 	for (unsigned i = 0; i < PERIODS; i += 3)
 		left += key_is_left(world, keys[i]);
 	assert_true(left > 0);
-	GOOD(world, db_scrub(world->db, "periods", &world->err));
-	GOOD(world, db_scrub(world->db, "records", &world->err));
+	const struct db_traces nothing = {0};
+	for (unsigned i = 0; i < PERIODS; i += 3) {
+		struct db_traces traces = {.len = 1, .trace = {{.len = sizeof(keys[i])}}};
+		memcpy(traces.trace[0].bytes, keys[i], sizeof(keys[i]));
+		GOOD(world, db_scrub(world->db, "periods", &traces, &world->err));
+		assert_false(key_is_left(world, keys[i]));
+	}
+	GOOD(world, db_scrub(world->db, "records", &nothing, &world->err));
 	for (unsigned i = 0; i < PERIODS; i++)
 		assert_int_equal(key_is_left(world, keys[i]), i % 3 != 0);
 }
@@ -790,9 +796,10 @@ static void scrubbing_takes_a_table_of_postgres(void **state)
 	uint64_t id = store_add_period(world, 1);
 	GOOD(world, store_period_destroy(world->db, id, 1, &world->err));
 	store_commit(world);
-	GOOD(world, db_scrub(world->db, "periods", &world->err));
-	GOOD(world, db_scrub(world->db, "records", &world->err));
-	assert_int_equal(db_scrub(world->db, "nothing", &world->err), -1);
+	const struct db_traces none = {0};
+	GOOD(world, db_scrub(world->db, "periods", &none, &world->err));
+	GOOD(world, db_scrub(world->db, "records", &none, &world->err));
+	assert_int_equal(db_scrub(world->db, "nothing", &none, &world->err), -1);
 	/* the connection is as it was */
 	store_begin(world, true);
 	put(world, "a");

@@ -322,7 +322,7 @@ static int begin_and_leave(void *arg, struct desk *desk, struct error *err)
 static int scrub(void *arg, struct desk *desk, struct error *err)
 {
 	(void)arg;
-	return db_scrub(desk->db, "periods", err);
+	return db_scrub(desk->db, "periods", &desk->traces, err);
 }
 
 static int raise_alone(void *arg, struct desk *desk, struct error *err)
