@@ -28,7 +28,7 @@ int llm_resolve(const struct vault *vault, struct desk *desk, const struct recor
 	scoped_open_period struct open_period global = {0};
 	scoped_record_list struct record_list list = {0};
 	int found = records_open_global(desk, false, &global, err);
-	if (found < 0 || (found && records_list_all(desk, &global, &list, err) != 0) ||
+	if (found < 0 || (found && records_list_names(desk, &global, &list, err) != 0) ||
 	    resolve_all(
 		vault->providers, desk, own, found ? &list : NULL, opens_own, item_r, err) != 0)
 		return -1;

@@ -72,6 +72,9 @@ struct record_list {
 };
 int records_list_all(struct desk *desk, const struct open_period *period,
     struct record_list *list_r, struct error *err);
+/* Only kind and name of each that store or marks know, nothing of it judged: who needs one reads it (records_read). What is not among them never was. */
+int records_list_names(struct desk *desk, const struct open_period *period,
+    struct record_list *list_r, struct error *err);
 void record_list_close(struct record_list *list);
 #define scoped_record_list __attribute__((cleanup(record_list_close)))
 /* Borrowed from the list; NULL: never was. */
@@ -87,7 +90,8 @@ struct resolved {
 	const char *own;    /* "set", "deleted", "none" */
 	char preview[32 + 1];
 };
-/* own: NULL if there is no period; global: NULL likewise. Of a global one it is seen that its value opens, nothing of it is given. opens_own: that of an own one
+/* own: of records_list_all; global: of records_list_names, so that one that is damaged is trouble only for who would use it. NULL if there is no such period.
+ * Of a global one it is seen that its value opens, nothing of it is given. opens_own: that of an own one
  * is opened too; without it the caller reads the value itself, and fails if that does not open. */
 int records_resolve(struct desk *desk, const struct record_list *own,
     const struct record_list *global, const char *provider, bool opens_own,

@@ -7,6 +7,7 @@
 #include "services/secret-vault/records_internal.h"
 
 #define PAGE 200
+#define NAMES_ROWS_MAX 8000 /* twice what a period may have */
 
 struct mark {
 	char kind[8 + 1], name[64 + 1];
@@ -200,6 +201,55 @@ int records_list_all(struct desk *desk, const struct open_period *period,
 
 	*list_r = (struct record_list){.period = period};
 	return list_period(&listing, err);
+}
+
+static void keep_name(struct record_list *list, const char *kind, const char *name)
+{
+	struct record_shown shown = {.version = 0};
+
+	snprintf(shown.kind, sizeof(shown.kind), "%s", kind);
+	snprintf(shown.name, sizeof(shown.name), "%s", name);
+	keep_shown(list, &shown);
+}
+
+static bool keep_name_of_mark(void *arg, const char *kind, const char *name, uint64_t version)
+{
+	(void)version;
+	keep_name(arg, kind, name);
+	return true;
+}
+
+static bool keep_name_of_row(void *arg, const struct store_record *row)
+{
+	keep_name(arg, row->kind, row->name);
+	return true;
+}
+
+static int by_kind_then_name(const void *a, const void *b)
+{
+	const struct record_shown *one = a, *other = b;
+	int order = strcmp(one->kind, other->kind);
+
+	return order ? order : strcmp(one->name, other->name);
+}
+
+int records_list_names(struct desk *desk, const struct open_period *period,
+    struct record_list *list_r, struct error *err)
+{
+	*list_r = (struct record_list){.period = period};
+	if (highwater_records_of(
+		desk->highwater, &period->row.period, keep_name_of_mark, list_r, err) != 0)
+		return -1;
+	size_t marked = list_r->len;
+	if (store_records_of(desk->db, period->row.id, "", "", NAMES_ROWS_MAX, false,
+		keep_name_of_row, list_r, err) != 0)
+		return -1;
+	if (list_r->len - marked == NAMES_ROWS_MAX)
+		return error_refuse(err, ERR_INTERNAL, "storage_damaged",
+		    "the store has more records of one period than a vault writes");
+	if (list_r->len > 0)
+		qsort(list_r->item, list_r->len, sizeof(list_r->item[0]), by_kind_then_name);
+	return 0;
 }
 
 void record_list_close(struct record_list *list)

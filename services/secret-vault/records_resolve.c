@@ -11,6 +11,22 @@ static const struct record_shown *find(const struct record_list *list, const cha
 	return list ? record_list_find(list, PROVIDER_KIND, provider) : NULL;
 }
 
+/* Of a global one it is only seen that it opens. */
+static int resolve_global(struct desk *desk, const struct record_list *global, const char *provider,
+    struct resolved *resolved_r, struct error *err)
+{
+	struct record record;
+
+	if (!find(global, provider))
+		return 0;
+	if (records_read(desk, global->period, PROVIDER_KIND, provider, &record, err) != 0)
+		return -1;
+	if (record.found == RECORD_SET)
+		resolved_r->source = "global";
+	secret_destroy(&record.value);
+	return 0;
+}
+
 static bool is_set(const struct record_shown *item)
 {
 	return item && !item->deleted;
@@ -28,7 +44,7 @@ int records_resolve(struct desk *desk, const struct record_list *own,
     const struct record_list *global, const char *provider, bool opens_own,
     struct resolved *resolved_r, struct error *err)
 {
-	const struct record_shown *mine = find(own, provider), *theirs = find(global, provider);
+	const struct record_shown *mine = find(own, provider);
 
 	*resolved_r = (struct resolved){.source = "none", .own = "none"};
 	if (is_set(mine)) {
@@ -40,8 +56,5 @@ int records_resolve(struct desk *desk, const struct record_list *own,
 	}
 	if (mine)
 		resolved_r->own = "deleted";
-	if (!is_set(theirs))
-		return 0;
-	resolved_r->source = "global";
-	return see_that_it_opens(desk, global, theirs, err);
+	return resolve_global(desk, global, provider, resolved_r, err);
 }

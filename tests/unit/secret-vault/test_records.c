@@ -805,7 +805,7 @@ static int resolve(struct world *world, const struct open_period *own,
 {
 	scoped_record_list struct record_list mine = {0}, theirs = {0};
 	if ((own && records_list_all(&world->desk, own, &mine, &world->err) != 0) ||
-	    (global && records_list_all(&world->desk, global, &theirs, &world->err) != 0))
+	    (global && records_list_names(&world->desk, global, &theirs, &world->err) != 0))
 		return -1;
 	return records_resolve(&world->desk, own ? &mine : NULL, global ? &theirs : NULL, name,
 	    opens_own, resolved_r, &world->err);
@@ -855,6 +855,12 @@ static void what_does_not_open_is_not_passed_over(void **state)
 	sql(world, "UPDATE records SET value = zeroblob(90) WHERE period_id = 2");
 	assert_int_equal(resolve(world, NULL, &global, "openai", false, &resolved), -1);
 	assert_string_equal(world->err.reason, "secret_undecryptable");
+	sql(world, "DELETE FROM records WHERE period_id = 2");
+	assert_int_equal(resolve(world, NULL, &global, "openai", false, &resolved), -1);
+	assert_string_equal(world->err.reason, "secret_rolled_back");
+	/* who would not use it has no trouble with it */
+	assert_int_equal(resolve(world, NULL, &global, "mistral", true, &resolved), 0);
+	assert_int_equal(resolve(world, &own, &global, "openai", false, &resolved), 0);
 	sql(world, "UPDATE records SET preview = zeroblob(50) WHERE period_id = 1");
 	assert_int_equal(resolve(world, &own, NULL, "openai", false, &resolved), -1);
 	assert_string_equal(world->err.reason, "secret_undecryptable");
