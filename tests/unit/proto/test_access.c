@@ -19,10 +19,11 @@ static const struct {
     {"auth", ROLE_AUTH},
     {"session", ROLE_SESSION},
     {"oracle", ROLE_ORACLE},
+    {"vault", ROLE_VAULT},
     {"service", ROLE_DAEMONS},
 };
 
-#define OPERATORS ((unsigned)(ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE))
+#define OPERATORS ((unsigned)(ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE | ROLE_OPERATOR_VAULT))
 
 static unsigned known_roles(void)
 {
@@ -57,16 +58,37 @@ static const struct {
 } matrix[] = {
     {"auth.challenge", ROLE_ROUTER},
     {"auth.verify", ROLE_ROUTER},
+    {"auth.confirm", ROLE_VAULT},
     {"auth.assets", ROLE_ROUTER},
     {"session.mint", ROLE_AUTH},
-    {"session.check", ROLE_ROUTER | ROLE_AUTH},
+    {"session.check", ROLE_ROUTER | ROLE_AUTH | ROLE_VAULT},
     {"session.list", ROLE_ROUTER},
     {"session.end", ROLE_ROUTER},
     {"session.revoke", ROLE_OPERATOR_REVOKE},
     {"session.ban", ROLE_OPERATOR_REVOKE},
-    {"oracle.owner", ROLE_AUTH | ROLE_SESSION},
+    {"oracle.owner", ROLE_AUTH | ROLE_SESSION | ROLE_VAULT},
+    {"oracle.finalized", ROLE_VAULT},
     {"oracle.assets", ROLE_AUTH},
     {"oracle.reset", ROLE_OPERATOR_REVOKE},
+    {"vault.put", ROLE_ROUTER},
+    {"vault.list", ROLE_ROUTER},
+    {"vault.delete", ROLE_ROUTER},
+    {"vault.resolve", ROLE_ROUTER},
+    {"vault.audit", ROLE_ROUTER},
+    {"vault.generate", ROLE_ROUTER},
+    {"vault.hot", ROLE_ROUTER},
+    {"vault.grant", ROLE_ROUTER},
+    {"vault.materialise", ROLE_SANDBOX},
+    {"vault.state", ROLE_OPERATOR_READ | ROLE_OPERATOR_VAULT},
+    {"vault.unseal", ROLE_OPERATOR_VAULT},
+    {"vault.rotate", ROLE_OPERATOR_VAULT},
+    {"vault.global_put", ROLE_OPERATOR_VAULT},
+    {"vault.global_list", ROLE_OPERATOR_VAULT},
+    {"vault.global_delete", ROLE_OPERATOR_VAULT},
+    {"vault.destroy_owner", ROLE_OPERATOR_VAULT},
+    {"vault.reinstate", ROLE_OPERATOR_VAULT},
+    {"vault.reset_breaker", ROLE_OPERATOR_VAULT},
+    {"vault.export", ROLE_OPERATOR_VAULT},
     {"service.status", ROLE_OPERATOR_READ},
 };
 
