@@ -22,12 +22,15 @@ void open_period_close(struct open_period *period)
 /* What is cut has to stay UTF-8, or nobody could be told of it. */
 static void copy_text(char *to, size_t size, const char *text)
 {
-	size_t len = text ? strnlen(text, size - 1) : 0;
+	size_t len;
 
+	to[0] = '\0';
+	if (!text)
+		return;
+	len = strnlen(text, size - 1);
 	while (!utf8_is_valid(text, len))
 		len--;
-	if (len > 0)
-		memcpy(to, text, len);
+	memcpy(to, text, len);
 	to[len] = '\0';
 }
 

@@ -841,7 +841,7 @@ static void resolves_user_then_global_then_none(void **state)
 static void what_does_not_open_is_not_passed_over(void **state)
 {
 	struct world *world = *state;
-	struct resolved resolved;
+	struct resolved resolved = {0};
 	scoped_open_period struct open_period own = sample(world), global = {0};
 	assert_int_equal(records_open_global(&world->desk, true, &global, &world->err), 1);
 	put(world, &own, "openai", VALUE);
