@@ -116,7 +116,7 @@ def test_a_killed_supervisor_takes_its_children_along_and_a_start_right_after_wa
         second = run(suite.env)
         until_ready(second)
         second.send_signal(signal.SIGINT)
-        second.communicate(timeout=20)
+        second.communicate(timeout=60)
         assert second.returncode == 0
         wait_until("no process is left", lambda: processes_in(suite.state) == [])
     finally:

@@ -372,7 +372,7 @@ def test_no_core_is_written_and_nobody_of_its_own_user_reads_its_memory(own):
         traced = subprocess.run([*as_it, "/usr/bin/python3", "-c", TRACE, str(process.pid)], capture_output=True, text=True)
         assert "Operation not permitted" in traced.stdout, traced
         process.send_signal(sig)
-        assert process.wait(10) != 0
+        assert process.wait(60) != 0
         assert cores_below(v.state, since) == [] and not (pathlib.Path(pattern).is_absolute() and cores_below(pathlib.Path(pattern).parent, since))
         v.launch_vault()
         v.wait_vault()
