@@ -1,4 +1,5 @@
 import pathlib
+import signal
 import sys
 
 import pytest
@@ -6,6 +7,10 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 from suite import Suite  # noqa: E402
+
+# a shell's background job ignores these, and so would every process that is started from here
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
