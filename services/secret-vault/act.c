@@ -115,6 +115,17 @@ int act_needs_keys(const struct act *act, struct error *err)
 	    vault_state_name(vault->state), vault->why);
 }
 
+int act_needs_owner(const struct act *act, const char *asset, const char *wallet, struct error *err)
+{
+	uint8_t key[PUBKEY_LEN];
+	if (act_needs_keys(act, err) != 0)
+		return -1;
+	if (pubkey_parse(asset, key) != 0 || pubkey_parse(wallet, key) != 0)
+		return error_refuse(
+		    err, ERR_INVALID, "address_invalid", "asset and wallet are base58 addresses");
+	return 0;
+}
+
 int act_note(const struct act *act, struct desk *desk, const char *detail, struct error *err)
 {
 	const struct audit_note note = {.act = act->what, .by = act->by, .detail = detail};

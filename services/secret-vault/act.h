@@ -25,6 +25,9 @@ void act_reply(struct act *act, const void *rsp, const char *target);
 void act_reply_state(struct act *act);
 /* The storage and its marks are this vault's, and the master key is known. */
 int act_needs_keys(const struct act *act, struct error *err);
+/* The same, for a call that names an owner: both have to be addresses. */
+int act_needs_owner(
+    const struct act *act, const char *asset, const char *wallet, struct error *err);
 /* In the worker's thread: an entry in the global chain. */
 int act_note(const struct act *act, struct desk *desk, const char *detail, struct error *err);
 

@@ -1,7 +1,9 @@
 /* grant.h's bytes, and vault.grant. */
 #include "services/secret-vault/grant.h"
 
+#include <endian.h>
 #include <sodium.h>
+#include <string.h>
 #include <zmq.h>
 
 #include "common/clock.h"
@@ -56,9 +58,9 @@ static uint8_t *put_bytes(uint8_t *at, const uint8_t *bytes, size_t len)
 
 static uint8_t *put_number(uint8_t *at, uint64_t number)
 {
-	for (unsigned i = 0; i < 8; i++)
-		*at++ = (uint8_t)(number >> (8 * i));
-	return at;
+	number = htole64(number);
+	memcpy(at, &number, sizeof(number));
+	return at + sizeof(number);
 }
 
 static const uint8_t *take_bytes(const uint8_t *at, uint8_t *bytes_r, size_t len)
@@ -69,10 +71,9 @@ static const uint8_t *take_bytes(const uint8_t *at, uint8_t *bytes_r, size_t len
 
 static const uint8_t *take_number(const uint8_t *at, uint64_t *number_r)
 {
-	*number_r = 0;
-	for (unsigned i = 0; i < 8; i++)
-		*number_r |= (uint64_t)at[i] << (8 * i);
-	return at + 8;
+	memcpy(number_r, at, sizeof(*number_r));
+	*number_r = le64toh(*number_r);
+	return at + sizeof(*number_r);
 }
 
 static void mac(const struct secret *key, const uint8_t *body, uint8_t mac_r[MAC_LEN])

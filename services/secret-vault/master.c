@@ -1,6 +1,7 @@
 #include "services/secret-vault/master.h"
 
 #include <ctype.h>
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sodium.h>
@@ -192,26 +193,12 @@ void master_kdf_new(struct master_kdf *kdf_r)
 	kdf_r->memlimit = crypto_pwhash_MEMLIMIT_MODERATE;
 }
 
-static void put_number(uint8_t *bytes, uint64_t number)
-{
-	for (size_t i = 0; i < 8; i++)
-		bytes[i] = (uint8_t)(number >> (8 * i));
-}
-
-static uint64_t get_number(const uint8_t *bytes)
-{
-	uint64_t number = 0;
-
-	for (size_t i = 0; i < 8; i++)
-		number |= (uint64_t)bytes[i] << (8 * i);
-	return number;
-}
-
 void master_kdf_encode(const struct master_kdf *kdf, uint8_t bytes_r[MASTER_KDF_LEN])
 {
+	const uint64_t limits[] = {htole64(kdf->opslimit), htole64(kdf->memlimit)};
+
 	memcpy(bytes_r, kdf->salt, sizeof(kdf->salt));
-	put_number(bytes_r + 16, kdf->opslimit);
-	put_number(bytes_r + 24, kdf->memlimit);
+	memcpy(bytes_r + sizeof(kdf->salt), limits, sizeof(limits));
 }
 
 static int check_limits(const struct master_kdf *kdf, struct error *err)
@@ -227,13 +214,14 @@ static int check_limits(const struct master_kdf *kdf, struct error *err)
 int master_kdf_decode(const void *bytes, size_t len, struct master_kdf *kdf_r, struct error *err)
 {
 	struct master_kdf kdf;
-	const uint8_t *at = bytes;
+	uint64_t limits[2];
 
 	if (len != MASTER_KDF_LEN)
 		return error_set(err, ERR_INVALID, "the store's derivation parameters are damaged");
-	memcpy(kdf.salt, at, sizeof(kdf.salt));
-	kdf.opslimit = get_number(at + 16);
-	kdf.memlimit = get_number(at + 24);
+	memcpy(kdf.salt, bytes, sizeof(kdf.salt));
+	memcpy(limits, (const uint8_t *)bytes + sizeof(kdf.salt), sizeof(limits));
+	kdf.opslimit = le64toh(limits[0]);
+	kdf.memlimit = le64toh(limits[1]);
 	if (check_limits(&kdf, err) != 0)
 		return -1;
 	*kdf_r = kdf;

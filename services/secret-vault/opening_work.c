@@ -48,7 +48,7 @@ static int make_store_id(struct finding *finding, struct error *err)
 static int read_store(struct finding *finding, struct error *err)
 {
 	struct db *db = finding->desk->db;
-	if (store_create(db, err) != 0 || db_begin(db, true, err) != 0)
+	if (db_begin(db, true, err) != 0)
 		return -1;
 	int result = keyset_read(db, &finding->keyset, err);
 	if (result == 0)

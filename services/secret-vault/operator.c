@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/pubkey.h"
 #include "common/scoped.h"
 #include "services/secret-vault/act.h"
 #include "services/secret-vault/eraser.h"
@@ -194,14 +193,8 @@ void vault_destroy_owner(
     struct vault *self, const struct vault_destroy_owner_req *req, struct bus_request *request)
 {
 	struct act *act = act_new(self, request, req, "destroy_owner");
-	uint8_t key[PUBKEY_LEN];
 	struct error err;
-	int result = act_needs_keys(act, &err);
-	if (result == 0 &&
-	    (pubkey_parse(req->asset, key) != 0 || pubkey_parse(req->wallet, key) != 0))
-		result = error_refuse(
-		    &err, ERR_INVALID, "address_invalid", "asset and wallet are base58 addresses");
-	if (result != 0)
+	if (act_needs_owner(act, req->asset, req->wallet, &err) != 0)
 		act_fail(act, &err);
 	else
 		worker_do(self->worker, WORKER_WRITE, destroy, on_destroyed, act);

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/pubkey.h"
 #include "common/scoped.h"
 #include "services/secret-vault/act.h"
 #include "services/secret-vault/eraser_work.h"
@@ -164,14 +163,8 @@ void vault_reinstate(
     struct vault *self, const struct vault_reinstate_req *req, struct bus_request *request)
 {
 	struct act *act = act_new(self, request, req, "reinstate");
-	uint8_t key[PUBKEY_LEN];
 	struct error err;
-	int result = act_needs_keys(act, &err);
-	if (result == 0 &&
-	    (pubkey_parse(req->asset, key) != 0 || pubkey_parse(req->wallet, key) != 0))
-		result = error_refuse(
-		    &err, ERR_INVALID, "address_invalid", "asset and wallet are base58 addresses");
-	if (result != 0)
+	if (act_needs_owner(act, req->asset, req->wallet, &err) != 0)
 		act_fail(act, &err);
 	else
 		ledger_owner(self->process->redis, req->asset, on_owner, act);

@@ -17,6 +17,7 @@ from parts import Peer
 from suite import Wallet, b58decode, b58encode, wait_until
 from vault_parts import (CALLERS, PROVIDERS, SECRETS_MAX, VALUE_MAX, Refused, Vaults, act, boot_id, check_all_chains, check_chain, generate, jti_of, ops,
                          preview_of, random_key, refusal)
+from vault_parts import own, owner  # noqa: F401: fixtures
 
 NAMES = [p["name"] for p in json.loads(PROVIDERS.read_text())["providers"]]
 
@@ -42,24 +43,6 @@ def v(world):
     yield world
     assert world.processes["secret-vault-1"].pid != pid or world.processes["secret-vault-1"].poll() is None, world.log("secret-vault-1", 60)
     assert world.vault_state["state"] == "open"
-
-
-@pytest.fixture
-def own():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Vaults(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
-
-
-@pytest.fixture
-def owner(v):
-    return v.new_owner()
 
 
 # ---- what an owner does

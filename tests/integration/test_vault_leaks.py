@@ -19,6 +19,7 @@ from leak_scanner import LeakScanner
 from parts import Peer
 from suite import BIN, BUILD, ROOT, Wallet, b58decode, wait_until
 from vault_parts import Refused, Vaults, boot_id
+from vault_parts import own  # noqa: F401: fixtures
 from vault_suite import VaultSuite, new_owner, token_of
 
 LEAKY = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "leaky/multiclaw-secret-vault"
@@ -325,19 +326,6 @@ def state_of(suite):
 
 
 # ---- memory
-
-
-@pytest.fixture
-def own():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Vaults(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 def cores_below(folder, since):

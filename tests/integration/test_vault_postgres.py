@@ -12,6 +12,7 @@ from postgres_server import PostgresServer
 from suite import Wallet, wait_until
 from vault_format import Master, open_record
 from vault_parts import Refused, Vaults, act, check_all_chains, check_chain, key_text, random_key, refusal, write_private
+from vault_parts import owner  # noqa: F401: fixtures
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +36,6 @@ def v(world):
     for i in (1, 2):
         assert world.processes[f"secret-vault-{i}"].poll() is None, world.log(f"secret-vault-{i}", 60)
         world.wait_vault(i)
-
-
-@pytest.fixture
-def owner(v):
-    return v.new_owner()
 
 
 def test_what_one_vault_stores_the_other_serves(v, owner):

@@ -18,6 +18,7 @@ from parts import Peer
 from suite import BIN, ROOT, b58encode, wait_until
 from vault_format import Master, open_record, period_binding, seal_record
 from vault_parts import Refused, Vaults, check_all_chains, key_text, refusal, write_private
+from vault_parts import own  # noqa: F401: fixtures
 
 PERIODS, RECORDS = int(os.environ.get("ROTATION_PERIODS", "2000")), 50
 KILLS = int(os.environ.get("ROTATION_KILLS", "200"))
@@ -112,19 +113,6 @@ class Rotated(Vaults):
         assert set(found) <= {m.id for m in masters}, found
         assert sum(found.values()) == PERIODS
         return [found.get(m.id, 0) for m in masters]
-
-
-@pytest.fixture
-def own():
-    made = []
-
-    def make(cls=Vaults, **kwargs):
-        made.append(cls(**kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 def rotate_once(v):

@@ -9,6 +9,7 @@ import pytest
 
 from suite import Wallet, wait_until
 from vault_parts import Refused, Vaults, check_all_chains, check_chain, jti_of, ops, random_key, refusal
+from vault_parts import own, owner  # noqa: F401: fixtures
 
 GONE = ("denied", "unauthenticated", "not_found")
 
@@ -28,24 +29,6 @@ def v(world):
     world.devchain("ok", node="a")
     world.devchain("ok", node="b")
     assert world.processes["secret-vault-1"].poll() is None, world.log("secret-vault-1", 60)
-
-
-@pytest.fixture
-def own():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Vaults(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
-
-
-@pytest.fixture
-def owner(v):
-    return v.new_owner()
 
 
 def rows_of(v, wallet):

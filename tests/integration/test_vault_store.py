@@ -14,6 +14,7 @@ import pytest
 from suite import BIN, Wallet, wait_until
 from vault_format import Master, open_record, seal_record
 from vault_parts import Refused, Vaults, check_all_chains, key_text, ops, random_key, refusal, write_private
+from vault_parts import own  # noqa: F401: fixtures
 
 BAD = {("internal", "secret_undecryptable"), ("internal", "secret_rolled_back")}
 
@@ -38,19 +39,6 @@ def v(world):
     if world.processes["secret-vault-1"].poll() is not None:
         world.launch_vault()
     world.wait_vault()
-
-
-@pytest.fixture
-def own():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Vaults(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 FOLDERS = ("vault", "vault-marks")

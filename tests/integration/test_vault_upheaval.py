@@ -16,21 +16,9 @@ from postgres_server import PostgresServer
 from suite import Wallet, b58encode, wait_until
 from vault_format import Master
 from vault_parts import Refused, Vaults, key_text, random_key, refusal, write_private
+from vault_parts import own  # noqa: F401: fixtures
 
 GONE = 2
-
-
-@pytest.fixture
-def own():
-    made = []
-
-    def make(*args, **kwargs):
-        made.append(Vaults(*args, **kwargs))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stop()
 
 
 @pytest.fixture

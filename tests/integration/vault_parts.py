@@ -18,6 +18,7 @@ import socket
 import sqlite3
 import tempfile
 
+import pytest
 import zmq
 
 from parts import Parts, Refused  # noqa: F401 (for the tests)
@@ -380,3 +381,26 @@ def ops(v, path, i=1):
         return connection.getresponse().read().decode()
     finally:
         connection.close()
+
+
+# ---- fixtures, for the modules that import them
+
+
+@pytest.fixture
+def own():
+    """Vaults that belong to the test: own(replicas=..., MULTICLAW_X=...)."""
+    made = []
+
+    def make(cls=Vaults, **kwargs):
+        made.append(cls(**kwargs))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture
+def owner(v):
+    """Of the module's vaults."""
+    return v.new_owner()

@@ -185,11 +185,21 @@ static void a_destroyed_period_is_gone_and_to_be_scrubbed_until_it_is(void **sta
 	assert_true(must_scrub);
 	assert_false(is_tripped);
 	assert_int_equal(desk_row(world, 10).state, PERIOD_DESTROYED);
+	/* who destroyed it knows what to look for; another process would not */
+	assert_false(world->desk.traces.overflown);
+	assert_int_equal(world->desk.traces.len, 1);
+	assert_memory_equal(world->desk.traces.trace[0].bytes, row.wrapped, row.wrapped_len);
+	world->desk.traces.len = 0;
+	desk_begin(world);
+	GOOD(world, eraser_read(&world->desk, &is_tripped, &must_scrub, &world->err));
+	db_rollback(world->desk.db);
+	assert_true(world->desk.traces.overflown);
 	GOOD(world, eraser_scrub_work(&world->desk, &world->err));
 	desk_begin(world);
 	GOOD(world, eraser_read(&world->desk, &is_tripped, &must_scrub, &world->err));
 	db_rollback(world->desk.db);
 	assert_false(must_scrub);
+	assert_false(world->desk.traces.overflown);
 	desk_assert_readable(world, 20);
 }
 
