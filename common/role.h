@@ -15,7 +15,8 @@
 	X(5, OPERATOR_REVOKE, "operator-revoke") \
 	X(6, VAULT, "secret-vault") \
 	X(7, SANDBOX, "sandbox") \
-	X(8, OPERATOR_VAULT, "operator-vault")
+	X(8, OPERATOR_VAULT, "operator-vault") \
+	X(9, OPERATOR_EXEC, "operator-exec")
 
 enum role {
 #define ROLE_ENUM(bit, name, text) ROLE_##name = 1 << (bit),

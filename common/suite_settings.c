@@ -50,6 +50,8 @@ const struct setting suite_settings_rows[] = {
 	"Bus addresses of every router replica, for `multiclaw status`."),
     ROW("VAULTS", LIST, vaults, 0, REPLICAS_MAX, "",
 	"Bus addresses of every secret-vault replica."),
+    ROW("SANDBOXES", LIST, sandboxes, 0, REPLICAS_MAX, "",
+	"The sandbox of every host, each as <replica>=<bus address>; empty: no containers."),
     ROW("USER", STR, user, 0, 32, "",
 	"User to become after binding, if started as root; empty: stay."),
     ROW("CHAIN_GRACE_S", UINT, chain_grace_s, 1, 86400, "120",

@@ -5,6 +5,7 @@
 #include "common/status.h"
 #include "proto/auth.h"
 #include "proto/oracle.h"
+#include "proto/sandbox.h"
 #include "proto/session.h"
 #include "proto/vault.h"
 

@@ -63,9 +63,38 @@ PROTO_ITEM(sessions)
 	F(M, STR, wallet, 32, 44, MUST, "base58 public key") \
 	F(M, BOOL, banned, 0, 1, MUST, "false lifts the ban")
 
+/* From the console to the agent's own origin (security rule 5): opening -> ticket -> enter. What the first two give is single-use, lives 30 s and is kept
+ * as its BLAKE2b-256; state is the BLAKE2b-256 of the cookie that the agent's entry page has set. */
+#define session_opening_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "session of the console")
+#define session_opening_RSP(F, M) \
+	F(M, BIN, opening, 32, 32, SECRET, "for the entry page, behind the # of its address") \
+	F(M, STR, asset, 32, 44, MUST, "the subject") \
+	F(M, UINT, expires_ms, 1, UINT64_MAX, MUST, "Unix milliseconds")
+#define session_ticket_REQ(F, M) \
+	F(M, BIN, opening, 32, 32, SECRET, "as above") \
+	F(M, STR, agent, 32, 32, MUST, "sandbox id whose origin asks") \
+	F(M, BIN, state, 32, 32, MUST, "whose browser it is bound to")
+#define session_ticket_RSP(F, M) \
+	F(M, BIN, ticket, 32, 32, SECRET, "for session.enter")
+#define session_enter_REQ(F, M) \
+	F(M, BIN, ticket, 32, 32, SECRET, "from session.ticket") \
+	F(M, STR, agent, 32, 32, MUST, "sandbox id whose origin asks") \
+	F(M, BIN, state, 32, 32, MUST, "of the browser that asks") \
+	F(M, STR, ip, 2, 45, MUST, "client's address") \
+	F(M, STR, user_agent, 0, 128, MAY, "client's User-Agent")
+#define session_enter_RSP(F, M) \
+	F(M, STR, token, 1, 2048, SECRET, "JWT for agent:<id>, child of the console's session: it ends with it") \
+	F(M, STR, jti, 32, 32, MUST, "id of the session") \
+	F(M, STR, asset, 32, 44, MUST, "the subject") \
+	F(M, UINT, exp_ms, 1, UINT64_MAX, MUST, "Unix milliseconds")
+
 #define SESSION_CALLS(C) \
 	C(session, mint, ROLE_AUTH, ONCE, "Open a session for a wallet that was proven to own the asset; the ledger judges again.") \
-	C(session, check, ROLE_ROUTER | ROLE_AUTH | ROLE_VAULT, READ, "Is this token good at this moment? One look, no cache.") \
+	C(session, check, ROLE_ROUTER | ROLE_AUTH | ROLE_VAULT | ROLE_SANDBOX, READ, "Is this token good at this moment? One look, no cache.") \
+	C(session, opening, ROLE_ROUTER, ONCE, "Begin to bring the owner's browser onto the agent's origin.") \
+	C(session, ticket, ROLE_ROUTER, ONCE, "Exchange an opening for a ticket that one browser alone can use.") \
+	C(session, enter, ROLE_ROUTER, ONCE, "Exchange a ticket for a session of the agent's origin.") \
 	C(session, list, ROLE_ROUTER, READ, "The sessions of the owner's asset.") \
 	C(session, end, ROLE_ROUTER, ONCE, "The owner ends one or all sessions of the asset.") \
 	C(session, revoke, ROLE_OPERATOR_REVOKE, ONCE, "An operator ends sessions.") \

@@ -9,6 +9,7 @@
 #define VAULT_PAGE_BYTES 196608   /* of files in one reply: a frame holds 256 KiB */
 #define VAULT_GRANT_MS 30000
 #define VAULT_BOOT_ID_LEN 32      /* hex of 128 random bits, made for each start of a container */
+#define VAULT_VOLUME_KEY_LEN 32
 
 /* clang-format off */
 #define VAULT_NAME(F, M) \
@@ -120,7 +121,21 @@ PROTO_ITEM(files)
 	F(M, LIST, files, 0, 64, MUST, "of this page") \
 	F(M, BIN, bytes, 0, VAULT_PAGE_BYTES, MAY_SECRET, "of all of them") \
 	F(M, LIST, providers, 0, 128, MUST, "page 0: where each provider's key comes from; global ones are no files") \
+	F(M, UINT, period, 0, UINT64_MAX, MAY, "page 0: slot of the ownership period, which names the volume") \
+	F(M, BIN, volume_key, 0, VAULT_VOLUME_KEY_LEN, MAY_SECRET, "page 0: of the period's volume; derived from its data key, gone with it") \
+	F(M, BIN, placement, 0, 256, MAY_SECRET, "page 0: for vault.regrant, of this host's key") \
 	F(M, UINT, next, 0, 65535, MAY, "page to ask for next; absent: that was all")
+
+#define vault_regrant_REQ(F, M) \
+	F(M, BIN, placement, 1, 256, SECRET, "from an earlier vault.materialise, of the calling host's key") \
+	F(M, STR, boot_id, VAULT_BOOT_ID_LEN, VAULT_BOOT_ID_LEN, MUST, "hex, of this start")
+#define vault_regrant_RSP vault_grant_RSP
+
+#define vault_note_REQ(F, M) \
+	F(M, BIN, placement, 1, 256, SECRET, "as above: whose audit trail") \
+	F(M, STR, act, 1, 16, MUST, "exec") \
+	F(M, STR, detail, 0, 160, MAY, "who and what")
+#define vault_note_RSP PROTO_EMPTY
 
 /* ---- operators ---- */
 
@@ -180,7 +195,9 @@ PROTO_ITEM(files)
 	C(vault, audit, ROLE_ROUTER, READ, "The owner's audit chain.") \
 	C(vault, generate, ROLE_ROUTER, ONCE, "Make the hot wallet, once ever; its secret is in this one reply.") \
 	C(vault, hot, ROLE_ROUTER, READ, "The hot wallet's address.") \
-	C(vault, grant, ROLE_ROUTER, ONCE, "Let one host materialise for one start of the owner's container.") \
+	C(vault, grant, ROLE_ROUTER | ROLE_SANDBOX, ONCE, "Let one host (a sandbox: itself) materialise for one start of the owner's container.") \
+	C(vault, regrant, ROLE_SANDBOX, ONCE, "The same for a start without the owner: after a crash, on a webhook. The period has to be the present one.") \
+	C(vault, note, ROLE_SANDBOX, ONCE, "Say in the owner's audit trail what an operator did in the container.") \
 	C(vault, materialise, ROLE_SANDBOX, READ, "The files that a starting container needs.") \
 	C(vault, state, ROLE_OPERATOR_READ | ROLE_OPERATOR_VAULT, READ, "What the vault is doing.") \
 	C(vault, unseal, ROLE_OPERATOR_VAULT, ONCE, "Open a sealed vault.") \
