@@ -1,7 +1,6 @@
 """A start of an agent: its period and its volume's key, and the placement with which a host starts it again without the owner."""
 
 import os
-import secrets
 
 import pytest
 
@@ -9,7 +8,7 @@ from parts import Peer
 from suite import Wallet, wait_until
 from test_ticket import Browser
 from vault_format import Master, volume_key
-from vault_parts import Vaults, boot_id, check_chain, jti_of, key_text, owner, own, refusal, write_private  # noqa: F401
+from vault_parts import Vaults, boot_id, check_chain, key_text, owner, own, refusal, write_private  # noqa: F401
 
 REFUSED = ("denied", "grant_refused")
 
@@ -204,9 +203,9 @@ def test_a_placement_outlives_a_change_of_the_master_key_while_the_old_one_is_kn
     v = own().start()
     owner = v.new_owner()
     first = start(v, owner.token)
-    write_private(v.state / "keys/vault.key.next", key_text(secrets.token_bytes(32)))
+    new = Master.read(write_private(v.state / "keys/vault.key.next", key_text()))
     v.operate("rotate")
-    wait_until("rotated", lambda: not v.vault_state.get("next_key_id"), 20, 0.05)
+    wait_until("it ends", lambda: v.vault_state["key_id"] == new.id.hex() and not v.vault_state.get("next_key_id"), 20, 0.05)
     grant, boot = regrant(v, first["placement"])
     again = v.materialise(grant, boot)[1]
     assert again["volume_key"] == first["volume_key"], "the volume's key does not change with the master's"
