@@ -133,7 +133,7 @@ class Vaults(Parts):
         if process.poll() is None:
             process.send_signal(sig)
         status = process.wait(timeout=20)
-        assert sig == signal.SIGKILL or status == 0, self.log(f"secret-vault-{i}", 40)
+        assert sig == signal.SIGKILL or status == 0, f"ended with {status}\n" + self.log(f"secret-vault-{i}", 40)
 
     def restart_vault(self, i=1, sig=signal.SIGTERM, **more):
         self.stop_vault(i, sig)
