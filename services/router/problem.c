@@ -13,6 +13,7 @@ static const struct problem by_reason[] = {
     {"session_invalid", 401, 0, "The session cookie is not one of ours."},
     {"session_expired", 401, 0, "The session has expired. Sign in again."},
     {"session_revoked", 401, 0, "The session was ended. Sign in again."},
+    {"ticket_unknown", 401, 0, "This link was used already or is older than 30 seconds. Open the agent again from the console."},
     {"not_owner", 403, 0, "This wallet does not own the asset."},
     {"asset_refused", 403, 0, "The asset is of another collection, burned, not a Core asset, or owned by a program."},
     {"banned", 403, 0, "This wallet is not allowed to sign in."},

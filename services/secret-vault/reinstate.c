@@ -13,8 +13,10 @@
 struct pick {
 	const struct act *act;
 	const char *wallet;
-	bool has_live, found;
-	struct store_period row; /* newest that is locked */
+	bool found;
+	struct store_period row;   /* newest that is locked */
+	struct store_period later; /* in use; the newest */
+	size_t nlater;
 };
 
 static bool pick_row(void *arg, const struct store_period *row)
@@ -22,8 +24,8 @@ static bool pick_row(void *arg, const struct store_period *row)
 	struct pick *pick = arg;
 	if (strcmp(row->period.wallet, pick->wallet) != 0)
 		return true;
-	if (row->state == PERIOD_LIVE && row->since > pick->act->other_slot)
-		pick->has_live = true;
+	if (row->state == PERIOD_LIVE && row->since > pick->act->other_slot && pick->nlater++ == 0)
+		pick->later = *row;
 	if (row->state == PERIOD_LOCKED && !pick->found) {
 		pick->found = true;
 		pick->row = *row;
@@ -60,6 +62,34 @@ static int check_is_not_gone(struct desk *desk, const struct store_period *row, 
 					   "the store has a period again whose key was destroyed");
 }
 
+static bool count_mark(void *arg, const char *kind, const char *name, uint64_t version)
+{
+	size_t *count = arg;
+	(void)kind;
+	(void)name;
+	(void)version;
+	++*count;
+	return false;
+}
+
+/* A start of the agent begins a period, and an agent starts by itself: one in which nothing was ever stored makes room, with the volume that it may have. */
+static int make_room(struct desk *desk, const struct pick *pick, struct error *err)
+{
+	uint64_t live = 0;
+	size_t names = 0;
+	if (pick->nlater == 0)
+		return 0;
+	if (store_count_records(desk->db, pick->later.id, &live, err) != 0 ||
+	    highwater_records_of(desk->highwater, &pick->later.period, count_mark, &names, err) !=
+		0)
+		return -1;
+	if (pick->nlater > 1 || live > 0 || names > 0)
+		return error_refuse(err, ERR_CONFLICT, "period_live",
+		    "this owner has a later period with secrets of its own");
+	return eraser_work(
+	    desk, &pick->later, pick->act->by, "empty: an earlier one is reinstated", err);
+}
+
 static int open_again(void *arg, struct desk *desk, struct error *err)
 {
 	struct act *act = arg;
@@ -68,9 +98,6 @@ static int open_again(void *arg, struct desk *desk, struct error *err)
 	char period[PERIOD_TEXT_MAX + 1], detail[64];
 	if (store_periods_of(desk->db, req->asset, pick_row, &pick, err) != 0)
 		return -1;
-	if (pick.has_live)
-		return error_refuse(err, ERR_CONFLICT, "period_live",
-		    "this owner has a later period that is in use");
 	if (!pick.found)
 		return error_refuse(
 		    err, ERR_NOT_FOUND, "period_unknown", "no period of theirs is locked");
@@ -79,7 +106,7 @@ static int open_again(void *arg, struct desk *desk, struct error *err)
 	if (act->slot <= pick.row.since)
 		return error_refuse(
 		    err, ERR_CONFLICT, "not_finalized", "the period began after what is finalized");
-	if (rewrap(desk, &pick.row, act->slot, err) != 0 ||
+	if (make_room(desk, &pick, err) != 0 || rewrap(desk, &pick.row, act->slot, err) != 0 ||
 	    store_period_lock(desk->db, pick.row.id, PERIOD_LIVE, desk->now_ms, err) != 0)
 		return -1;
 	snprintf(detail, sizeof(detail), "since slot %llu", (unsigned long long)act->slot);

@@ -30,8 +30,9 @@ PROVIDERS = ROOT / "deploy/providers.json"
 
 # whose call is it? (issue: router writes and lists, sandbox alone materialises, operators do the rest)
 CALLERS = {
-    **{f"vault.{call}": {"router"} for call in ("put", "list", "delete", "resolve", "audit", "generate", "hot", "grant")},
-    "vault.materialise": {"sandbox"},
+    **{f"vault.{call}": {"router"} for call in ("put", "list", "delete", "resolve", "audit", "generate", "hot")},
+    "vault.grant": {"router", "sandbox"},
+    **{f"vault.{call}": {"sandbox"} for call in ("materialise", "regrant", "note")},
     "vault.state": {"operator-read", "operator-vault"},
     **{f"vault.{call}": {"operator-vault"} for call in ("unseal", "rotate", "global_put", "global_list", "global_delete", "destroy_owner",
                                                         "reinstate", "reset_breaker", "export")},
@@ -132,7 +133,7 @@ class Vaults(Parts):
         if process.poll() is None:
             process.send_signal(sig)
         status = process.wait(timeout=20)
-        assert sig == signal.SIGKILL or status == 0, self.log(f"secret-vault-{i}", 40)
+        assert sig == signal.SIGKILL or status == 0, f"ended with {status}\n" + self.log(f"secret-vault-{i}", 40)
 
     def restart_vault(self, i=1, sig=signal.SIGTERM, **more):
         self.stop_vault(i, sig)
