@@ -96,8 +96,10 @@ static int by_inode(const void *a, const void *b)
 }
 
 /* A file with more names than the tree has of it is somebody else's as well. */
-static int check_links(struct walk *walk)
+static int check_links(const struct walk *walk)
 {
+	if (walk->nlinks == 0)
+		return 0;
 	qsort(walk->links, walk->nlinks, sizeof(*walk->links), by_inode);
 	for (size_t i = 0, run; i < walk->nlinks; i += run) {
 		for (run = 1; i + run < walk->nlinks; run++)

@@ -149,16 +149,16 @@ struct watch {
 /* All that it ever wrote, to files or elsewhere: known without a walk. 0: not known. */
 static uint64_t written(pid_t pid)
 {
-	char path[64], text[512], *at;
-	unsigned long long bytes = 0;
+	static const char mark[] = "wchar: ";
+	char path[64], text[512];
+	const char *at;
 
 	snprintf(path, sizeof(path), "/proc/%d/io", (int)pid);
 	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
 	text[n > 0 ? n : 0] = '\0';
-	if (!(at = strstr(text, "wchar: ")) || sscanf(at, "wchar: %llu", &bytes) != 1)
-		return 0;
-	return bytes;
+	at = strstr(text, mark);
+	return at ? strtoull(at + sizeof(mark) - 1, NULL, 10) : 0;
 }
 
 static int measure(struct watch *watch)

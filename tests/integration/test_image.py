@@ -1,6 +1,7 @@
 """`multiclaw image`: what becomes of an image layout that somebody else made. As root and, where it can be, as nobody in particular."""
 
-import hashlib
+import atexit
+import functools
 import json
 import os
 import pathlib
@@ -25,6 +26,15 @@ IS_ROOT = os.geteuid() == 0
 pytestmark = pytest.mark.skipif(not shutil.which("umoci"), reason="umoci is not installed")
 
 
+@functools.cache
+def program():
+    """A copy that everybody may run: the build may be closed to others."""
+    where = pathlib.Path(tempfile.mkdtemp(prefix="mc-image-program-"))
+    where.chmod(0o755)
+    atexit.register(shutil.rmtree, where, ignore_errors=True)
+    return shutil.copy(BIN / "multiclaw", where / "multiclaw")
+
+
 class Host:
     """A store, and who uses it."""
 
@@ -32,14 +42,13 @@ class Host:
         self.base, self.uid = base, uid
         self.images = base / "images"
         self.n = 0
-        shutil.copy(BIN / "multiclaw", base / "multiclaw")
 
     def layout(self, *args, **kwargs):
         self.n += 1
         return Layout(self.base / f"layout-{self.n}", *args, **kwargs)
 
     def command(self, *words):
-        return [str(self.base / "multiclaw"), "image", *map(str, words), "--images", str(self.images)]
+        return [str(program()), "image", *map(str, words), "--images", str(self.images)]
 
     def run(self, *words):
         for path in [self.base, *self.base.rglob("*")]:
