@@ -1,0 +1,222 @@
+"""`multiclaw agent`, the owner's words and the operators', against the whole suite with real containers and the demo agent."""
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import time
+
+import pytest
+
+from suite import BIN, Suite, b58encode, wait_until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
+
+ROLES = "operator-read+operator-revoke+operator-vault"
+
+
+@pytest.fixture(scope="module")
+def suite():
+    with Suite() as s:
+        yield s
+
+
+@pytest.fixture(scope="module")
+def alice(suite):
+    asset = suite.asset_of("alice")
+    shown = json.loads(suite.cli("--json", "login", "--keypair", suite.state / "chain/wallets/alice.json", "--asset", asset).stdout)
+    return {"asset": asset, "agent_id": shown["agent_id"]}
+
+
+@pytest.fixture
+def running(suite, alice):
+    suite.cli("agent", "start")
+    wait_for(suite, "running")
+    return alice
+
+
+@pytest.fixture
+def may_exec(suite):
+    """The operator's line with the role that it has not by default."""
+    peers = suite.state / "keys/curve/peers"
+    before = peers.read_text()
+    peers.write_text(before.replace(ROLES, ROLES + "+operator-exec"))
+    yield
+    peers.write_text(before)
+
+
+def state(suite):
+    return json.loads(suite.cli("agent", "status", "--json").stdout)
+
+
+def wait_for(suite, wanted, seconds=30):
+    wait_until(f"the agent is {wanted}", lambda: state(suite)["state"] == wanted, seconds, every=0.1)
+
+
+def on_terminal(suite, *words):
+    """What a terminal gets to see."""
+    ours, theirs = pty.openpty()
+    command = [BIN / "multiclaw", "--url", suite.url, "--session", suite.state / "session.json", "-c", suite.state / "conf/suite.conf", *words]
+    process = subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=suite.env)
+    os.close(theirs)
+    seen = b""
+    while select.select([ours], [], [], 30)[0]:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:
+            break
+        if not chunk:
+            break
+        seen += chunk
+    os.close(ours)
+    process.wait(30)
+    return seen
+
+
+# ---- the owner
+
+
+def test_an_agent_is_started_shown_restarted_and_stopped(suite, alice):
+    assert json.loads(suite.cli("agent", "start", "--json").stdout)["state"] in ("starting", "running")
+    wait_for(suite, "running")
+    first = state(suite)
+    assert first["agent_id"] == alice["agent_id"] and first["image"].startswith("demo@sha256:") and first["started_at"]
+    text = suite.cli("agent").stdout
+    assert text.startswith("state    running\n") and first["boot_id"] in text and first["url"] in text
+    suite.cli("agent", "restart")
+    wait_until("another boot", lambda: (s := state(suite))["state"] == "running" and s["boot_id"] != first["boot_id"], 30, every=0.1)
+    suite.cli("agent", "stop")
+    wait_for(suite, "stopped")
+    assert "'multiclaw agent start' starts it" in suite.cli("agent", "status").stdout
+
+
+def test_open_prints_an_address_of_the_agents_own_origin_that_is_new_each_time(suite, running):
+    one, two = (suite.cli("agent", "open", "--print").stdout.strip() for _ in range(2))
+    assert one != two
+    for url in (one, two, json.loads(suite.cli("agent", "open", "--json").stdout)["url"]):
+        assert re.fullmatch(rf"http://{running['agent_id']}\.{re.escape(suite.authority)}/\.multiclaw/enter#[A-Za-z0-9_-]{{43}}", url), url
+
+
+def test_logs_are_shown_and_followed(suite, running):
+    wait_until("it wrote something", lambda: "demo-agent: boot" in suite.cli("agent", "logs").stdout, 10, every=0.2)
+    assert "demo-agent: boot" in json.loads(suite.cli("agent", "logs", "--json").stdout)["logs"]
+    command = [BIN / "multiclaw", "--session", suite.state / "session.json", "agent", "logs", "-f"]
+    follower = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=suite.env)
+    try:
+        assert "demo-agent: " in follower.stdout.readline()
+        boot = state(suite)["boot_id"]
+        suite.cli("agent", "restart")
+        wait_until("another boot", lambda: (s := state(suite))["state"] == "running" and s["boot_id"] != boot, 30, every=0.1)
+        deadline = time.monotonic() + 20
+        seen = ""
+        while "demo-agent: ended" not in seen and time.monotonic() < deadline and select.select([follower.stdout], [], [], 20)[0]:
+            seen += follower.stdout.readline()
+        assert "demo-agent: ended" in seen
+    finally:
+        follower.kill()
+        follower.wait()
+
+
+def test_without_a_session_each_word_says_so(suite, alice):
+    for words in (["status"], ["start"], ["stop"], ["restart"], ["open", "--print"], ["logs"], ["logs", "-f"]):
+        done = suite.cli("agent", *words, session="nobody.json", check=False)
+        assert done.returncode == 3, (words, done.stderr)
+
+
+def test_a_session_that_ends_ends_the_following(suite, running):
+    keypair = suite.state / "chain/wallets/alice.json"
+    suite.cli("login", "--keypair", keypair, "--asset", running["asset"], session="second.json")
+    command = [BIN / "multiclaw", "--session", suite.state / "second.json", "agent", "logs", "-f"]
+    follower = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=suite.env)
+    assert follower.stdout.readline()
+    jti = json.loads(suite.cli("whoami", "--json", session="second.json").stdout)["jti"]
+    suite.cli("sessions", "end", jti)
+    _, said = follower.communicate(timeout=20)
+    assert follower.returncode == 3, said
+
+
+def test_wrong_words(suite):
+    for words in (["frob"], ["status", "x"], ["start", "x"], ["open", "--x"], ["open", "--print", "x"], ["logs", "--x"], ["list", "x"], ["halt"], ["halt", "a", "b"],
+                  ["halt", ""], ["halt", "x" * 60], ["wake"], ["exec"], ["exec", "asset"], ["exec", "a" * 44, "--"], ["exec", "a" * 44, "--", *["x"] * 33],
+                  ["exec", "a" * 44, "--", "x" * 2000]):
+        assert suite.cli("agent", *words, check=False).returncode == 2, words
+
+
+def test_help_names_every_word(suite):
+    text = suite.cli("help", "agent").stdout
+    for word in ("status", "start", "stop", "restart", "open", "logs", "list", "halt", "wake", "exec", "operator-exec"):
+        assert word in text
+
+
+# ---- operators
+
+
+def test_status_knows_the_sandbox(suite):
+    found = [s for s in suite.status() if s.get("service") == "sandbox"]
+    assert len(found) == 1 and found[0]["ready"] and found[0]["replica"] == "sandbox-1"
+
+
+def test_list_shows_every_agent_and_halt_stops_one(suite, running):
+    listed = {a["asset"]: a for a in json.loads(suite.cli("agent", "list", "--json").stdout)}
+    agent = listed[running["asset"]]
+    assert (agent["host"], agent["state"], agent["agent_id"]) == ("sandbox-1", "running", running["agent_id"])
+    assert re.fullmatch(r"[0-9.]+:18789", agent["upstream"])
+    assert running["asset"] in suite.cli("agent", "list").stdout
+    assert json.loads(suite.cli("agent", "halt", running["asset"], "--json").stdout)["asset"] == running["asset"]
+    wait_for(suite, "stopped")
+    suite.cli("agent", "start")
+    wait_for(suite, "running")
+
+
+def test_an_asset_that_nobody_started_is_not_found(suite, may_exec):
+    nobody = b58encode(bytes(range(1, 33)))
+    for words in (["halt", nobody], ["wake", nobody], ["exec", nobody, "--", "/demo-agent"]):
+        done = suite.cli("agent", *words, check=False)
+        assert done.returncode == 1 and "no host has an agent of this asset" in done.stderr, (words, done.stderr)
+
+
+def test_wake_and_exec_are_nobodys_by_default_and_the_refusal_says_how_to_get_them(suite, running):
+    for words in (["wake", running["asset"]], ["exec", running["asset"], "--", "/demo-agent"]):
+        done = suite.cli("agent", *words, check=False)
+        assert done.returncode == 1 and "+operator-exec" in done.stderr and "curve/peers" in done.stderr, done.stderr
+
+
+def exec_when_allowed(suite, *words):
+    """The bus reads its list again within a moment."""
+    done = []
+
+    def try_it():
+        done.append(suite.cli("agent", "exec", *words, check=False))
+        return "role_missing" not in done[-1].stderr
+
+    wait_until("the role is known", try_it, 15, every=0.2)
+    return done[-1]
+
+
+def test_exec_runs_a_program_and_gives_its_words_and_end(suite, running, may_exec):
+    done = exec_when_allowed(suite, running["asset"], "--", "/demo-agent", "--help")
+    assert done.returncode == 1 and "Usage: demo-agent" in done.stdout and "ended with 2" in done.stderr
+    shown = json.loads(suite.cli("--json", "agent", "exec", running["asset"], "--", "/demo-agent", "--json", check=False).stdout)
+    assert shown["status"] == 2 and "Usage: demo-agent" in shown["output"]
+    trail = suite.cli("audit", "export").stdout
+    assert "exec" in trail
+
+
+def test_what_a_program_writes_steers_no_terminal(suite, running, may_exec):
+    exec_when_allowed(suite, running["asset"], "--", "/demo-agent", "--help")
+    hostile = "a\x1b]0;owned\x07\u202eb\x9b2J"
+    words = [running["asset"], "--", "/demo-agent", "--secrets", hostile]
+    seen = on_terminal(suite, "agent", "exec", *words)
+    assert b"a?]0;owned??b?2J/gateway-token" in seen, seen
+    assert b"\x1b" not in seen
+    assert b"\x1b]0;owned\x07" in on_terminal(suite, "agent", "exec", "--raw", *words)
+
+
+def test_wake_starts_what_its_owner_started_before(suite, running, may_exec):
+    exec_when_allowed(suite, running["asset"], "--", "/demo-agent", "--help")
+    suite.cli("agent", "halt", running["asset"])
+    wait_for(suite, "stopped")
+    suite.cli("agent", "wake", running["asset"])
+    wait_for(suite, "running")
