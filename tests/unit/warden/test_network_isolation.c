@@ -188,14 +188,20 @@ static void of_the_host_only_callers_reach_the_agents_port(void **state)
 	}
 }
 
-static void nobody_answers_for_a_container_that_is_gone(void **state)
+static void nothing_for_a_container_that_is_gone_leaves_the_host(void **state)
 {
 	struct world *world = world_of(state);
-	struct world_probe probe = {world->host, WORLD_TCP, "10.220.200.1", WORLD_PORT, 0, false};
+	struct world_probe tcp = {world->host, WORLD_TCP, "10.220.200.1", WORLD_PORT, 0, false};
+	struct world_probe udp = {world->host, WORLD_UDP, "10.220.200.1", WORLD_OTHER, 0, false};
+	uint64_t before = world_datagrams(world->outside);
 
-	assert_false(world_reaches(probe, NO_MS));
+	assert_false(world_reaches(tcp, NO_MS));
+	assert_false(world_reaches(udp, NO_MS));
+	assert_int_equal(world_datagrams(world->outside), before);
 	world_sh(world->host, "nft flush ruleset");
-	assert_true(world_reaches(probe, WAIT_MS));
+	assert_true(world_reaches(tcp, WAIT_MS));
+	assert_true(world_reaches(udp, WAIT_MS));
+	assert_true(world_datagrams(world->outside) > before);
 }
 
 /* A UDP datagram whose source is somebody else's. */
@@ -404,7 +410,8 @@ int main(void)
 	    cmocka_unit_test_teardown(public_addresses_are_reached_but_not_their_mail, world_clean),
 	    cmocka_unit_test_teardown(the_world_reaches_no_container, world_clean),
 	    cmocka_unit_test_teardown(of_the_host_only_callers_reach_the_agents_port, world_clean),
-	    cmocka_unit_test_teardown(nobody_answers_for_a_container_that_is_gone, world_clean),
+	    cmocka_unit_test_teardown(
+		nothing_for_a_container_that_is_gone_leaves_the_host, world_clean),
 	    cmocka_unit_test_teardown(no_packet_leaves_under_anothers_address, world_clean),
 	    cmocka_unit_test_teardown(the_set_of_links_alone_stops_spoofing, world_clean),
 	    cmocka_unit_test_teardown(arp_finds_the_gateway_and_nobody_else, world_clean),
