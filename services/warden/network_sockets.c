@@ -48,17 +48,16 @@ static int on_socket(const struct nlmsghdr *message, void *arg)
 /* A program for the kernel's filter: go on to its end if the peer is this address (mapped into IPv6 too), beyond it if not. */
 static void put_peer(struct nlmsghdr *request, struct in_addr peer)
 {
-	struct {
-		struct inet_diag_bc_op op;
-		struct inet_diag_hostcond cond;
-		uint32_t address;
-	} filter = {
-	    .op = {INET_DIAG_BC_D_COND, sizeof(filter), sizeof(filter) + sizeof(filter.op)},
-	    .cond = {.family = AF_INET, .prefix_len = 32, .port = -1},
-	    .address = peer.s_addr,
-	};
+	struct inet_diag_hostcond cond = {.family = AF_INET, .prefix_len = 32, .port = -1};
+	struct inet_diag_bc_op op = {.code = INET_DIAG_BC_D_COND};
+	uint8_t filter[sizeof(op) + sizeof(cond) + sizeof(peer)];
 
-	mnl_attr_put(request, INET_DIAG_REQ_BYTECODE, sizeof(filter), &filter);
+	op.yes = sizeof(filter);
+	op.no = sizeof(filter) + sizeof(op);
+	memcpy(filter, &op, sizeof(op));
+	memcpy(filter + sizeof(op), &cond, sizeof(cond));
+	memcpy(filter + sizeof(op) + sizeof(cond), &peer, sizeof(peer));
+	mnl_attr_put(request, INET_DIAG_REQ_BYTECODE, sizeof(filter), filter);
 }
 
 static int dump(struct mnl_socket *nl, const struct inet_diag_req_v2 *wanted, struct in_addr peer,
