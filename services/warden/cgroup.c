@@ -254,6 +254,15 @@ bool cgroup_is_empty(const struct cgroups *cgroups, const char *name, bool may_k
 	return is_empty;
 }
 
+pid_t cgroup_process(const struct cgroups *cgroups, const char *name)
+{
+	char text[32];
+
+	if (read_file(cgroups->v2, name, "cgroup.procs", text, sizeof(text)) <= 0)
+		return 0;
+	return (pid_t)strtol(text, NULL, 10);
+}
+
 bool cgroup_was_oom(const struct cgroups *cgroups, const char *name)
 {
 	char text[1024];

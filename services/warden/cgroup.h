@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #include "common/error.h"
 
@@ -40,6 +41,8 @@ void cgroup_kill(const struct cgroups *cgroups, const char *name);
 /* Is there no process in it, in any hierarchy? One that does not exist is empty. Kills what it finds outside the v2 hierarchy if may_kill: a process that the
  * runtime was just about to move. */
 bool cgroup_is_empty(const struct cgroups *cgroups, const char *name, bool may_kill);
+/* One of the processes in it; 0 if there is none. */
+pid_t cgroup_process(const struct cgroups *cgroups, const char *name);
 bool cgroup_was_oom(const struct cgroups *cgroups, const char *name);
 /* Its folders in every hierarchy, leaf first. -1: a process is in one of them. */
 int cgroup_remove(const struct cgroups *cgroups, const char *name, struct error *err);

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "services/warden/job.h"
+#include "services/warden/proc.h"
 #include "services/warden/record.h"
 #include "services/warden/volume.h"
 
@@ -24,7 +25,16 @@ static bool wait_empty(const struct host *host, const char *name, unsigned timeo
 	return true;
 }
 
-/* gocryptfs ends by itself once nobody uses what it shows. One that was interrupted before that was so is killed. */
+/* One whose start was interrupted before it was left behind has its own mount still, and so never ends; but nobody has used it yet. */
+static void kill_unused(const struct clean_job *job, const char *group)
+{
+	pid_t pid = cgroup_process(&job->host->cgroups, group);
+
+	if (pid > 0 && proc_has_mount(pid, job->host->work))
+		cgroup_kill(&job->host->cgroups, group);
+}
+
+/* gocryptfs ends by itself once nobody uses what it shows. */
 static int close_volume(const struct clean_job *job, struct error *err)
 {
 	struct volume_name name = {
@@ -32,6 +42,7 @@ static int close_volume(const struct clean_job *job, struct error *err)
 	char group[64];
 
 	snprintf(group, sizeof(group), "volumes/%s", job->agent);
+	kill_unused(job, group);
 	if (!wait_empty(job->host, group, VOLUME_MS)) {
 		cgroup_kill(&job->host->cgroups, group);
 		if (!wait_empty(job->host, group, KILL_MS))

@@ -37,8 +37,12 @@ static int make_folders(struct host *host, struct error *err)
 
 	if (mkdir(run, 0700) != 0 && errno != EEXIST)
 		return error_set(err, ERR_UNAVAILABLE, "%s: %s", run, strerror(errno));
-	if (!realpath(run, host->run))
+	scoped_free char *absolute = realpath(run, NULL);
+	if (!absolute)
 		return error_set(err, ERR_UNAVAILABLE, "%s: %s", run, strerror(errno));
+	if (strlen(absolute) >= sizeof(host->run) - 64)
+		return error_set(err, ERR_INVALID, "MULTICLAW_WARDEN_RUN is too long: %s", absolute);
+	snprintf(host->run, sizeof(host->run), "%s", absolute);
 	/* not in the state folder: containers' runtimes look for mounts as the container's user */
 	snprintf(host->work, sizeof(host->work), "/run/multiclaw-%s", host->settings->prefix);
 	if (mkdir(host->work, 0755) != 0 && errno != EEXIST)

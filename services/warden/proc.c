@@ -21,3 +21,18 @@ uint64_t proc_started_at(pid_t pid)
 		at = strchr(at + 1, ' ');
 	return at ? strtoull(at + 1, NULL, 10) : 0;
 }
+
+bool proc_has_mount(pid_t pid, const char *path)
+{
+	char file[64], point[256];
+	scoped_free char *line = NULL;
+	size_t room = 0, len = strlen(path);
+	bool has = false;
+
+	snprintf(file, sizeof(file), "/proc/%d/mountinfo", (int)pid);
+	scoped_file FILE *mounts = fopen(file, "re");
+	while (mounts && !has && getline(&line, &room, mounts) > 0)
+		has = sscanf(line, "%*s %*s %*s %*s %255s", point) == 1 &&
+		    strncmp(point, path, len) == 0 && (point[len] == '\0' || point[len] == '/');
+	return has;
+}

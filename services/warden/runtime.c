@@ -23,9 +23,11 @@ static int find_program(const char *name, struct runtime *runtime, struct error 
 	    "/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"};
 
 	if (strchr(name, '/')) {
-		if (!realpath(name, runtime->path) || access(runtime->path, X_OK) != 0)
+		scoped_free char *absolute = realpath(name, NULL);
+		if (!absolute || access(absolute, X_OK) != 0)
 			return error_set(err, ERR_NOT_FOUND, "MULTICLAW_WARDEN_RUNTIME %s: %s", name,
 			    strerror(errno));
+		snprintf(runtime->path, sizeof(runtime->path), "%s", absolute);
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {

@@ -66,14 +66,17 @@ static int read_image(struct start *start, struct error *err)
 	return image_read(job->host->settings->images, job->image, &start->image, err);
 }
 
+static int enter_mounts(struct start *start, struct error *err)
+{
+	return mounts_enter(start->job->host->work, err);
+}
+
 static int begin_volume(struct start *start, struct error *err)
 {
 	const struct start_job *job = start->job;
 	struct volume_name name = {
 	    job->host->settings->volumes, job->agent, job->wallet, job->period};
 
-	if (mounts_enter(job->host->work, err) != 0)
-		return -1;
 	return volume_begin(&start->volume, &name, job->host->work, job->volume_cgroup,
 	    secret_bytes(job->volume_key), err);
 }
@@ -244,8 +247,8 @@ static int wait_ready(struct start *start, struct error *err)
 
 int start_job_run(void *arg, int report_fd)
 {
-	static int (*const steps[])(struct start *start, struct error *err) = {read_image,
-	    begin_volume, make_link, mount_image, fill_secrets, make_texts, make_log, open_volume,
+	static int (*const steps[])(struct start *start, struct error *err) = {enter_mounts,
+	    read_image, begin_volume, make_link, mount_image, fill_secrets, make_texts, make_log, open_volume,
 	    write_config, run_container, wait_ready};
 	struct start start = {.job = arg, .report_fd = report_fd, .netns = -1, .log = -1, .pidfd = -1};
 	struct job_report report = {.kind = START_READY};

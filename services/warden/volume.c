@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <signal.h>
 #include <sodium.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
-#include "common/clock.h"
 #include "common/scoped.h"
 #include "services/warden/loop.h"
 #include "services/warden/mounts.h"
@@ -34,7 +32,7 @@ static int failed(struct error *err, const char *what)
 
 static int enter(int at, const char *name, bool make)
 {
-	if (at < 0 || (make && mkdirat(at, name, 0700) != 0 && errno != EEXIST))
+	if (at == -1 || (make && mkdirat(at, name, 0700) != 0 && errno != EEXIST))
 		return -1;
 	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
@@ -98,10 +96,17 @@ static int start_gocryptfs(
     struct volume *volume, int cgroup_fd, const uint8_t *key, struct error *err)
 {
 	static const char cipher[] = "/proc/self/fd/3";
+	char self[16];
 	const char *const argv[] = {"/usr/bin/gocryptfs", "-q", "-nosyslog", "-plaintextnames",
-	    "-fg", "-masterkey=stdin", cipher, volume->clear, NULL};
+	    "-fg", "-notifypid", self, "-masterkey=stdin", cipher, volume->clear, NULL};
+	sigset_t told;
 	int input[2];
 
+	snprintf(self, sizeof(self), "%d", (int)getpid());
+	sigemptyset(&told);
+	sigaddset(&told, SIGUSR1);
+	sigaddset(&told, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &told, NULL);
 	if (pipe2(input, O_CLOEXEC) != 0)
 		return failed(err, "pipe");
 	scoped_fd int from = input[0], to = input[1];
@@ -129,32 +134,27 @@ int volume_begin(struct volume *volume, const struct volume_name *name, const ch
 	return start_gocryptfs(volume, cgroup_fd, key, err);
 }
 
-static bool is_mounted(const char *path)
-{
-	struct stat here, above;
-	char parent[96];
-
-	snprintf(parent, sizeof(parent), "%s/..", path);
-	return stat(path, &here) == 0 && stat(parent, &above) == 0 && here.st_dev != above.st_dev;
-}
-
+/* It touches its mount once more after the kernel has it; only its signal says that it is done with that. */
 int volume_wait(struct volume *volume, struct error *err)
 {
-	uint64_t until = clock_boot_ms() + OPEN_MS;
+	const struct timespec longest = {OPEN_MS / 1000, 0};
+	sigset_t wanted;
 	int status;
 
-	while (!is_mounted(volume->clear)) {
-		if (waitpid(volume->gocryptfs, &status, WNOHANG) == volume->gocryptfs) {
-			volume->gocryptfs = 0;
-			return error_set(err, ERR_UNAVAILABLE,
-			    "volume: gocryptfs ended with status %d", WEXITSTATUS(status));
-		}
-		if (clock_boot_ms() > until)
+	sigemptyset(&wanted);
+	sigaddset(&wanted, SIGUSR1);
+	sigaddset(&wanted, SIGCHLD);
+	for (;;) {
+		int signo = sigtimedwait(&wanted, NULL, &longest);
+		if (signo == SIGUSR1)
+			return 0;
+		if (signo < 0 && errno != EINTR)
 			return error_set(err, ERR_TIMEOUT,
 			    "volume: gocryptfs did not open it within %d s", OPEN_MS / 1000);
-		poll(NULL, 0, 1);
+		if (waitpid(volume->gocryptfs, &status, WNOHANG) == volume->gocryptfs)
+			return error_set(err, ERR_UNAVAILABLE,
+			    "volume: gocryptfs ended with status %d", WEXITSTATUS(status));
 	}
-	return 0;
 }
 
 /* ---- the file system ---- */
