@@ -470,7 +470,7 @@ static void take_order(
 	packet_put(work->boot, sizeof(work->boot), record->boot);
 	packet_put(work->image, sizeof(work->image), record->image);
 	packet_put(work->wallet, sizeof(work->wallet), record->wallet);
-	packet_put(work->kind, sizeof(work->kind), packet->u.start.kind);
+	packet_put(work->kind, sizeof(work->kind), record->kind);
 	work->period = record->period;
 	work->slot = record->slot;
 	work->limits = packet->u.start.limits;
@@ -554,6 +554,7 @@ void agent_start(struct warden *warden, const struct warden_packet *packet, int 
 	packet_put(record.agent, sizeof(record.agent), packet->agent);
 	packet_put(record.boot, sizeof(record.boot), packet->boot);
 	packet_put(record.image, sizeof(record.image), packet->u.start.image);
+	packet_put(record.kind, sizeof(record.kind), packet->u.start.kind);
 	packet_put(record.wallet, sizeof(record.wallet), packet->u.start.wallet);
 	struct agent *agent = agent_new(warden, &record);
 	if (begin(agent, packet, files, &err) != 0)

@@ -51,11 +51,23 @@ static void refuse(struct agent *agent, const char *why)
 	say_execed(agent, &report, -1);
 }
 
+/* All but its own container's process. */
+static void close_others(void *arg)
+{
+	struct agent *agent = arg;
+	int pidfd = agent->pidfd;
+
+	agent->pidfd = -1; /* in the child alone */
+	agents_close_fds(agent->warden, NULL);
+	agent->pidfd = pidfd;
+}
+
 void agent_exec(struct agent *agent, const struct warden_packet *packet)
 {
 	struct warden *warden = agent->warden;
-	struct job_hooks hooks = {agent_close_others, on_report, on_end, agent};
-	struct exec_job work = {.host = &warden->host, .len = packet->u.exec.len};
+	struct job_hooks hooks = {close_others, on_report, on_end, agent};
+	struct exec_job work = {.host = &warden->host, .pidfd = agent->pidfd,
+	    .len = packet->u.exec.len};
 	struct error err = {0};
 	char name[64];
 
@@ -66,6 +78,7 @@ void agent_exec(struct agent *agent, const struct warden_packet *packet)
 	log_audit("a command in a container", "agent", agent->record.agent, "command",
 	    packet->u.exec.text);
 	packet_put(work.agent, sizeof(work.agent), agent->record.agent);
+	packet_put(work.kind, sizeof(work.kind), agent->record.kind);
 	packet_put(work.image, sizeof(work.image), agent->record.image);
 	memcpy(work.text, packet->u.exec.text, work.len);
 	work.timeout_ms = packet->u.exec.timeout_ms;

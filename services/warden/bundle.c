@@ -47,7 +47,7 @@ static bool is_ours(const char *variable)
 	return false;
 }
 
-static json_t *environment(const struct bundle *bundle)
+json_t *bundle_environment(const struct bundle *bundle)
 {
 	json_t *list = sure(json_array()), *variable;
 	bool has_path = false;
@@ -84,7 +84,7 @@ static json_t *arguments(const struct bundle *bundle)
 	return list;
 }
 
-json_t *bundle_process(const struct bundle *bundle, json_t *args)
+static json_t *process(const struct bundle *bundle)
 {
 	const struct image *image = bundle->image;
 
@@ -92,8 +92,8 @@ json_t *bundle_process(const struct bundle *bundle, json_t *args)
 			      " s:{s:[], s:[], s:[], s:[], s:[]}, s:b, s:i,"
 			      " s:[{s:s, s:I, s:I}, {s:s, s:i, s:i}]}",
 	    "terminal", 0, "user", "uid", (int)image->uid, "gid", (int)image->gid,
-	    "args", args ? json_incref(args) : arguments(bundle), "env", environment(bundle), "cwd",
-	    args ? "/" : image->cwd, "capabilities", "bounding", "effective", "permitted",
+	    "args", arguments(bundle), "env", bundle_environment(bundle), "cwd",
+	    image->cwd, "capabilities", "bounding", "effective", "permitted",
 	    "inheritable", "ambient", "noNewPrivileges", 1, "oomScoreAdj", 500, "rlimits", "type",
 	    "RLIMIT_NOFILE", "hard", (json_int_t)bundle->files, "soft", (json_int_t)bundle->files,
 	    "type", "RLIMIT_CORE", "hard", 0, "soft", 0));
@@ -224,5 +224,5 @@ json_t *bundle_config(const struct bundle *bundle)
 	snprintf(rootfs, sizeof(rootfs), "%s/rootfs", bundle->work);
 	return sure(json_pack("{s:s, s:s, s:{s:s, s:b}, s:o, s:o, s:o}", "ociVersion", "1.0.2",
 	    "hostname", bundle->agent, "root", "path", rootfs, "readonly", 1, "process",
-	    bundle_process(bundle, NULL), "mounts", mounts(bundle), "linux", linux_part(bundle)));
+	    process(bundle), "mounts", mounts(bundle), "linux", linux_part(bundle)));
 }

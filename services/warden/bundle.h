@@ -26,8 +26,8 @@ struct bundle {
 
 /* Caller owns the result. */
 json_t *bundle_config(const struct bundle *bundle);
-/* The "process" of it; args NULL: the image's own, under an init. Caller owns. */
-json_t *bundle_process(const struct bundle *bundle, json_t *args);
+/* What its processes find in their environment: "NAME=value". Caller owns. */
+json_t *bundle_environment(const struct bundle *bundle);
 
 /* The built-in seccomp profile, or the file's at path if that is not "". NULL with *err. Caller owns. */
 json_t *bundle_seccomp(const char *path, struct error *err);

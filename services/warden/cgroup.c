@@ -201,6 +201,16 @@ void cgroup_unlimit(const struct cgroups *cgroups, const char *name)
 	}
 }
 
+int cgroup_join(const struct cgroups *cgroups, const char *name, struct error *err)
+{
+	for (size_t i = 0; i < cgroups->n; i++)
+		if (write_file(&cgroups->hierarchy[i], name, "cgroup.procs", "0") != 0 &&
+		    errno != ENOENT)
+			return error_set(err, ERR_UNAVAILABLE, "%s/%s: %s",
+			    cgroups->hierarchy[i].base, name, strerror(errno));
+	return 0;
+}
+
 void cgroup_kill(const struct cgroups *cgroups, const char *name)
 {
 	write_file(cgroups->v2, name, "cgroup.kill", "1");

@@ -36,6 +36,8 @@ void cgroups_close(const struct cgroups *cgroups);
 int cgroup_make(const struct cgroups *cgroups, const char *name, struct error *err);
 /* No CPU quota any more: what is to die must be allowed to run. */
 void cgroup_unlimit(const struct cgroups *cgroups, const char *name);
+/* Puts this process into it, in every hierarchy. */
+int cgroup_join(const struct cgroups *cgroups, const char *name, struct error *err);
 /* Kills everything in it at once. */
 void cgroup_kill(const struct cgroups *cgroups, const char *name);
 /* Is there no process in it, in any hierarchy? One that does not exist is empty. Kills what it finds outside the v2 hierarchy if may_kill: a process that the

@@ -12,70 +12,71 @@
 #include "common/clock.h"
 #include "common/scoped.h"
 #include "services/warden/bundle.h"
+#include "services/warden/enter.h"
 #include "services/warden/image.h"
 #include "services/warden/job.h"
-#include "services/warden/spawn.h"
 
+#define ARGS_MAX 256
+#define VARIABLES_MAX 300 /* the image's, and ours */
 #define LINGER_MS 50 /* for what is in the pipe after the end: a child that stays behind may hold it open */
 
 struct exec {
 	const struct exec_job *job;
-	pid_t runtime;
-	int pidfd, output, process_file, memfd;
-	char pid_path[RUNTIME_PATH_MAX + 64];
+	pid_t command;
+	int pidfd, output, memfd;
 	size_t len;
 	bool was_cut, was_late;
 };
 
-/* The container's own process, with other arguments: same user, same filter, same limits. */
-static int write_process(struct exec *exec, struct error *err)
+static size_t split(const struct exec_job *job, const char *argv[ARGS_MAX + 1])
+{
+	size_t n = 0;
+
+	for (const char *at = job->text; at < job->text + job->len && n < ARGS_MAX;
+	     at += strlen(at) + 1)
+		argv[n++] = at;
+	argv[n] = NULL;
+	return n;
+}
+
+/* The container's own user and environment. */
+static int run_with(struct exec *exec, const struct image *image, int output, struct error *err)
 {
 	const struct exec_job *job = exec->job;
-	struct image image;
-	struct bundle bundle = {.agent = job->agent,
-	    .kind = "",
-	    .image = &image,
-	    .port = WARDEN_AGENT_PORT,
-	    .files = job->host->files};
-	scoped_json json_t *args = json_array();
+	struct bundle bundle = {
+	    .agent = job->agent, .kind = job->kind, .image = image, .port = WARDEN_AGENT_PORT};
+	scoped_json json_t *list = bundle_environment(&bundle);
+	const char *argv[ARGS_MAX + 1], *environment[VARIABLES_MAX + 1] = {NULL};
 
-	if (image_read(job->host->settings->images, job->image, &image, err) != 0)
-		return -1;
-	for (const char *at = job->text; at < job->text + job->len; at += strlen(at) + 1)
-		json_array_append_new(args, json_string(at));
-	bool is_text = true;
-	for (size_t i = 0; i < json_array_size(args); i++)
-		is_text &= json_is_string(json_array_get(args, i));
-	scoped_json json_t *process = bundle_process(&bundle, args);
-	image_free(&image);
-	if (!is_text || json_array_size(args) == 0)
-		return error_set(err, ERR_INVALID, "the arguments are not UTF-8");
-	return json_dumpfd(process, exec->process_file, 0) == 0
-	    ? 0
-	    : error_set(err, ERR_UNAVAILABLE, "memfd: %s", strerror(errno));
+	split(job, argv);
+	for (size_t i = 0; i < json_array_size(list) && i < VARIABLES_MAX; i++)
+		environment[i] = json_string_value(json_array_get(list, i));
+	struct enter enter = {job->host, job->agent, job->pidfd, image->uid, image->gid, argv,
+	    environment, output};
+	exec->command = enter_run(&enter, err);
+	return exec->command > 0 ? 0 : -1;
 }
 
 static int start(struct exec *exec, struct error *err)
 {
-	const struct runtime *runtime = &exec->job->host->runtime;
-	const char *const argv[] = {runtime->path, "--root", runtime->root, "exec", "--process",
-	    "/proc/self/fd/3", "--pid-file", exec->pid_path, exec->job->agent, NULL};
+	const struct exec_job *job = exec->job;
+	struct image image;
 	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC) != 0)
+	if (image_read(job->host->settings->images, job->image, &image, err) != 0)
+		return -1;
+	if (pipe2(ends, O_CLOEXEC) != 0) {
+		image_free(&image);
 		return error_set(err, ERR_UNAVAILABLE, "pipe: %s", strerror(errno));
-	scoped_fd int to = ends[1];
+	}
 	exec->output = ends[0];
 	fcntl(exec->output, F_SETFL, O_NONBLOCK);
-	struct spawn spawn = {.argv = argv,
-	    .cgroup_fd = -1,
-	    .fds = {-1, to, to, exec->process_file},
-	    .nfds = 4};
-	exec->runtime = spawn_exec(&spawn, err);
-	if (exec->runtime < 0)
-		return -1;
-	exec->pidfd = (int)syscall(SYS_pidfd_open, exec->runtime, 0);
-	return 0;
+	int status = run_with(exec, &image, ends[1], err);
+	close(ends[1]);
+	image_free(&image);
+	if (status == 0)
+		exec->pidfd = (int)syscall(SYS_pidfd_open, exec->command, 0);
+	return status;
 }
 
 /* Returns whether the pipe may have more. */
@@ -94,16 +95,18 @@ static bool take_output(struct exec *exec)
 	return true;
 }
 
-/* The runtime passes no SIGKILL on: what it started has to be named. */
+/* The one that waits outside, and the command itself: its only child. */
 static void kill_command(const struct exec *exec)
 {
-	scoped_file FILE *file = fopen(exec->pid_path, "re");
-	int pid = 0;
+	char path[64];
+	int child = 0;
 
-	if (file && fscanf(file, "%d", &pid) == 1 && pid > 1)
-		kill(pid, SIGKILL);
-	else
-		kill(exec->runtime, SIGKILL);
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)exec->command,
+	    (int)exec->command);
+	scoped_file FILE *file = fopen(path, "re");
+	if (file && fscanf(file, "%d", &child) == 1 && child > 1)
+		kill(child, SIGKILL);
+	kill(exec->command, SIGKILL);
 }
 
 static void wait_end(struct exec *exec)
@@ -137,18 +140,13 @@ static int run(struct exec *exec, int report_fd, struct error *err)
 	struct job_report report = {.kind = EXEC_DONE};
 	int status = 0;
 
-	exec->process_file = memfd_create("process", MFD_CLOEXEC);
-	snprintf(exec->pid_path, sizeof(exec->pid_path), "%s/exec-%s.pid", exec->job->host->run,
-	    exec->job->agent);
 	exec->memfd = memfd_create("output", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (exec->process_file < 0 || exec->memfd < 0)
+	if (exec->memfd < 0)
 		return error_set(err, ERR_UNAVAILABLE, "memfd: %s", strerror(errno));
-	if (write_process(exec, err) != 0 || start(exec, err) != 0)
+	if (start(exec, err) != 0)
 		return -1;
 	wait_end(exec);
-	kill(exec->runtime, SIGKILL);
-	waitpid(exec->runtime, &status, 0);
-	unlink(exec->pid_path);
+	waitpid(exec->command, &status, 0);
 	if (exec->was_late)
 		return error_set(err, ERR_TIMEOUT, "it did not end within %u ms",
 		    (unsigned)exec->job->timeout_ms);

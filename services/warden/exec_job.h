@@ -14,7 +14,8 @@ enum exec_report {
 
 struct exec_job {
 	const struct host *host;
-	char agent[32 + 1], image[64 + 1];
+	char agent[32 + 1], image[64 + 1], kind[16];
+	int pidfd; /* of the container's first process */
 	uint32_t len;
 	char text[WARDEN_EXEC_BYTES];
 	uint64_t timeout_ms;

@@ -108,7 +108,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 
 void peer_send(struct peer *peer, struct warden_packet *packet, int fd)
 {
-	if (peer->connection < 0)
+	if (!peer || peer->connection < 0)
 		return;
 	if (peer->queued == QUEUE_MAX) {
 		hang_up(peer, "it does not read");

@@ -24,7 +24,7 @@ void peer_destroy(struct peer **peer);
 /* In a job: gives up both sockets without a word to the other side. */
 void peer_close_fds(const struct peer *peer);
 
-/* Says it, as soon as the other side reads; nothing if there is none. fd (-1: none) stays the caller's. */
+/* Says it, as soon as the other side reads; nothing if there is none (or no peer yet: NULL). fd (-1: none) stays the caller's. */
 void peer_send(struct peer *peer, struct warden_packet *packet, int fd);
 
 #endif

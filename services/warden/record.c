@@ -22,10 +22,10 @@ static int make_path(char path[400], const char *run, const char *agent, const c
 int record_write(const char *run, const struct record *record, struct error *err)
 {
 	char path[400], new_path[400];
-	scoped_json json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, "
+	scoped_json json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, "
 					     "s:I, s:I, s:I}",
 	    "agent", record->agent, "boot", record->boot, "image", record->image, "wallet",
-	    record->wallet, "period", (json_int_t)record->period, "connections",
+	    record->wallet, "kind", record->kind, "period", (json_int_t)record->period, "connections",
 	    (json_int_t)record->connections, "started_ms", (json_int_t)record->started_ms, "slot",
 	    (json_int_t)record->slot, "is_narrowed", record->is_narrowed, "is_ready",
 	    record->is_ready, "pid", (json_int_t)record->pid, "pid_number",
@@ -75,6 +75,7 @@ static void read_one(const char *path, struct record *record)
 	take_text(record->boot, sizeof(record->boot), root, "boot");
 	take_text(record->image, sizeof(record->image), root, "image");
 	take_text(record->wallet, sizeof(record->wallet), root, "wallet");
+	take_text(record->kind, sizeof(record->kind), root, "kind");
 	record->period = number(root, "period");
 	record->connections = number(root, "connections");
 	record->started_ms = number(root, "started_ms");

@@ -10,7 +10,7 @@
 #include "common/error.h"
 
 struct record {
-	char agent[32 + 1], boot[32 + 1], image[64 + 1], wallet[44 + 1];
+	char agent[32 + 1], boot[32 + 1], image[64 + 1], wallet[44 + 1], kind[16];
 	uint64_t period, connections, started_ms;
 	uint32_t slot;
 	bool is_narrowed;

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "common/clock.h"
+#include "common/log.h"
 #include "common/scoped.h"
 #include "services/warden/bundle.h"
 #include "services/warden/job.h"
@@ -247,16 +249,24 @@ static int wait_ready(struct start *start, struct error *err)
 
 int start_job_run(void *arg, int report_fd)
 {
-	static int (*const steps[])(struct start *start, struct error *err) = {enter_mounts,
-	    read_image, begin_volume, make_link, mount_image, fill_secrets, make_texts, make_log, open_volume,
-	    write_config, run_container, wait_ready};
+	static const struct {
+		const char *name;
+		int (*work)(struct start *start, struct error *err);
+	} steps[] = {{"mounts", enter_mounts}, {"image", read_image}, {"volume", begin_volume},
+	    {"link", make_link}, {"rootfs", mount_image}, {"secrets", fill_secrets},
+	    {"texts", make_texts}, {"log", make_log}, {"volume open", open_volume},
+	    {"config", write_config}, {"runtime", run_container}, {"ready", wait_ready}};
 	struct start start = {.job = arg, .report_fd = report_fd, .netns = -1, .log = -1, .pidfd = -1};
 	struct job_report report = {.kind = START_READY};
 	struct error err = {0};
 
 	umask(0077);
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
-		if (steps[i](&start, &err) == 0)
+		uint64_t began_us = clock_boot_us();
+		int status = steps[i].work(&start, &err);
+		log_debug("a step of a start", "agent", start.job->agent, "step", steps[i].name,
+		    "us", log_u64(clock_boot_us() - began_us));
+		if (status == 0)
 			continue;
 		report.kind = START_FAILED;
 		snprintf(report.text, sizeof(report.text), "%.*s", JOB_TEXT_MAX, err.text);

@@ -209,6 +209,15 @@ static int open_file(struct volume *volume, uint64_t bytes, struct error *err)
 	    "the volume does not open: it is damaged, or the key is another one");
 }
 
+static void tidy_new(const char *plain)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/lost+found", plain);
+	rmdir(path);
+	(void)!chmod(plain, 0700);
+}
+
 int volume_mount(struct volume *volume, uint64_t bytes, uid_t uid_base, struct error *err)
 {
 	char device[32];
@@ -226,6 +235,8 @@ int volume_mount(struct volume *volume, uint64_t bytes, uid_t uid_base, struct e
 		return error_set(err, ERR_INVALID,
 		    "the volume's file system does not mount: %s; nothing was changed",
 		    strerror(errno));
+	if (volume->is_new)
+		tidy_new(volume->plain);
 	volume->root = mounts_bind_shifted(volume->plain, volume->data, uid_base, err);
 	return volume->root >= 0 ? 0 : -1;
 }

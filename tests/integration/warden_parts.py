@@ -204,7 +204,7 @@ class Client:
 
 
 class Warden:
-    def __init__(self, prefix="o0", network="10.221.0.0/16", **settings):
+    def __init__(self, prefix="o0", network="10.221.0.0/17", **settings):
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="mcw-"))
         self.prefix, self.network = prefix, network
         for folder in ("run", "images", "images/names"):
