@@ -1,0 +1,379 @@
+"""The real warden with a state folder, a prefix and a network of its own, and a client that speaks proto/warden.h as the header says it, by hand.
+
+Needs root. `Left` compares what there was on the machine before and after.
+"""
+
+import array
+import base64
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+
+from suite import BIN, b58encode, wait_until
+
+SIZE, UNION = 8288, 80
+ALIVE, START, STOP, KILL, RESET, COUNT, EXEC, ALLOW, ERASE = range(1, 10)
+FOUND, READY, STARTED, FAILED, ENDED, GONE, COUNTED, EXECED, ERASED = range(101, 110)
+NAMES = {
+    FOUND: "FOUND", READY: "READY", STARTED: "STARTED", FAILED: "FAILED", ENDED: "ENDED", GONE: "GONE",
+    COUNTED: "COUNTED", EXECED: "EXECED", ERASED: "ERASED",
+}  # fmt: skip
+PORT = 18789
+MIB = 1 << 20
+LIMITS = {"memory": 128 * MIB, "pids": 64, "cpu": 100, "volume": 64 * MIB, "tmp": 8 * MIB, "connections": 100, "io": 0}
+
+
+def text(value):
+    return value.split(b"\0", 1)[0].decode()
+
+
+def agent_id(seed):
+    """A sandbox id, of whatever."""
+    return base64.b32encode(hashlib.blake2b(str(seed).encode(), digest_size=20).digest()).decode().lower()
+
+
+def wallet(seed):
+    return b58encode(hashlib.sha256(str(seed).encode()).digest())
+
+
+def memfd(files, seal=True, raw=None):
+    """Files as START takes them: {path: bytes}, or (mode, bytes)."""
+    fd = os.memfd_create("secrets", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    whole = raw if raw is not None else b""
+    for path, content in (files or {}).items():
+        mode, content = content if isinstance(content, tuple) else (0o400, content)
+        whole += struct.pack("=IHH", len(content), mode, len(path.encode())) + path.encode() + content
+    os.write(fd, whole)
+    if seal:
+        fcntl.fcntl(fd, 1033, 0x2 | 0x4 | 0x8)  # F_ADD_SEALS: SHRINK, GROW, WRITE
+    return fd
+
+
+class Event:
+    def __init__(self, packet, fd):
+        self.version, self.what = struct.unpack_from("=II", packet)
+        self.name = NAMES.get(self.what, self.what)
+        self.agent, self.boot = text(packet[8:41]), text(packet[41:74])
+        self.fd, u = fd, packet[UNION:]
+        if self.what == FOUND:
+            self.address, self.port, self.is_ending = socket.inet_ntoa(u[:4]), *struct.unpack_from("=H?", u, 4)
+            (self.started_ms,), (self.period,) = struct.unpack_from("=Q", u, 8), struct.unpack_from("=Q", u, 128)
+            self.image, self.wallet = text(u[16:81]), text(u[81:126])
+        elif self.what == READY:
+            self.slots, self.slots_used = struct.unpack_from("=QQ", u)
+            self.runtime, self.warning, self.resolver = text(u[16:80]), text(u[80:240]), socket.inet_ntoa(u[240:244])
+        elif self.what == STARTED:
+            self.address = socket.inet_ntoa(u[:4])
+            (self.port,), (self.ms,) = struct.unpack_from("=H", u, 4), struct.unpack_from("=Q", u, 8)
+        elif self.what == ENDED:
+            (self.was_asked,), (self.status,) = struct.unpack_from("=?", u), struct.unpack_from("=i", u, 4)
+            (self.was_oom,), (self.us,) = struct.unpack_from("=?", u, 8), struct.unpack_from("=Q", u, 16)
+        elif self.what == COUNTED:
+            (self.connections,) = struct.unpack_from("=Q", u)
+        elif self.what == EXECED:
+            self.status, self.was_cut, self.why = *struct.unpack_from("=i?", u), text(u[5:165])
+            self.output = os.pread(fd, 1 << 20, 0) if fd is not None else None
+        else:
+            self.text = text(u[:160])
+
+    def __repr__(self):
+        return f"<{' '.join(f'{k}={v!r}' for k, v in vars(self).items())}>"
+
+
+class Client:
+    """What sandbox is to warden."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.connect(str(path))
+        self.events, self.fds = [], []
+        self.found = []
+        while (event := self.next()).what != READY:
+            assert event.what == FOUND, event
+            self.found.append(event)
+        self.ready = event
+
+    def close(self):
+        self.socket.close()
+        for fd in self.fds:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def packet(self, what, agent="", boot="", body=b"", version=1):
+        head = struct.pack("=II33s33s", version, what, agent.encode(), boot.encode())
+        return (head + bytes(UNION - len(head)) + body).ljust(SIZE, b"\0")
+
+    def send(self, what, agent="", boot="", body=b"", fds=(), **more):
+        packet = self.packet(what, agent, boot, body, **more)
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self.socket.sendmsg([packet], rights)
+
+    def next(self, timeout=20.0):
+        self.socket.settimeout(timeout)
+        packet, rights, _, _ = self.socket.recvmsg(SIZE + 1, socket.CMSG_SPACE(4 * 4))
+        if not packet:
+            raise ConnectionResetError
+        fds = array.array("i")
+        for _, kind, data in rights:
+            if kind == socket.SCM_RIGHTS:
+                fds.frombytes(data)
+        self.fds += fds
+        assert len(packet) == SIZE and len(fds) <= 1
+        return Event(packet, fds[0] if fds else None)
+
+    def wait(self, *whats, agent=None, timeout=20.0):
+        """The next event of these kinds; others are kept for who waits for them."""
+        until = time.monotonic() + timeout
+        while True:
+            for i, event in enumerate(self.events):
+                if event.what in whats and agent in (None, event.agent):
+                    return self.events.pop(i)
+            left = until - time.monotonic()
+            assert left > 0, f"no {[NAMES[w] for w in whats]} of {agent}, but {self.events}"
+            try:
+                self.events.append(self.next(left))
+            except TimeoutError:
+                pass
+
+    # ---- requests
+
+    def alive(self):
+        self.send(ALIVE)
+
+    def start(self, agent, boot="b0", image="", owner="owner", period=7, key=b"k" * 32, files=None, fd=None, **more):
+        kind, narrowed, ready_ms = more.pop("kind", ""), more.pop("narrowed", False), more.pop("ready_ms", 15000)
+        limits = {**LIMITS, **more}
+        body = struct.pack("=65s45s2xQ32s", image.encode(), wallet(owner).encode(), period, key)
+        body += struct.pack("=7Q", *(limits[name] for name in LIMITS))
+        body += struct.pack("=Q?16s", ready_ms, narrowed, kind.encode())
+        own = memfd({"token": b"s3cret"} if files is None else files) if fd is None else fd
+        self.send(START, agent, boot, body, [own])
+        os.close(own)
+
+    def started(self, agent, **more):
+        self.start(agent, **more)
+        event = self.wait(STARTED, FAILED, agent=agent)
+        assert event.what == STARTED, event
+        return event
+
+    def failed(self, agent, **more):
+        self.start(agent, **more)
+        event = self.wait(STARTED, FAILED, agent=agent)
+        assert event.what == FAILED, event
+        return event.text
+
+    def stop(self, agent, boot="b0", grace_ms=3000):
+        self.send(STOP, agent, boot, struct.pack("=Q", grace_ms))
+
+    def kill(self, agent, boot="b0"):
+        self.send(KILL, agent, boot)
+
+    def ended(self, agent, timeout=20.0):
+        event = self.wait(ENDED, agent=agent, timeout=timeout)
+        gone = self.wait(GONE, agent=agent, timeout=timeout)
+        assert gone.text == "", gone
+        return event
+
+    def killed(self, agent, boot="b0"):
+        self.kill(agent, boot)
+        return self.ended(agent)
+
+    def exec(self, agent, *args, boot="b0", timeout_ms=5000):
+        whole = b"".join(a.encode() + b"\0" for a in args)
+        self.send(EXEC, agent, boot, struct.pack("=I8192s4xQ", len(whole), whole, timeout_ms))
+        return self.wait(EXECED, agent=agent)
+
+    def count(self, agent, boot="b0"):
+        self.send(COUNT, agent, boot)
+        return self.wait(COUNTED, agent=agent).connections
+
+    def erase(self, agent, owner="owner", period=7):
+        self.send(ERASE, agent, "", struct.pack("=45s3xQ", wallet(owner).encode(), period))
+        return self.wait(ERASED, agent=agent).text
+
+
+class Warden:
+    def __init__(self, prefix="o0", network="10.221.0.0/17", **settings):
+        self.state = pathlib.Path(tempfile.mkdtemp(prefix="mcw-"))
+        self.prefix, self.network = prefix, network
+        for folder in ("run", "images", "images/names"):
+            (self.state / folder).mkdir()
+        self.env = {
+            **os.environ,
+            "MULTICLAW_STATE_DIR": str(self.state),
+            "MULTICLAW_COLLECTION": "1" * 32,
+            "MULTICLAW_WARDEN_PREFIX": prefix,
+            "MULTICLAW_WARDEN_NETWORK": network,
+            "MULTICLAW_WARDEN_QUARANTINE_S": "0",
+            "MULTICLAW_WARDEN_STOP_ON_EXIT": "yes",
+            **{name: str(value) for name, value in settings.items()},
+        }
+        self.process, self.clients, self.socket = None, [], self.state / "run/sandbox-1.warden"
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def start(self, wait=True, **more):
+        self.log = open(self.state / "warden.log", "ab")
+        env = {**self.env, **{name: str(value) for name, value in more.items()}}
+        self.process = subprocess.Popen([BIN / "multiclaw-warden"], env=env, stdout=self.log, stderr=self.log)
+        if wait:
+            wait_until("warden", lambda: self.answers(), 15)
+        return self
+
+    def answers(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"warden ended: {self.said()}")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as s:
+            return s.connect_ex(str(self.socket)) == 0
+
+    def said(self):
+        return (self.state / "warden.log").read_text()
+
+    def client(self):
+        self.clients.append(Client(self.socket))
+        return self.clients[-1]
+
+    def hang_up(self):
+        for client in self.clients:
+            client.close()
+        self.clients = []
+
+    def stop(self):
+        self.hang_up()
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+
+    def kill9(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.hang_up()
+
+    # ---- images
+
+    def image(self, *cmd, rootfs=None, **more):
+        """A folder of the image store with busybox in it; returns its digest."""
+        about = {"entrypoint": [], "cmd": list(cmd), "env": ["PATH=/bin"], "cwd": "/data", "user": "", "kind": "", **more}
+        digest = hashlib.sha256(json.dumps(about).encode() + os.urandom(8)).hexdigest()
+        folder = self.state / "images" / digest
+        folder.mkdir()
+        (folder / "image.json").write_text(json.dumps({"digest": digest, "name": "test", **about}))
+        root = folder / "rootfs"
+        for name in ("bin", "proc", "sys", "dev", "tmp", "data", "run/secrets", "etc"):
+            (root / name).mkdir(parents=True)
+        (root / "tmp").chmod(0o1777)
+        shutil.copy("/usr/bin/busybox", root / "bin/busybox")
+        for name in ("sh", "httpd", "sleep", "cat", "ls", "id", "mount", "echo", "head", "dd", "stat", "kill", "nc", "unshare", "tail"):
+            (root / "bin" / name).symlink_to("busybox")
+        for name in ("resolv.conf", "hosts", "hostname"):
+            (root / "etc" / name).touch()
+        for folder_ in [root, *root.rglob("*")]:
+            if folder_.is_dir() and not folder_.is_symlink() and folder_.name != "tmp":
+                folder_.chmod(0o755)
+        return digest
+
+    def shell(self, script):
+        """An image that runs a script and then serves /data."""
+        return self.image("/bin/sh", "-c", f"{script}\nexec httpd -f -p {PORT} -h /data")
+
+
+def get(address, path="/", timeout=5.0):
+    connection = http.client.HTTPConnection(address, PORT, timeout=timeout)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+class Left:
+    """What containers are made of, on the whole machine."""
+
+    def __init__(self, warden):
+        self.warden = warden
+        self.before = self.look()
+
+    def look(self):
+        state, prefix = str(self.warden.state), self.warden.prefix
+        lines = {
+            "namespaces": self.namespaces(),
+            "mounts": {m for pid in self.pids() for m in self.mounts(pid) if "multiclaw" in m or "gocryptfs" in m or state in m},
+            "cgroups": {str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{prefix}/**/*") if p.is_dir()},
+            "loops": {p.parent.parent.name for p in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")},
+            "links": {p.name for p in pathlib.Path("/sys/class/net").iterdir() if p.name.startswith(prefix)},
+            "elements": self.elements(),
+            "processes": self.processes(),
+            "runtime": {p.name for p in (self.warden.state / f"run/warden-{prefix}/runtime").glob("*")},
+            "records": {p.name for p in (self.warden.state / f"run/warden-{prefix}/agents").glob("*")},
+            "exec": {p.name for p in (self.warden.state / f"run/warden-{prefix}").glob("exec-*")},
+        }
+        return lines
+
+    @staticmethod
+    def pids():
+        return [p for p in os.listdir("/proc") if p.isdigit()]
+
+    @staticmethod
+    def mounts(pid):
+        try:
+            return [line.split(" ", 1)[1] for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines()]
+        except OSError:
+            return []
+
+    def namespaces(self):
+        """Of processes that are ours: those in the prefix's cgroups."""
+        return {p for p in self.pids() if f"multiclaw-{self.warden.prefix}" in self.read(f"/proc/{p}/cgroup")}
+
+    @staticmethod
+    def read(path):
+        try:
+            return pathlib.Path(path).read_text()
+        except OSError:
+            return ""
+
+    def elements(self):
+        out = subprocess.run(["nft", "-j", "list", "table", "inet", f"{self.warden.prefix}_agents"], capture_output=True, text=True)
+        if out.returncode != 0:
+            return set()
+        found = set()
+        for item in json.loads(out.stdout)["nftables"]:
+            for element in item.get("set", {}).get("elem", []) + item.get("map", {}).get("elem", []):
+                found.add(f"{item.get('set', item.get('map'))['name']} {json.dumps(element)}")
+        return found
+
+    def processes(self):
+        found = set()
+        for pid in self.pids():
+            line = self.read(f"/proc/{pid}/cmdline").replace("\0", " ")
+            if ("gocryptfs" in line or "runc" in line or "catatonit" in line or "/dev/init" in line) and self.read(f"/proc/{pid}/stat").split(")")[-1][1:2] != "Z":
+                found.add(f"{pid} {line}")
+        return found
+
+    def check(self, seconds=5.0):
+        """Nothing more than before."""
+
+        def more():
+            now = self.look()
+            return {name: sorted(now[name] - self.before[name]) for name in now if now[name] - self.before[name]}
+
+        until = time.monotonic() + seconds
+        while (left := more()) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not left, left
