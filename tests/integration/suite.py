@@ -100,7 +100,7 @@ def wait_until(what, condition, seconds=10.0, every=0.01):
 
 
 class Suite:
-    def __init__(self, replicas=1, slot_ms=50, **settings):
+    def __init__(self, replicas=1, slot_ms=50, containers=False, **settings):
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="mc-"))
         self.port = free_port()
         self.authority = f"localhost:{self.port}"
@@ -112,6 +112,8 @@ class Suite:
             "MULTICLAW_PUBLIC_URL": self.url,
             "MULTICLAW_AGENTS_DOMAIN": self.authority,
             "MULTICLAW_REPLICAS": str(replicas),
+            # most tests need none, and start faster so
+            "MULTICLAW_SANDBOX": "yes" if containers else "no",
             "MULTICLAW_DEVCHAIN_PORT": "0",
             "MULTICLAW_DEVCHAIN_SLOT_MS": str(slot_ms),
             # slots shorter than Solana's would look invented to rule 3's bound
