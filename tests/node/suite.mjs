@@ -32,14 +32,14 @@ function onceReady(child, url) {
   });
 }
 
-async function launch() {
+async function launch(settings) {
   const state = mkdtempSync(join(tmpdir(), 'mc-'));
   const url = `http://localhost:${await freePort()}`;
   const { SOLANA_RPC_URL, SOLANA_WS_URL, MULTICLAW_COLLECTION, ...env } = process.env;
   const child = spawn(run, {
     env: {
       ...env, MULTICLAW_STATE_DIR: state, MULTICLAW_PUBLIC_URL: url, MULTICLAW_AGENTS_DOMAIN: new URL(url).host,
-      MULTICLAW_DEVCHAIN_PORT: '0', MULTICLAW_DEVCHAIN_SLOT_MS: '50',
+      MULTICLAW_DEVCHAIN_PORT: '0', MULTICLAW_DEVCHAIN_SLOT_MS: '50', MULTICLAW_SANDBOX: 'no', ...settings,
     },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -58,11 +58,12 @@ async function launch() {
   return { url, state, stop };
 }
 
-export async function openSuite() {
+// settings: environment of deploy/run; { MULTICLAW_SANDBOX: 'yes' } for containers, which need root
+export async function openSuite(settings = {}) {
   const running = process.env.MULTICLAW_PUBLIC_URL && process.env.MULTICLAW_STATE_DIR;
   const { url, state, stop } = running
     ? { url: process.env.MULTICLAW_PUBLIC_URL, state: process.env.MULTICLAW_STATE_DIR, stop: async () => {} }
-    : await launch();
+    : await launch(settings);
   const { rpc_a: port } = readJson(join(state, 'chain/ports.json'));
   return {
     url, stop,
