@@ -43,13 +43,13 @@ FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ     := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(FUZZ_SRC))
 FUZZ_SECONDS ?= 60
 
-SOURCES := $(wildcard common/*.[ch] proto/*.[ch] services/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
+SOURCES := $(wildcard common/*.[ch] proto/*.[ch] services/*/*.[ch] services/*/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-unit test-integration test-node bench fuzz lint check-layers check-docs docs format clean tools
+.PHONY: all help deps run test test-unit test-integration test-node bench fuzz lint check-layers check-docs docs format clean tools demo-image
 .SECONDARY:
 
-all: $(PROGRAMS) $(DEVCHAIN) ## build every program into build/bin
+all: $(PROGRAMS) $(DEVCHAIN) demo-image ## build every program into build/bin, and the demo agent's image
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,6 +90,26 @@ LEAKY := $(BUILD)/leaky/multiclaw-secret-vault
 $(LEAKY): $(BUILD)/obj/services/secret-vault/main.o $(BUILD)/obj/tests/leaky/records_write.o $(BUILD)/lib/secret-vault.a $(PROTO_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -Wl,--wrap=records_write -o $@ $^ $(LDLIBS)
+
+# The demo agent runs in a container: static, on libc alone, and the same whatever the suite is built with.
+DEMO_FOLDER := services/sandbox/demo-agent
+DEMO_OBJ   := $(patsubst $(DEMO_FOLDER)/%.c,$(BUILD)/demo-agent/obj/%.o,$(wildcard $(DEMO_FOLDER)/*.c))
+DEMO_AGENT := $(BUILD)/demo-agent/demo-agent
+DEMO_IMAGE := $(BUILD)/demo-agent/image
+DEMO_FLAGS := -std=gnu11 -I. -D_GNU_SOURCE $(WARN) -D_FORTIFY_SOURCE=3 -fstack-protector-strong -fPIE -O2
+$(BUILD)/demo-agent/obj/%.o: $(DEMO_FOLDER)/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(CC) $(DEMO_FLAGS) -MMD -MP -c -o $@ $<
+$(BUILD)/demo-agent/obj/assets.o: $(addprefix $(DEMO_FOLDER)/,page.html app.js style.css)
+$(DEMO_AGENT): $(DEMO_OBJ)
+	$(if $(V),,@echo "  LINK    $@")
+	$(Q)$(CC) -static-pie -s -Wl,-z,relro,-z,now -o $@ $^
+$(DEMO_IMAGE)/index.json: $(DEMO_AGENT) $(DEMO_FOLDER)/image
+	$(if $(V),,@echo "  IMAGE   $(DEMO_IMAGE)")
+	$(Q)$(DEMO_FOLDER)/image $(DEMO_AGENT) $(DEMO_IMAGE)
+
+demo-image: $(DEMO_IMAGE)/index.json ## build the demo agent and its OCI image layout, build/demo-agent/image
 
 # tests/unit/<folder>/test_x.c links what its folder shares (files not named test_*), the folder's library (if it has one), proto
 # and common; archives keep it to what it names

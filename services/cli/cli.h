@@ -54,6 +54,8 @@ int cli_llm(struct cli *cli, int argc, char **argv);
 int cli_audit(struct cli *cli, int argc, char **argv);
 int cli_wallet(struct cli *cli, int argc, char **argv);
 int cli_vault(struct cli *cli, int argc, char **argv);
+int cli_agent(struct cli *cli, int argc, char **argv);
+int cli_image(struct cli *cli, int argc, char **argv);
 
 /* "multiclaw: text" on stderr; the exit code that fits the error. */
 int cli_fail(const struct error *err);

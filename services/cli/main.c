@@ -59,6 +59,28 @@ static const struct cli_command commands[] = {
 	"export'; FILE may be -). It says which\n"
 	"entry was changed, left out or moved; with a head that was kept, also whether the end was "
 	"cut off."},
+    {"image", cli_image, "image import LAYOUT[:TAG] --name NAME | list | rm NAME",
+	"Operators, on an agents' host: the images that agents run.",
+	"  image import LAYOUT[:TAG] --name NAME [--kind openclaw] [--max-size 4G] [--max-files "
+	"200000]\n"
+	"                                  take an OCI image layout (a folder, as 'skopeo copy "
+	"... oci:FOLDER' makes it)\n"
+	"                                  into the store. Every digest is checked, and umoci "
+	"unpacks it without\n"
+	"                                  privilege, network or other places to write; device "
+	"nodes, setuid bits and\n"
+	"                                  capabilities are taken out. NAME means the new image "
+	"from then on; agents\n"
+	"                                  get it at their next start\n"
+	"  image list                      every image, by its name\n"
+	"  image rm NAME [--force]         forget the name, and the image with its last name. "
+	"Checked: other names,\n"
+	"                                  and whether an agent on this host runs in it (as "
+	"root: every process can be\n"
+	"                                  looked at); not checked: settings that speak of the "
+	"name\n"
+	"The store is MULTICLAW_STATE_DIR/images, or --images DIR. Not as root it works too, for "
+	"a store of one's own."},
     {"status", cli_status, "status [--wait SECONDS] [--without SERVICE]",
 	"Operators: every service, replica, lease and chain slot.",
 	"With --wait: exit 0 as soon as every replica is ready, 4 if that does not happen in "
