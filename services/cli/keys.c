@@ -27,14 +27,16 @@ static const struct daemon {
     {"session",
 	" (%RW~mc:session:* %RW~mc:sessions:* %RW~mc:banned:* +hget +hmget +hset +exists +del +set "
 	"+pexpireat +zadd +zrem +zcard +zrange +zrangebyscore +zremrangebyscore)"
+	" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
+	" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:* +hmget +hset +pexpire)"
 	" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
 		     " (%R~mc:held:* +exists)"},
     {"secret-vault", " (%RW~mc:held:* +sadd +srem) (%R~mc:owner:* +hmget)"
 		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
-    /* not a daemon yet; its key and user are there so that it can become one without all keys' lists being made anew */
-    {"sandbox", ""},
+    {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +set +get +del)"
+		" (%R~mc:owner:* +hmget)"},
 };
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"

@@ -13,6 +13,7 @@ static const struct problem by_reason[] = {
     {"session_invalid", 401, 0, "The session cookie is not one of ours."},
     {"session_expired", 401, 0, "The session has expired. Sign in again."},
     {"session_revoked", 401, 0, "The session was ended. Sign in again."},
+    {"ticket_unknown", 401, 0, "This link was used already or is older than 30 seconds. Open the agent again from the console."},
     {"not_owner", 403, 0, "This wallet does not own the asset."},
     {"asset_refused", 403, 0, "The asset is of another collection, burned, not a Core asset, or owned by a program."},
     {"banned", 403, 0, "This wallet is not allowed to sign in."},
@@ -45,6 +46,8 @@ static const struct problem by_reason[] = {
     {"rate_limited", 429, 10, "Too many requests. Try again later."},
     {"streams_exhausted", 429, 30, "Too many event streams are open."},
     {"chain_unavailable", 503, 5, "The chain cannot be read reliably at this moment."},
+    {"host_full", 503, 30, "There is no room for another agent at this moment."},
+    {"agent_host_unavailable", 503, 2, "The machine that has the agent does not answer at this moment."},
     {"service_unavailable", 503, 2, "A part of the service does not answer at this moment."},
 };
 
