@@ -1,0 +1,87 @@
+#include "tests/unit/warden/network_server.h"
+
+#include <netinet/in.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/error.h"
+
+static const struct {
+	int type;
+	uint16_t port;
+} served[] = {{SOCK_STREAM, 18789}, {SOCK_STREAM, 80}, {SOCK_STREAM, 25}, {SOCK_STREAM, 53},
+    {SOCK_STREAM, 7777}, {SOCK_DGRAM, 53}, {SOCK_DGRAM, 7777}, {SOCK_DGRAM, 18789}};
+
+static int listen_on(int type, uint16_t port)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
+	int fd = socket(AF_INET6, type | SOCK_CLOEXEC, 0), on = 1, off = 0;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof(off));
+	setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof(on));
+	if (bind(fd, (struct sockaddr *)&any, sizeof(any)) != 0 ||
+	    (type == SOCK_STREAM && listen(fd, 512) != 0))
+		_exit(8);
+	return fd;
+}
+
+/* From the address that was asked, which need not be the one that the route would choose. */
+static void echo(int fd)
+{
+	_Alignas(struct cmsghdr) char control[128];
+	char data[64];
+	struct sockaddr_in6 from;
+	struct iovec iov = {data, sizeof(data)};
+	struct msghdr message = {.msg_name = &from,
+	    .msg_namelen = sizeof(from),
+	    .msg_iov = &iov,
+	    .msg_iovlen = 1,
+	    .msg_control = control,
+	    .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &message, 0);
+
+	if (n < 0)
+		return;
+	iov.iov_len = (size_t)n;
+	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&message);
+	if (cmsg && cmsg->cmsg_type == IPV6_PKTINFO) {
+		struct in6_pktinfo info;
+		memcpy(&info, CMSG_DATA(cmsg), sizeof(info));
+		info.ipi6_ifindex = 0;
+		memcpy(CMSG_DATA(cmsg), &info, sizeof(info));
+	}
+	sendmsg(fd, &message, 0);
+}
+
+/* Connections stay open until the other end closes: they are what resets and limits are tried on. */
+static void greet(int fd)
+{
+	int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (accepted >= 0 && write(accepted, "hi", 2) != 2)
+		close(accepted);
+}
+
+void network_server_run(int ready_fd)
+{
+	struct pollfd fds[ARRAY_LEN(served)];
+
+	for (size_t i = 0; i < ARRAY_LEN(served); i++)
+		fds[i] = (struct pollfd){listen_on(served[i].type, served[i].port), POLLIN, 0};
+	if (write(ready_fd, "r", 1) != 1)
+		_exit(8);
+	for (;;) {
+		poll(fds, ARRAY_LEN(served), -1);
+		for (size_t i = 0; i < ARRAY_LEN(served); i++) {
+			if (fds[i].revents && served[i].type == SOCK_STREAM)
+				greet(fds[i].fd);
+			else if (fds[i].revents)
+				echo(fds[i].fd);
+		}
+	}
+}
