@@ -92,7 +92,7 @@ struct network_allowed {
 	    ttl_s; /* cut to NETWORK_ALLOW_TTL_MAX_S; an address allowed before gets the new one */
 };
 
-/* A narrowed container may begin connections to these addresses for so long (to none that is denied to all). netns_fd: its namespace (/proc/<pid>/ns/net),
+/* Job. A narrowed container may begin connections to these addresses for so long (to none that is denied to all). netns_fd: its namespace (/proc/<pid>/ns/net),
  * whose own rules are told too. */
 int network_allow(const struct network *network, uint32_t slot, int netns_fd,
     const struct network_allowed *allowed, struct error *err);

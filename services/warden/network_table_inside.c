@@ -56,6 +56,8 @@ static void print_inside_begin(FILE *f, uint64_t connections)
 	    rate, connections + rate, connections);
 }
 
+/* What is not allowed is refused aloud, so that no agent waits for it; but a narrowed one may ask for an address a moment before it is allowed, and asks
+ * again if it hears nothing. */
 static void print_inside_output(
     FILE *f, const struct network *network, const struct network_inside *inside)
 {
@@ -73,7 +75,7 @@ static void print_inside_output(
 	fprintf(f, " goto refuse\n"
 		   "tcp dport 25 goto refuse\n");
 	if (inside->limits.is_narrowed)
-		fprintf(f, "ct state new ip daddr != @allowed goto refuse\n");
+		fprintf(f, "ct state new ip daddr != @allowed drop\n");
 	fprintf(f, "goto begin\n"
 		   "}\n");
 }

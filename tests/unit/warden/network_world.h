@@ -15,7 +15,7 @@
 #include <sys/types.h>
 #include <cmocka.h>
 
-#include "services/warden/network.h"
+#include "services/warden/network_internal.h"
 
 #define WORLD_CONTAINERS 5
 #define WORLD_PORT 18789     /* the agents' */
