@@ -135,9 +135,13 @@ $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/lib.a
 deps: ## install every Debian package that building, running and testing needs
 	@deploy/deps
 
+# what `sudo make run` builds stays the property of who typed it
+AS_HUMAN = $(if $(SUDO_UID),$(shell [ "$$(stat -c %u '$(BUILD)' 2>/dev/null || stat -c %u .)" = '$(SUDO_UID)' ] && \
+	echo 'setpriv --reuid=$(SUDO_UID) --regid=$(SUDO_GID) --init-groups'))
+
 # a fresh machine has neither compiler nor libraries, so these two see to that before they build
-run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it
-	@deploy/deps --needed && $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
+run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it; as root with containers
+	@deploy/deps --needed && $(AS_HUMAN) $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
 tools: all $(UNIT) $(LEAKY)
 
