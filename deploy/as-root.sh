@@ -113,10 +113,12 @@ claim_is_free() { # prefix
 	[ -n "$owner" ] && [ ! -d "$owner" ] || ! nft list table inet "$1_agents" >/dev/null 2>&1
 }
 
-# The checkout's own state folder has the default names; every other has a sixteenth of another network.
+host_default="mc 10.213.0.0/16 1073741824"
+
+# The checkout's own state folder has the default prefix, network and first user id; every other has a sixteenth of another network, and ids of its own.
 claim_host() {
 	local first i n prefix
-	prefix=$(grep -lxF -- "$state" $claims/* 2>/dev/null | head -n 1)
+	prefix=$(grep -lsxF -- "$state" $claims/mc $claims/t? | head -n 1)
 	prefix=${prefix##*/}
 	if [ -z "$prefix" ] && [ "$state" = "$root/.state" ] && claim_is_free mc; then prefix=mc; fi
 	first=$(printf %s "$state" | cksum | cut -d ' ' -f 1)
@@ -126,5 +128,8 @@ claim_host() {
 	done
 	[ -n "$prefix" ] || return 1
 	printf '%s\n' "$state" >"$claims/$prefix"
-	if [ "$prefix" = mc ]; then echo "mc 10.213.0.0/16"; else echo "$prefix 10.214.$((16#${prefix#t} * 16)).0/20"; fi
+	[ "$prefix" != mc ] || { echo "$host_default" && return; }
+	n=$((16#${prefix#t}))
+	# 256 slots of 65536 ids each
+	echo "$prefix 10.214.$((n * 16)).0/20 $((1073741824 + (n + 1) * 256 * 65536))"
 }
