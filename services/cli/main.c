@@ -59,6 +59,32 @@ static const struct cli_command commands[] = {
 	"export'; FILE may be -). It says which\n"
 	"entry was changed, left out or moved; with a head that was kept, also whether the end was "
 	"cut off."},
+    {"agent", cli_agent, "agent [status | start | stop | restart | open | logs [-f] | ...]",
+	"The owner's agent: look at it, start, stop, open it in a browser, read its logs.",
+	"  agent status                    its state: stopped, starting, running, sleeping (a "
+	"request "
+	"wakes it), failed\n"
+	"  agent start | stop | restart    restart gives it fresh secrets; once stopped, only "
+	"start "
+	"wakes it\n"
+	"  agent open [--print]            an address that opens it in a browser, once, within 30 "
+	"s; "
+	"at a desktop's\n"
+	"                                  terminal the browser is opened too, unless --print\n"
+	"  agent logs [-f] [--raw]         what it wrote lately; -f goes on. What could steer a "
+	"terminal is shown as '?'\n"
+	"                                  unless --raw\n"
+	"Operators, of the agents of all hosts (MULTICLAW_SANDBOXES):\n"
+	"  agent list\n"
+	"  agent halt ASSET                stop it at once; its owner may start it again\n"
+	"  agent wake ASSET                start one that its present owner started before\n"
+	"  agent exec [--raw] ASSET -- PROGRAM [ARGUMENTS]\n"
+	"                                  run a program (by its path) in its container; the "
+	"owner's "
+	"audit trail says so\n"
+	"wake and exec need the role operator-exec, which no key has by default: add "
+	"'+operator-exec' to the operator's line in\n"
+	"curve/peers."},
     {"image", cli_image, "image import LAYOUT[:TAG] --name NAME | list | rm NAME",
 	"Operators, on an agents' host: the images that agents run.",
 	"  image import LAYOUT[:TAG] --name NAME [--kind openclaw] [--max-size 4G] [--max-files "
@@ -253,8 +279,13 @@ int main(int argc, char **argv)
 	}
 	/* options may also follow the command */
 	int kept = i + 1;
+	bool is_rest = false;
 	for (int at = i + 1; at < argc; at++) {
-		if (strcmp(argv[at], "--json") == 0)
+		if (is_rest || strcmp(argv[at], "--") == 0) {
+			/* a program's own, for 'agent exec' */
+			is_rest = true;
+			argv[kept++] = argv[at];
+		} else if (strcmp(argv[at], "--json") == 0)
 			cli.json = true;
 		else if (strcmp(argv[at], "--help") == 0)
 			return help(2, argv + i - 1);

@@ -52,6 +52,14 @@ static void status_line(
 	putchar('\n');
 }
 
+/* Of a sandbox, behind its name: "sandbox-1=ipc://...". */
+static const char *address_of(enum role role, const char *item)
+{
+	const char *equals = role == ROLE_SANDBOX ? strchr(item, '=') : NULL;
+
+	return equals ? equals + 1 : item;
+}
+
 /* Asks every replica of one service; returns how many are not ready. */
 static size_t status_of(struct operator* operator, enum role role,
     const struct setting_list *addresses, json_t *all, bool quiet)
@@ -62,14 +70,15 @@ static size_t status_of(struct operator* operator, enum role role,
 		struct service_status_req req;
 		struct service_status_rsp *rsp = calloc(1, sizeof(*rsp));
 		struct error err = {0};
-		int rc = operator_call(operator, addresses->item[i], role, &service_status_call,
-		    &req, rsp, &err);
+		const char *address = address_of(role, addresses->item[i]);
+		int rc =
+		    operator_call(operator, address, role, &service_status_call, &req, rsp, &err);
 		const struct service_status_rsp *answer = rc == 0 ? rsp : NULL;
 		missing += rc < 0 || !rsp->ready;
 		if (all)
-			json_array_append_new(all, status_json(addresses->item[i], answer, &err));
+			json_array_append_new(all, status_json(address, answer, &err));
 		else if (!quiet)
-			status_line(addresses->item[i], answer, &err);
+			status_line(address, answer, &err);
 		free(rsp);
 	}
 	return missing;
@@ -85,6 +94,8 @@ static const struct asked {
     {ROLE_SESSION, "SESSIONS", offsetof(struct suite_settings, sessions)},
     {ROLE_ORACLE, "ORACLES", offsetof(struct suite_settings, oracles)},
     {ROLE_VAULT, "VAULTS", offsetof(struct suite_settings, vaults)},
+    /* none: a suite without containers */
+    {ROLE_SANDBOX, "SANDBOXES", offsetof(struct suite_settings, sandboxes)},
 };
 
 static const struct setting_list *list_of(
@@ -108,7 +119,8 @@ static size_t status_all(struct operator* operator, unsigned roles, json_t *all,
 static int check_lists(const struct suite_settings *settings, unsigned roles, struct error *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(services); i++)
-		if (services[i].role & roles && !list_of(settings, &services[i])->len)
+		if (services[i].role & roles & ~(unsigned)ROLE_SANDBOX &&
+		    !list_of(settings, &services[i])->len)
 			return error_set(
 			    err, ERR_INVALID, "MULTICLAW_%s names no replica", services[i].setting);
 	return 0;

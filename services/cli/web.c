@@ -121,10 +121,34 @@ int web_request(const char *method, const char *url, const char *body, const cha
 	return rc;
 }
 
+static enum error_code code_of_status(long status)
+{
+	switch (status) {
+	case 400:
+		return ERR_INVALID;
+	case 401:
+		return ERR_UNAUTHENTICATED;
+	case 403:
+		return ERR_DENIED;
+	case 404:
+		return ERR_NOT_FOUND;
+	case 409:
+		return ERR_CONFLICT;
+	case 429:
+		return ERR_BUSY;
+	case 502:
+	case 503:
+	case 504:
+		return ERR_UNAVAILABLE;
+	default:
+		return ERR_INTERNAL;
+	}
+}
+
 struct line_reader {
 	bool (*line)(void *arg, const char *text);
 	void *arg;
-	char buf[8192];
+	char buf[65536]; /* a line of an agent's log as JSON escapes it */
 	size_t len;
 	bool stopped;
 };
@@ -162,31 +186,9 @@ int web_stream(const char *url, const char *token, bool (*line)(void *arg, const
 	if (status == 401)
 		return error_refuse(err, ERR_UNAUTHENTICATED, "session_invalid",
 		    "the session is over; sign in again");
+	if (rc == 0 && status >= 400)
+		return error_set(err, code_of_status(status), "refused (HTTP %ld)", status);
 	return reader.stopped ? 0 : rc;
-}
-
-static enum error_code code_of_status(long status)
-{
-	switch (status) {
-	case 400:
-		return ERR_INVALID;
-	case 401:
-		return ERR_UNAUTHENTICATED;
-	case 403:
-		return ERR_DENIED;
-	case 404:
-		return ERR_NOT_FOUND;
-	case 409:
-		return ERR_CONFLICT;
-	case 429:
-		return ERR_BUSY;
-	case 502:
-	case 503:
-	case 504:
-		return ERR_UNAVAILABLE;
-	default:
-		return ERR_INTERNAL;
-	}
 }
 
 const char *web_text(const json_t *doc, const char *name)
