@@ -22,9 +22,13 @@ static const char key_file[] = "old 1 1767323000 ZlVb8n2QmT5xwR0kJ7yPc4hGdEoLsA9
 			       "k1 1 4000000000 rQ0o1yq1uVtW0bq1Yz3mW2o0m8V4t1m5yQ2x7l9zGkA=\n"
 			       "k2 100 4000000000 0c5n3pYw9tJ3c0k7oZb2f1xk6a8sPqLr4uDvWgHhXyE=\n";
 static struct keys *keys;
-static const struct token_claims claims = {
-    .asset = ASSET, .wallet = WALLET, 
-    .jti = JTI, .aud = TOKEN_AUD, .slot = 250000000, .iat_s = IAT, .exp_s = EXP};
+static const struct token_claims claims = {.asset = ASSET,
+    .wallet = WALLET,
+    .jti = JTI,
+    .aud = TOKEN_AUD,
+    .slot = 250000000,
+    .iat_s = IAT,
+    .exp_s = EXP};
 
 static int open_keys(void **state)
 {
@@ -199,6 +203,61 @@ static void refuses_every_other_claim_though_well_signed(void **state)
 	}
 }
 
+static void an_agents_session_is_for_the_subjects_agent_and_lives_no_longer_than_its_parent(
+    void **state)
+{
+	(void)state;
+	struct token_claims agent = claims, parsed;
+	struct error err;
+	char text[JWS_MAX + 1], own[TOKEN_AUD_MAX + 1], other[TOKEN_AUD_MAX + 1];
+	token_agent_aud(ASSET, own);
+	token_agent_aud(WALLET, other);
+	assert_int_equal(strlen(own), strlen("agent:") + 32);
+	memcpy(agent.aud, own, sizeof(own));
+	const struct {
+		const char *aud;
+		uint64_t iat_s, exp_s;
+		bool good;
+	} cases[] = {
+	    {own, IAT, EXP, true},
+	    {own, IAT, IAT + 1, true},
+	    {own, IAT, EXP + 1, false},
+	    {own, IAT, IAT - 1, false},
+	    {other, IAT, EXP, false},
+	    {"agent:", IAT, EXP, false},
+	    {"agent", IAT, EXP, false},
+	    {"", IAT, EXP, false},
+	    {"Console", IAT, EXP, false},
+	    {TOKEN_AUD, IAT, EXP, true},
+	    {TOKEN_AUD, IAT, EXP - 1, false},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		snprintf(agent.aud, sizeof(agent.aud), "%s", cases[i].aud);
+		agent.iat_s = cases[i].iat_s;
+		agent.exp_s = cases[i].exp_s;
+		compose(&agent, text);
+		if (strcmp(reason(text, IAT), cases[i].good ? "" : "session_invalid") != 0)
+			fail_msg("%zu: %s", i, cases[i].aud);
+	}
+	memcpy(agent.aud, own, sizeof(own));
+	agent.exp_s = EXP;
+	compose(&agent, text);
+	assert_int_equal(token_parse(keys, ISS, text, IAT, &parsed, &err), 0);
+	assert_string_equal(parsed.aud, own);
+	assert_false(token_is_console(&parsed));
+	assert_string_equal(parsed.kid, "k2");
+}
+
+static void a_key_is_found_by_its_name_while_it_verifies(void **state)
+{
+	(void)state;
+	assert_non_null(keys_named(keys, "k1", IAT));
+	assert_string_equal(keys_named(keys, "k1", IAT)->kid, "k1");
+	assert_null(keys_named(keys, "old", IAT));
+	assert_null(keys_named(keys, "k", IAT));
+	assert_null(keys_named(keys, "", IAT));
+}
+
 static void refuses_another_number_of_parts(void **state)
 {
 	(void)state;
@@ -311,6 +370,9 @@ int main(void)
 	    cmocka_unit_test(what_it_composes_it_accepts),
 	    cmocka_unit_test(refuses_every_other_header_though_well_signed),
 	    cmocka_unit_test(refuses_every_other_claim_though_well_signed),
+	    cmocka_unit_test(
+		an_agents_session_is_for_the_subjects_agent_and_lives_no_longer_than_its_parent),
+	    cmocka_unit_test(a_key_is_found_by_its_name_while_it_verifies),
 	    cmocka_unit_test(refuses_another_number_of_parts),
 	    cmocka_unit_test(refuses_base64url_in_another_spelling),
 	    cmocka_unit_test(refuses_it_cut_anywhere_and_changed_anywhere),
