@@ -259,10 +259,10 @@ void asking_tell(struct agent *agent)
 		next = TAILQ_NEXT(asking, link);
 		if (asking->kind != ASK_REACH)
 			continue;
-		if (is_settled)
-			resume(asking);
-		else if (agent->has_failure)
+		if (agent->has_failure)
 			asking_fail(asking, &agent->failure);
+		else if (is_settled)
+			resume(asking);
 	}
 }
 

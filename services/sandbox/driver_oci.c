@@ -125,7 +125,8 @@ static void on_down(void *arg)
 static int send_packet(struct oci *oci, struct warden_packet *packet, const struct driver_boot *of,
     int fd, struct error *err)
 {
-	if (!oci->is_ready)
+	/* what was found is killed without waiting for the rest */
+	if (!oci->is_ready && packet->what != WARDEN_KILL)
 		return error_refuse(
 		    err, ERR_UNAVAILABLE, "service_unavailable", "warden is not ready");
 	snprintf(packet->agent, sizeof(packet->agent), "%s", of->agent);

@@ -69,7 +69,8 @@ static void kill_stray(
 	log_audit("agent", "outcome", "a container that is not held is killed", "agent",
 	    found->of.agent, "boot", found->of.boot);
 	metric_add(sandbox->metrics.strays, 1);
-	if (!found->is_ending && sandbox->driver->kill(sandbox->driven, &found->of, &err) != 0)
+	/* also what is said to end: a start under way would go on */
+	if (sandbox->driver->kill(sandbox->driven, &found->of, &err) != 0)
 		log_warn("a container could not be killed now", "agent", found->of.agent, "why",
 		    err.text);
 	if (!agent)
@@ -173,8 +174,11 @@ static void on_started(
 {
 	struct sandbox *sandbox = arg;
 	struct agent *agent = find(sandbox, of);
+	struct error err;
 	if (!agent || agent->machine.phase != MACHINE_STARTING || port == 0) {
+		log_warn("the driver started what was not asked for", "agent", of->agent);
 		drop(log);
+		sandbox->driver->kill(sandbox->driven, of, &err);
 		return;
 	}
 	take_address(agent, address, port);
