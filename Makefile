@@ -25,7 +25,7 @@ LDLIBS   := -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljanss
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 DAEMONS  := router auth session chain-oracle secret-vault sandbox
-PROGRAMS := $(DAEMONS:%=$(BUILD)/bin/multiclaw-%) $(BUILD)/bin/multiclaw
+PROGRAMS := $(DAEMONS:%=$(BUILD)/bin/multiclaw-%) $(BUILD)/bin/multiclaw-warden $(BUILD)/bin/multiclaw
 DEVCHAIN := $(BUILD)/bin/multiclaw-devchain
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -62,6 +62,7 @@ $(BUILD)/obj/%.o: %.c
 
 # the scripts that run inside Redis are part of the binary: nothing to install, nothing to get out of step
 $(BUILD)/obj/common/ledger.o $(BUILD)/fuzz/obj/common/ledger.o: common/ledger.lua
+$(BUILD)/obj/services/warden/bundle_seccomp.o $(BUILD)/fuzz/obj/services/warden/bundle_seccomp.o: services/warden/seccomp.json
 
 $(COMMON_LIB): $(call obj,$(COMMON_SRC))
 $(PROTO_LIB): $(call obj,$(PROTO_SRC))

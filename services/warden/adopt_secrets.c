@@ -1,0 +1,73 @@
+#include "services/warden/adopt_secrets.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/scoped.h"
+#include "services/warden/job.h"
+
+/* In a child, which alone enters the container's mounts: a mount of the same file system that is attached nowhere, without the container's read-only flag. */
+static int open_there(int pidfd)
+{
+	struct mount_attr attr = {.attr_clr = MOUNT_ATTR_RDONLY};
+	struct statfs about;
+
+	if (setns(pidfd, CLONE_NEWNS) != 0)
+		return -1;
+	int tree = open_tree(
+	    AT_FDCWD, "/run/secrets", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+	if (tree < 0 || fstatfs(tree, &about) != 0 || about.f_type != TMPFS_MAGIC)
+		return -1;
+	return mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0 ? tree : -1;
+}
+
+static int receive(int from)
+{
+	struct job_report report;
+	union {
+		struct cmsghdr header;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = {&report, sizeof(report)};
+	struct msghdr message = {.msg_iov = &part,
+	    .msg_iovlen = 1,
+	    .msg_control = control.room,
+	    .msg_controllen = sizeof(control.room)};
+	int fd = -1;
+
+	if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) <= 0)
+		return -1;
+	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	if (header && header->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(header), sizeof(fd));
+	return fd;
+}
+
+int adopt_secrets(int pidfd)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+		return -1;
+	scoped_fd int here = pair[0];
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct job_report report = {0};
+		int tree = open_there(pidfd);
+		job_tell(pair[1], &report, &tree, tree >= 0 ? 1 : 0);
+		_exit(0);
+	}
+	close(pair[1]);
+	if (pid < 0)
+		return -1;
+	int fd = receive(here);
+	waitpid(pid, NULL, 0);
+	return fd;
+}

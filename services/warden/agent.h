@@ -1,0 +1,60 @@
+/* agent - one container from its START to nothing left.
+ *
+ *	starting -> running -> ending -> cleaning -> (forgotten)
+ *
+ * Ending begins with the quota lifted and everything killed, and lasts until no process is left; then its secrets are wiped. Cleaning is a job's.
+ */
+#ifndef WARDEN_AGENT_H
+#define WARDEN_AGENT_H
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "proto/warden.h"
+#include "services/warden/record.h"
+
+struct warden;
+struct job;
+
+enum agent_state { AGENT_STARTING, AGENT_RUNNING, AGENT_ENDING, AGENT_CLEANING };
+
+struct agent {
+	LIST_ENTRY(agent) next;
+	struct warden *warden;
+	struct record record; /* its name, slot, process ... */
+	enum agent_state state;
+	bool was_asked;  /* its end */
+	bool was_told;   /* GONE, though something is left */
+	bool is_adopted; /* half of it, and nobody asked: no word of it */
+	int pidfd, secrets, log, root; /* each -1 until there is one */
+	int status;                    /* of its first process, as of wait(2) */
+	uint64_t began_us, ending_us;  /* CLOCK_BOOTTIME */
+	unsigned polls;
+	char why[160]; /* a START that was not done */
+	struct job *job, *exec;
+	struct event *ended, *poll, *timer; /* of pidfd; while ending; until KILL, or the next try to clean up */
+};
+LIST_HEAD(agents, agent);
+
+struct agent *agent_find(const struct warden *warden, const char *id);
+/* A new one; the request was checked. files stays the caller's. Says FAILED if it cannot even begin. */
+void agent_start(struct warden *warden, const struct warden_packet *packet, int files);
+/* One that was found alive: all of record holds. */
+struct agent *agent_adopt(struct warden *warden, const struct record *record, int pidfd);
+/* One that was found dead or half made: only cleaned up. */
+void agent_clean_up(struct warden *warden, const struct record *record);
+
+void agent_stop(struct agent *agent, uint64_t grace_ms);
+/* Everything of it at once, whatever state it is in. */
+void agent_kill(struct agent *agent);
+void agent_exec(struct agent *agent, const struct warden_packet *packet);
+void agent_say_found(struct agent *agent);
+void agents_kill(struct warden *warden, const char *why);
+/* In a job: gives up what other agents' jobs must not hold on to. */
+void agents_close_fds(const struct warden *warden, const struct agent *except);
+/* Warden stops, agents live on: forgets them. */
+void agents_forget(struct warden *warden);
+
+#endif

@@ -1,0 +1,36 @@
+/* host - what warden has found on the machine it runs on, and works with. */
+#ifndef WARDEN_HOST_H
+#define WARDEN_HOST_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "services/warden/cgroup.h"
+#include "services/warden/network.h"
+#include "services/warden/runtime.h"
+#include "services/warden/warden_settings.h"
+
+struct host {
+	const struct warden_settings *settings;
+	struct cgroups cgroups;
+	struct runtime runtime;
+	struct network *network;
+	json_t *seccomp;
+	char run[RUNTIME_PATH_MAX]; /* MULTICLAW_WARDEN_RUN, absolute */
+	char work[40];              /* /run/multiclaw-<prefix>: where a job mounts, empty for everybody else */
+	int lock;                   /* of run: one warden */
+	uint64_t files;             /* open ones that a container may have */
+};
+
+/* Looks for everything that a container needs; ERR_UNAVAILABLE says what is missing and what to do. Warnings go to the log. */
+int host_open(struct host *host, const struct warden_settings *settings, struct error *err);
+void host_close(struct host *host);
+/* What MULTICLAW_* says of the network; denied points into settings. */
+int host_network_open(struct host *host, struct error *err);
+
+static inline uid_t host_uid_base(const struct host *host, uint32_t slot)
+{
+	return (uid_t)(host->settings->uid_base + (uint64_t)slot * 65536);
+}
+
+#endif

@@ -1,0 +1,124 @@
+#include "services/warden/packet.h"
+
+#include <string.h>
+
+#define HEX "0123456789abcdef"
+#define BASE32 "abcdefghijklmnopqrstuvwxyz234567"
+#define BASE58 "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+#define KIND "abcdefghijklmnopqrstuvwxyz0123456789-"
+#define MEMORY_MIN (16u << 20)
+#define MEMORY_MAX (1ull << 42)
+#define GRACE_MS_MAX 60000
+#define READY_MS_MAX 300000
+#define EXEC_MS_MAX 300000
+
+bool packet_is_text(const char *text, size_t size, size_t min, const char *letters)
+{
+	size_t len = strnlen(text, size);
+
+	if (len == size || len < min || strspn(text, letters) != len)
+		return false;
+	for (size_t i = len; i < size; i++)
+		if (text[i])
+			return false;
+	return true;
+}
+
+void packet_put(char *to, size_t size, const char *text)
+{
+	size_t len = strnlen(text, size - 1);
+
+	memset(to, 0, size);
+	memcpy(to, text, len);
+}
+
+static uint64_t between(uint64_t n, uint64_t min, uint64_t max)
+{
+	return n < min ? min : n > max ? max : n;
+}
+
+static void cut_limits(struct warden_limits *limits)
+{
+	limits->memory_bytes = between(limits->memory_bytes, MEMORY_MIN, MEMORY_MAX);
+	limits->pids = between(limits->pids, 8, 32768);
+	limits->cpu_percent = between(limits->cpu_percent, 1, 102400);
+	limits->volume_bytes = between(limits->volume_bytes, MEMORY_MIN, MEMORY_MAX);
+	/* what fills /tmp counts as memory and stays: it must not be all there is */
+	limits->tmp_bytes = between(limits->tmp_bytes, 4096, limits->memory_bytes / 2);
+	limits->connections = between(limits->connections, 1, 1000000);
+	limits->io_bytes_per_s = between(limits->io_bytes_per_s, 0, MEMORY_MAX);
+}
+
+static int check_start(struct warden_packet *packet, size_t nfds, struct error *err)
+{
+	if (nfds != 1)
+		return error_set(err, ERR_INVALID, "START without its secrets");
+	if (!packet_is_text(packet->u.start.image, sizeof(packet->u.start.image), 64, HEX))
+		return error_set(err, ERR_INVALID, "START: image is no digest");
+	if (!packet_is_text(packet->u.start.wallet, sizeof(packet->u.start.wallet), 32, BASE58))
+		return error_set(err, ERR_INVALID, "START: wallet is no address");
+	if (!packet_is_text(packet->u.start.kind, sizeof(packet->u.start.kind), 0, KIND))
+		return error_set(err, ERR_INVALID, "START: kind is not as it should be");
+	cut_limits(&packet->u.start.limits);
+	packet->u.start.ready_ms = between(packet->u.start.ready_ms, 1, READY_MS_MAX);
+	return 0;
+}
+
+/* Arguments, each with its NUL, at least one. */
+static int check_exec(struct warden_packet *packet, struct error *err)
+{
+	uint32_t len = packet->u.exec.len;
+
+	if (len < 2 || len > WARDEN_EXEC_BYTES || packet->u.exec.text[len - 1] != '\0' ||
+	    packet->u.exec.text[0] == '\0')
+		return error_set(err, ERR_INVALID, "EXEC: arguments are not as they should be");
+	packet->u.exec.timeout_ms = between(packet->u.exec.timeout_ms, 1, EXEC_MS_MAX);
+	return 0;
+}
+
+static int check_agent(const struct warden_packet *packet, struct error *err)
+{
+	bool has_boot = packet->what != WARDEN_ERASE;
+
+	if (!packet_is_text(packet->agent, sizeof(packet->agent), 32, BASE32))
+		return error_set(err, ERR_INVALID, "agent is no sandbox id");
+	if (!packet_is_text(packet->boot, sizeof(packet->boot), has_boot ? 1 : 0, HEX))
+		return error_set(err, ERR_INVALID, "boot is not hex");
+	return 0;
+}
+
+int packet_check(struct warden_packet *packet, size_t nfds, struct error *err)
+{
+	if (packet->version != WARDEN_VERSION)
+		return error_set(err, ERR_INVALID, "version %u", packet->version);
+	if (packet->what == WARDEN_ALIVE)
+		return nfds ? error_set(err, ERR_INVALID, "a descriptor beside ALIVE") : 0;
+	if (check_agent(packet, err) != 0)
+		return -1;
+	if (packet->what == WARDEN_START)
+		return check_start(packet, nfds, err);
+	if (nfds)
+		return error_set(err, ERR_INVALID, "a descriptor beside %u", packet->what);
+	switch (packet->what) {
+	case WARDEN_STOP:
+		packet->u.stop.grace_ms = between(packet->u.stop.grace_ms, 0, GRACE_MS_MAX);
+		return 0;
+	case WARDEN_KILL:
+	case WARDEN_RESET:
+	case WARDEN_COUNT:
+		return 0;
+	case WARDEN_EXEC:
+		return check_exec(packet, err);
+	case WARDEN_ALLOW:
+		return packet->u.allow.len <= WARDEN_ALLOW_MAX
+		    ? 0
+		    : error_set(err, ERR_INVALID, "ALLOW: more than %d", WARDEN_ALLOW_MAX);
+	case WARDEN_ERASE:
+		return packet_is_text(
+			   packet->u.erase.wallet, sizeof(packet->u.erase.wallet), 32, BASE58)
+		    ? 0
+		    : error_set(err, ERR_INVALID, "ERASE: wallet is no address");
+	default:
+		return error_set(err, ERR_INVALID, "%u is no request", packet->what);
+	}
+}

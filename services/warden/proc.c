@@ -1,0 +1,23 @@
+#include "services/warden/proc.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "common/scoped.h"
+
+#define STARTED_FIELD 22
+
+uint64_t proc_started_at(pid_t pid)
+{
+	char path[64], text[1024];
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	text[len > 0 ? len : 0] = '\0';
+	/* the name, field 2, may hold anything but ends at the last parenthesis */
+	char *at = strrchr(text, ')');
+	for (int field = 2; at && field < STARTED_FIELD; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at + 1, NULL, 10) : 0;
+}

@@ -1,0 +1,281 @@
+#include "services/warden/volume.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <sodium.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+
+#include "common/clock.h"
+#include "common/scoped.h"
+#include "services/warden/loop.h"
+#include "services/warden/mounts.h"
+#include "services/warden/spawn.h"
+
+#define FILE_NAME "data.ext4"
+#define NEW_NAME "data.new"
+#define OPEN_MS 20000
+#define MKFS_MS 120000
+#define FREE_PERCENT_MIN 5
+
+static int failed(struct error *err, const char *what)
+{
+	return error_set(err, ERR_UNAVAILABLE, "volume: %s: %s", what, strerror(errno));
+}
+
+/* ---- its folder ---- */
+
+static int enter(int at, const char *name, bool make)
+{
+	if (at < 0 || (make && mkdirat(at, name, 0700) != 0 && errno != EEXIST))
+		return -1;
+	return openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* -1 with errno. */
+static int open_folder(const struct volume_name *name, bool make)
+{
+	char period[24];
+	scoped_fd int all = enter(AT_FDCWD, name->volumes, make);
+	scoped_fd int agent = enter(all, name->agent, make);
+	scoped_fd int wallet = enter(agent, name->wallet, make);
+
+	snprintf(period, sizeof(period), "%" PRIu64, name->period);
+	return enter(wallet, period, make);
+}
+
+static int check_space(int folder, struct error *err)
+{
+	struct statvfs about;
+
+	if (fstatvfs(folder, &about) != 0)
+		return failed(err, "statvfs");
+	if (about.f_bavail < about.f_blocks / 100 * FREE_PERCENT_MIN)
+		return error_set(err, ERR_BUSY,
+		    "less than %d %% of the host's disk is free: nothing is started",
+		    FREE_PERCENT_MIN);
+	return 0;
+}
+
+static int lock_folder(const struct volume_name *name, struct error *err)
+{
+	int folder = open_folder(name, true);
+
+	if (folder < 0)
+		return failed(err, "its folder");
+	if (flock(folder, LOCK_EX | LOCK_NB) == 0)
+		return folder;
+	if (errno == EWOULDBLOCK)
+		error_set(err, ERR_CONFLICT, "the volume is still open");
+	else
+		failed(err, "flock");
+	close(folder);
+	return -1;
+}
+
+/* ---- gocryptfs ---- */
+
+static int send_key(int to, const uint8_t key[VOLUME_KEY_LEN])
+{
+	char hex[2 * VOLUME_KEY_LEN + 2];
+
+	sodium_bin2hex(hex, sizeof(hex), key, VOLUME_KEY_LEN);
+	hex[2 * VOLUME_KEY_LEN] = '\n';
+	ssize_t len = write(to, hex, 2 * VOLUME_KEY_LEN + 1);
+	sodium_memzero(hex, sizeof(hex));
+	return len == 2 * VOLUME_KEY_LEN + 1 ? 0 : -1;
+}
+
+/* It inherits the locked folder, so the lock lives exactly as long as it does. */
+static int start_gocryptfs(
+    struct volume *volume, int cgroup_fd, const uint8_t *key, struct error *err)
+{
+	static const char cipher[] = "/proc/self/fd/3";
+	const char *const argv[] = {"/usr/bin/gocryptfs", "-q", "-nosyslog", "-plaintextnames",
+	    "-fg", "-masterkey=stdin", cipher, volume->clear, NULL};
+	int input[2];
+
+	if (pipe2(input, O_CLOEXEC) != 0)
+		return failed(err, "pipe");
+	scoped_fd int from = input[0], to = input[1];
+	struct spawn spawn = {
+	    .argv = argv, .cgroup_fd = cgroup_fd, .fds = {from, -1, -1, volume->folder}, .nfds = 4};
+	volume->gocryptfs = spawn_exec(&spawn, err);
+	if (volume->gocryptfs < 0)
+		return -1;
+	return send_key(to, key) == 0 ? 0 : failed(err, "sending the key");
+}
+
+int volume_begin(struct volume *volume, const struct volume_name *name, const char *work,
+    int cgroup_fd, const uint8_t key[VOLUME_KEY_LEN], struct error *err)
+{
+	*volume = (struct volume){.root = -1};
+	snprintf(volume->clear, sizeof(volume->clear), "%s/clear", work);
+	snprintf(volume->plain, sizeof(volume->plain), "%s/plain", work);
+	snprintf(volume->data, sizeof(volume->data), "%s/data", work);
+	volume->folder = lock_folder(name, err);
+	if (volume->folder < 0 || check_space(volume->folder, err) != 0)
+		return -1;
+	if (mkdir(volume->clear, 0700) != 0 || mkdir(volume->plain, 0700) != 0 ||
+	    mkdir(volume->data, 0755) != 0)
+		return failed(err, "mount points");
+	return start_gocryptfs(volume, cgroup_fd, key, err);
+}
+
+static bool is_mounted(const char *path)
+{
+	struct stat here, above;
+	char parent[96];
+
+	snprintf(parent, sizeof(parent), "%s/..", path);
+	return stat(path, &here) == 0 && stat(parent, &above) == 0 && here.st_dev != above.st_dev;
+}
+
+int volume_wait(struct volume *volume, struct error *err)
+{
+	uint64_t until = clock_boot_ms() + OPEN_MS;
+	int status;
+
+	while (!is_mounted(volume->clear)) {
+		if (waitpid(volume->gocryptfs, &status, WNOHANG) == volume->gocryptfs) {
+			volume->gocryptfs = 0;
+			return error_set(err, ERR_UNAVAILABLE,
+			    "volume: gocryptfs ended with status %d", WEXITSTATUS(status));
+		}
+		if (clock_boot_ms() > until)
+			return error_set(err, ERR_TIMEOUT,
+			    "volume: gocryptfs did not open it within %d s", OPEN_MS / 1000);
+		poll(NULL, 0, 1);
+	}
+	return 0;
+}
+
+/* ---- the file system ---- */
+
+static int make_file_system(struct volume *volume, int clear, uint64_t bytes, struct error *err)
+{
+	static const char options[] =
+	    "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=1000:1000";
+	char path[96];
+	const char *const argv[] = {"/sbin/mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-E",
+	    options, path, NULL};
+	struct spawn spawn = {.argv = argv, .cgroup_fd = -1, .fds = {-1, -1, -1}, .nfds = 3};
+
+	snprintf(path, sizeof(path), "%s/%s", volume->clear, NEW_NAME);
+	unlinkat(clear, NEW_NAME, 0);
+	scoped_fd int file = openat(clear, NEW_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (file < 0 || ftruncate(file, (off_t)bytes) != 0)
+		return failed(err, "its file");
+	pid_t pid = spawn_exec(&spawn, err);
+	if (pid < 0 || spawn_wait(pid, "mkfs.ext4", MKFS_MS, err) != 0)
+		return -1;
+	if (fsync(file) != 0 || renameat(clear, NEW_NAME, clear, FILE_NAME) != 0)
+		return failed(err, "its file");
+	volume->is_new = true;
+	return 0;
+}
+
+/* Nothing is made in place of what cannot be read: that would be the end of somebody's files. */
+static int open_file(struct volume *volume, uint64_t bytes, struct error *err)
+{
+	uint8_t block[4096];
+	scoped_fd int clear = open(volume->clear, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (clear < 0)
+		return failed(err, "clear");
+	int file = openat(clear, FILE_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (file < 0 && errno == ENOENT) {
+		if (make_file_system(volume, clear, bytes, err) != 0)
+			return -1;
+		file = openat(clear, FILE_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	}
+	if (file < 0)
+		return error_set(err, ERR_INVALID,
+		    "the volume does not open: it is damaged, or the key is another one (%s)",
+		    strerror(errno));
+	/* the superblock and its magic number */
+	if (pread(file, block, sizeof(block), 0) == (ssize_t)sizeof(block) &&
+	    block[1024 + 56] == 0x53 && block[1024 + 57] == 0xef)
+		return file;
+	close(file);
+	return error_set(err, ERR_INVALID,
+	    "the volume does not open: it is damaged, or the key is another one");
+}
+
+int volume_mount(struct volume *volume, uint64_t bytes, uid_t uid_base, struct error *err)
+{
+	char device[32];
+
+	if (bytes < VOLUME_BYTES_MIN)
+		bytes = VOLUME_BYTES_MIN;
+	scoped_fd int file = open_file(volume, bytes / 4096 * 4096, err);
+	if (file < 0)
+		return -1;
+	scoped_fd int loop = loop_make(file, device, &volume->major, &volume->minor, err);
+	if (loop < 0)
+		return -1;
+	if (mount(device, volume->plain, "ext4", MS_NOSUID | MS_NODEV | MS_NOATIME,
+		"errors=remount-ro") != 0)
+		return error_set(err, ERR_INVALID,
+		    "the volume's file system does not mount: %s; nothing was changed",
+		    strerror(errno));
+	volume->root = mounts_bind_shifted(volume->plain, volume->data, uid_base, err);
+	return volume->root >= 0 ? 0 : -1;
+}
+
+void volume_close(struct volume *volume)
+{
+	if (volume->root >= 0)
+		close(volume->root);
+	if (volume->folder >= 0)
+		close(volume->folder);
+	*volume = (struct volume){.root = -1, .folder = -1};
+}
+
+/* ---- from outside ---- */
+
+bool volume_is_closed(const struct volume_name *name)
+{
+	scoped_fd int folder = open_folder(name, false);
+
+	return folder < 0 ? errno == ENOENT : flock(folder, LOCK_EX | LOCK_NB) == 0;
+}
+
+static int remove_folders(const struct volume_name *name, struct error *err)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/%s/%s/%" PRIu64, name->volumes, name->agent,
+	    name->wallet, name->period);
+	if (rmdir(path) != 0)
+		return failed(err, "removing its folder");
+	/* those above only if nothing else is in them */
+	for (int i = 0; i < 2; i++) {
+		*strrchr(path, '/') = '\0';
+		if (rmdir(path) != 0)
+			break;
+	}
+	return 0;
+}
+
+int volume_erase(const struct volume_name *name, struct error *err)
+{
+	static const char *const files[] = {FILE_NAME, NEW_NAME, "gocryptfs.diriv"};
+	scoped_fd int folder = open_folder(name, false);
+
+	if (folder < 0)
+		return errno == ENOENT ? 0 : failed(err, "its folder");
+	if (flock(folder, LOCK_EX | LOCK_NB) != 0)
+		return error_set(err, ERR_CONFLICT, "the volume is open");
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		if (unlinkat(folder, files[i], 0) != 0 && errno != ENOENT)
+			return failed(err, "removing its file");
+	return remove_folders(name, err);
+}
