@@ -154,7 +154,10 @@ static int load(struct network *network, struct error *err)
 	bug_if(!text);
 	if (network_nft_run(text, err) != 0)
 		return -1;
-	return network_nft_list(network, &network->table, err);
+	network->lister = network_nft_open(err);
+	if (!network->lister)
+		return -1;
+	return network_nft_list(network->lister, network->prefix, &network->table, err);
 }
 
 int network_open(const struct network_config *config, struct network **network_r, struct error *err)
@@ -178,6 +181,7 @@ void network_close(struct network **network)
 	free((*network)->callers);
 	free((*network)->denied);
 	free((*network)->table);
+	network_nft_close(&(*network)->lister);
 	free(*network);
 	*network = NULL;
 }
@@ -201,7 +205,7 @@ int network_check(const struct network *network, struct error *err)
 {
 	scoped_free char *text = NULL;
 
-	if (network_nft_list(network, &text, err) != 0)
+	if (network_nft_list(network->lister, network->prefix, &text, err) != 0)
 		return -1;
 	if (strcmp(text, network->table) != 0)
 		return error_set(err, ERR_UNAVAILABLE, "nftables' table inet %s_agents was changed",

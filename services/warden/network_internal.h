@@ -11,6 +11,8 @@
 
 #include "services/warden/network.h"
 
+struct nft_ctx;
+
 struct network_range {
 	struct in_addr address;
 	unsigned bits;
@@ -25,6 +27,8 @@ struct network {
 	size_t ncallers;
 	struct network_range *denied; /* IPv4 only: no IPv6 passes */
 	size_t ndenied;
+	struct nft_ctx *
+	    lister; /* of the process that opened the network; kept, since closing one may wait for the kernel, some 20 ms after a removal */
 	char *table; /* the host's table as nft lists it once loaded, without what sets hold */
 };
 
@@ -47,8 +51,11 @@ char *network_table_inside(const struct network *network, const struct network_i
 
 /* network_nft.c: runs commands as one transaction in the calling process's network namespace. */
 int network_nft_run(const char *commands, struct error *err);
+/* A context is for the process and the namespace that opened it: the kernel's end is a socket. */
+struct nft_ctx *network_nft_open(struct error *err);
+void network_nft_close(struct nft_ctx **nft);
 /* Lists the host's table into *text_r (the caller frees); ERR_NOT_FOUND: there is none. */
-int network_nft_list(const struct network *network, char **text_r, struct error *err);
+int network_nft_list(struct nft_ctx *nft, const char *prefix, char **text_r, struct error *err);
 
 /* network_namespace.c: both leave the caller in the namespace that it was in. */
 typedef int network_work(const void *arg, struct error *err);

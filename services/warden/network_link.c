@@ -34,6 +34,8 @@ static int remove_elements(
 	scoped_free char *text = NULL;
 	struct network_text address = network_text_of(link->container);
 	struct error ours = {0};
+	struct nft_ctx *nft;
+	bool is_gone;
 
 	snprintf(commands, sizeof(commands),
 	    "add element inet %s_agents links { \"%s\" . %s }\n"
@@ -44,7 +46,12 @@ static int remove_elements(
 	    address.s);
 	if (network_nft_run(commands, &ours) == 0)
 		return 0;
-	if (network_nft_list(network, &text, &(struct error){0}) != 0)
+	nft = network_nft_open(err);
+	if (!nft)
+		return -1;
+	is_gone = network_nft_list(nft, table, &text, &(struct error){0}) != 0;
+	network_nft_close(&nft);
+	if (is_gone)
 		return 0;
 	*err = ours;
 	return -1;

@@ -2,30 +2,25 @@
 
 #include <nftables/libnftables.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "common/scoped.h"
-
-static void scoped_nft_fn(struct nft_ctx **nft)
+void network_nft_close(struct nft_ctx **nft)
 {
 	if (*nft)
 		nft_ctx_free(*nft);
+	*nft = NULL;
 }
-#define scoped_nft __attribute__((cleanup(scoped_nft_fn)))
+#define scoped_nft __attribute__((cleanup(network_nft_close)))
 
-/* A context for each call: its netlink socket belongs to the namespace in which it was made. */
-static struct nft_ctx *context(struct error *err)
+struct nft_ctx *network_nft_open(struct error *err)
 {
 	struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
 
-	if (!nft || nft_ctx_buffer_error(nft) != 0 || nft_ctx_buffer_output(nft) != 0) {
-		if (nft)
-			nft_ctx_free(nft);
-		error_set(err, ERR_UNAVAILABLE, "no access to nftables");
-		return NULL;
-	}
-	return nft;
+	if (nft && nft_ctx_buffer_error(nft) == 0 && nft_ctx_buffer_output(nft) == 0)
+		return nft;
+	network_nft_close(&nft);
+	error_set(err, ERR_UNAVAILABLE, "no access to nftables");
+	return NULL;
 }
 
 static int run(struct nft_ctx *nft, const char *commands, enum error_code code, struct error *err)
@@ -38,20 +33,17 @@ static int run(struct nft_ctx *nft, const char *commands, enum error_code code, 
 
 int network_nft_run(const char *commands, struct error *err)
 {
-	scoped_nft struct nft_ctx *nft = context(err);
+	scoped_nft struct nft_ctx *nft = network_nft_open(err);
 
 	return nft ? run(nft, commands, ERR_UNAVAILABLE, err) : -1;
 }
 
-int network_nft_list(const struct network *network, char **text_r, struct error *err)
+int network_nft_list(struct nft_ctx *nft, const char *prefix, char **text_r, struct error *err)
 {
-	scoped_nft struct nft_ctx *nft = context(err);
 	char command[48];
 
-	if (!nft)
-		return -1;
 	nft_ctx_output_set_flags(nft, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE);
-	snprintf(command, sizeof(command), "list table inet %s_agents", network->prefix);
+	snprintf(command, sizeof(command), "list table inet %s_agents", prefix);
 	if (run(nft, command, ERR_NOT_FOUND, err) != 0)
 		return -1;
 	*text_r = strdup(nft_ctx_get_output_buffer(nft));

@@ -37,7 +37,8 @@ static void print_inside_input(
 	    network->agent_port, inside->limits.connections);
 }
 
-/* The rate bounds what is left of closed connections in the host's conntrack, which all containers share: entries wait there for two minutes. */
+/* The rate bounds what is left of closed connections in the host's conntrack, which all containers share: entries wait there for two minutes. Who is too
+ * fast is slowed, not refused. A refusal is a reset for TCP: ICMP's is lost on a socket that is just connecting. */
 static void print_inside_begin(FILE *f, uint64_t connections)
 {
 	uint64_t rate = connections / 8 + 1;
@@ -46,11 +47,12 @@ static void print_inside_begin(FILE *f, uint64_t connections)
 	    "chain begin {\n"
 	    "ct state established accept\n"
 	    "ct state != new drop\n"
-	    "limit rate over %" PRIu64 "/second burst %" PRIu64 " packets goto refuse\n"
+	    "limit rate over %" PRIu64 "/second burst %" PRIu64 " packets drop\n"
 	    "ct count over %" PRIu64 " goto refuse\n"
 	    "accept\n"
 	    "}\n"
 	    "chain refuse {\n"
+	    "meta l4proto tcp reject with tcp reset\n"
 	    "reject with icmpx type admin-prohibited\n"
 	    "}\n",
 	    rate, connections + rate, connections);
@@ -67,7 +69,7 @@ static void print_inside_output(
 		   "oifname != $ifname drop\n"
 		   "meta nfproto != ipv4 drop\n"
 		   "ip saddr != $container drop\n"
-		   "ct state established ct direction reply accept\n"
+		   "ct state established,related ct direction reply accept\n"
 		   "ct state related meta l4proto icmp accept\n"
 		   "ip daddr $resolver udp dport 53 goto begin\n"
 		   "ip daddr $resolver tcp dport 53 goto begin\n");

@@ -58,30 +58,57 @@ static void echo(int fd)
 	sendmsg(fd, &message, 0);
 }
 
+#define CONNECTIONS 1024
+
+struct server {
+	struct pollfd fds[ARRAY_LEN(served) + CONNECTIONS];
+	size_t n;
+};
+
 /* Connections stay open until the other end closes: they are what resets and limits are tried on. */
-static void greet(int fd)
+static void greet(struct server *server, int fd)
 {
 	int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
-	if (accepted >= 0 && write(accepted, "hi", 2) != 2)
+	if (accepted < 0)
+		return;
+	if (server->n == ARRAY_LEN(server->fds) || write(accepted, "hi", 2) != 2)
 		close(accepted);
+	else
+		server->fds[server->n++] = (struct pollfd){accepted, POLLIN, 0};
+}
+
+static void close_ended(struct server *server)
+{
+	for (size_t i = server->n; i-- > ARRAY_LEN(served);) {
+		if (!server->fds[i].revents)
+			continue;
+		close(server->fds[i].fd);
+		server->fds[i] = server->fds[--server->n];
+	}
+}
+
+static void serve_once(struct server *server)
+{
+	poll(server->fds, server->n, -1);
+	close_ended(server);
+	for (size_t i = 0; i < ARRAY_LEN(served); i++) {
+		if (server->fds[i].revents && served[i].type == SOCK_STREAM)
+			greet(server, server->fds[i].fd);
+		else if (server->fds[i].revents)
+			echo(server->fds[i].fd);
+	}
 }
 
 void network_server_run(int ready_fd)
 {
-	struct pollfd fds[ARRAY_LEN(served)];
+	static struct server server;
 
-	for (size_t i = 0; i < ARRAY_LEN(served); i++)
-		fds[i] = (struct pollfd){listen_on(served[i].type, served[i].port), POLLIN, 0};
+	for (; server.n < ARRAY_LEN(served); server.n++)
+		server.fds[server.n] = (struct pollfd){
+		    listen_on(served[server.n].type, served[server.n].port), POLLIN, 0};
 	if (write(ready_fd, "r", 1) != 1)
 		_exit(8);
-	for (;;) {
-		poll(fds, ARRAY_LEN(served), -1);
-		for (size_t i = 0; i < ARRAY_LEN(served); i++) {
-			if (fds[i].revents && served[i].type == SOCK_STREAM)
-				greet(fds[i].fd);
-			else if (fds[i].revents)
-				echo(fds[i].fd);
-		}
-	}
+	for (;;)
+		serve_once(&server);
 }
