@@ -11,7 +11,7 @@ import tempfile
 
 import pytest
 
-from suite import BUILD, ROOT, Suite
+from suite import BUILD, ROOT, Suite, wait_until
 
 DAEMONS = ("router", "auth", "session", "chain-oracle", "secret-vault")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: processes become other users")
@@ -224,3 +224,47 @@ def test_the_units_are_what_systemd_understands(tmp_path):
     assert len(names) == 7
     done = subprocess.run(["systemd-analyze", "verify", f"--root={tmp_path}", "multiclaw.target", *names], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def left_of(prefix, state):
+    """What a suite with containers could leave on the host."""
+    links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True).stdout.splitlines()
+    mounts = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+    found = [line for line in links if line.startswith(prefix)]
+    found += [line for line in mounts if str(state) in line or f"/run/multiclaw-{prefix}" in line]
+    found += [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{prefix}/*") if path.is_dir()]
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and f"/run/multiclaw-{prefix}".encode() in (entry / "cmdline").read_bytes():
+                found.append((entry / "cmdline").read_text())
+        except OSError:
+            pass
+    return found
+
+
+def test_an_agent_starts_and_stopping_the_suite_leaves_nothing_of_it(containers, own):
+    suite = own(containers=True)
+    settings = dict(line.split("=", 1) for line in (suite.state / "conf/warden.conf").read_text().splitlines() if line)
+    prefix, network = settings["MULTICLAW_WARDEN_PREFIX"], settings["MULTICLAW_WARDEN_NETWORK"]
+    assert prefix != "mc" and network.startswith("10.214.") and f"AGENTS_NETWORK={network}" in (suite.state / "conf/router.conf").read_text()
+    of = status(suite.pid("sandbox-1"))
+    assert of["Uid"] == [str(uid("multiclaw-sandbox"))] * 4 and int(of["CapEff"][0], 16) == 0 and of["NoNewPrivs"] == ["1"]
+    assert status(suite.pid("warden-1"))["Uid"][0] == "0"
+
+    suite.cli("login", "--keypair", suite.state / "chain/wallets/alice.json", "--asset", suite.asset_of("alice"))
+    suite.cli("agent", "start")
+    wait_until("it runs", lambda: "running" in suite.cli("agent", check=False).stdout, 30, every=0.2)
+    agents = [p for p in pathlib.Path("/proc").glob("[0-9]*/comm") if p.exists() and p.read_text() == "demo-agent\n"]
+    base = int(settings["MULTICLAW_WARDEN_UID_BASE"])
+    assert any(base <= int(status(p.parent.name)["Uid"][0]) < base + 256 * 65536 for p in agents)
+    assert left_of(prefix, suite.state)
+
+    suite.stop(keep=True)
+    wait_until(f"nothing is left: {left_of(prefix, suite.state)}", lambda: not left_of(prefix, suite.state))
+
+
+def test_two_suites_of_one_host_share_no_name_no_network_and_no_user_ids(containers, own):
+    confs = [(own(containers=True).state / "conf/warden.conf").read_text().splitlines() for _ in range(2)]
+    for name in ("PREFIX", "NETWORK", "UID_BASE"):
+        values = [line for conf in confs for line in conf if line.startswith(f"MULTICLAW_WARDEN_{name}=")]
+        assert len(values) == 2 and values[0] != values[1]
