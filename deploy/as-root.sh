@@ -133,3 +133,10 @@ claim_host() {
 	# 256 slots of 65536 ids each
 	echo "$prefix 10.214.$((n * 16)).0/20 $((1073741824 + (n + 1) * 256 * 65536))"
 }
+
+# Once warden has ended: its rules hold for links that are there, and only then must stay.
+release_host() { # prefix
+	! ip -br link | grep -q "^$1" || return 0
+	nft delete table inet "$1_agents" 2>/dev/null
+	[ "$(cat "$claims/$1" 2>/dev/null)" != "$state" ] || rm -f "$claims/$1"
+}

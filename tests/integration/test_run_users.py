@@ -230,7 +230,8 @@ def left_of(prefix, state):
     """What a suite with containers could leave on the host."""
     links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True).stdout.splitlines()
     mounts = pathlib.Path("/proc/self/mounts").read_text().splitlines()
-    found = [line for line in links if line.startswith(prefix)]
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout.splitlines()
+    found = [line for line in links if line.startswith(prefix)] + [line for line in tables if f" {prefix}_agents" in line]
     found += [line for line in mounts if str(state) in line or f"/run/multiclaw-{prefix}" in line]
     found += [str(path) for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{prefix}/*") if path.is_dir()]
     for entry in pathlib.Path("/proc").iterdir():
