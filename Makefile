@@ -24,7 +24,7 @@ ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack
 LDLIBS   := -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
-DAEMONS  := router auth session chain-oracle secret-vault
+DAEMONS  := router auth session chain-oracle secret-vault sandbox
 PROGRAMS := $(DAEMONS:%=$(BUILD)/bin/multiclaw-%) $(BUILD)/bin/multiclaw-warden $(BUILD)/bin/multiclaw
 DEVCHAIN := $(BUILD)/bin/multiclaw-devchain
 
@@ -136,9 +136,13 @@ $(BUILD)/fuzz/fuzz_%: $(BUILD)/fuzz/obj/tests/fuzz/fuzz_%.o $(BUILD)/fuzz/lib.a
 deps: ## install every Debian package that building, running and testing needs
 	@deploy/deps
 
+# what `sudo make run` builds stays the property of who typed it
+AS_HUMAN = $(if $(SUDO_UID),$(shell [ "$$(stat -c %u '$(BUILD)' 2>/dev/null || stat -c %u .)" = '$(SUDO_UID)' ] && \
+	echo 'setpriv --reuid=$(SUDO_UID) --regid=$(SUDO_GID) --init-groups'))
+
 # a fresh machine has neither compiler nor libraries, so these two see to that before they build
-run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it
-	@deploy/deps --needed && $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
+run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it; as root with containers
+	@deploy/deps --needed && $(AS_HUMAN) $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
 tools: all $(UNIT) $(LEAKY)
 

@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -86,14 +87,37 @@ static int find_user(const char *name, struct passwd *user_r, struct error *err)
 	return 0;
 }
 
+/* With an id the kernel forgets that this process is to end with its parent. */
+struct parent {
+	pid_t pid;
+	int signal_at_end;
+};
+
+static struct parent parent_now(void)
+{
+	struct parent parent = {.pid = getppid()};
+
+	bug_if(prctl(PR_GET_PDEATHSIG, &parent.signal_at_end) != 0);
+	return parent;
+}
+
+static void end_with(const struct parent *parent)
+{
+	bug_if(prctl(PR_SET_PDEATHSIG, (unsigned long)parent->signal_at_end) != 0);
+	if (parent->signal_at_end && getppid() != parent->pid)
+		raise(parent->signal_at_end);
+}
+
 int confine_group(const char *name, struct error *err)
 {
 	struct passwd user;
 
 	if (find_user(name, &user, err) != 0)
 		return -1;
+	const struct parent parent = parent_now();
 	if (geteuid() == 0 && setegid(user.pw_gid) != 0)
 		return failed(err, "group");
+	end_with(&parent);
 	return 0;
 }
 
@@ -109,10 +133,12 @@ static int become(const char *name, struct error *err)
 			return 0;
 		return error_set(err, ERR_DENIED, "only root can become user %s", name);
 	}
+	const struct parent parent = parent_now();
 	if (setgroups(1, &user.pw_gid) != 0 ||
 	    setresgid(user.pw_gid, user.pw_gid, user.pw_gid) != 0 ||
 	    setresuid(user.pw_uid, user.pw_uid, user.pw_uid) != 0)
 		return failed(err, name);
+	end_with(&parent);
 	if (user.pw_uid != 0 && (setuid(0) == 0 || seteuid(0) == 0))
 		return error_set(err, ERR_INTERNAL, "user %s can become root again", name);
 	return 0;

@@ -63,6 +63,8 @@ struct http_stream *http_stream_start(
     struct http_request *request, void (*closed)(void *arg), void *arg);
 /* Returns -1 and cuts the stream if the reader is too slow (64 KiB waiting). data is one line of JSON. event NULL: a comment (ping). */
 int http_stream_send(struct http_stream *stream, const char *event, const char *data);
+/* Bytes that the reader has not taken yet: for whoever can wait instead of having it cut. */
+size_t http_stream_waiting(const struct http_stream *stream);
 void http_stream_end(struct http_stream **stream); /* closes; closed is not called */
 
 #endif

@@ -112,6 +112,15 @@ int http_stream_send(struct http_stream *stream, const char *event, const char *
 	return 0;
 }
 
+size_t http_stream_waiting(const struct http_stream *stream)
+{
+	if (stream->is_over)
+		return 0;
+	struct bufferevent *bev = evhttp_connection_get_bufferevent(stream->native->evcon);
+
+	return evbuffer_get_length(bufferevent_get_output(bev));
+}
+
 void http_stream_end(struct http_stream **stream_p)
 {
 	struct http_stream *stream = *stream_p;

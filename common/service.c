@@ -371,21 +371,36 @@ static const struct setting_list *addresses_of(
 	}
 }
 
-struct bus_client *process_client(struct process *process, enum role role)
+static struct bus_client *new_client(struct process *process, enum role role, const char *name,
+    const char *const *addresses, size_t naddresses)
 {
-	const struct setting_list *addresses = addresses_of(&process->settings, role);
 	struct daemon *daemon = daemon_of(process);
 	struct error err = {0};
-	char name[32];
 
-	role_text(role, name, sizeof(name));
-	bug_if(!addresses || daemon->nclients == CLIENTS_MAX);
-	if (addresses->len == 0)
-		fatal("no address of any %s replica is set", name);
-	struct bus_client *client = bus_client_new(
-	    process->bus, name, role, (const char *const *)addresses->item, addresses->len, &err);
+	bug_if(daemon->nclients == CLIENTS_MAX);
+	struct bus_client *client =
+	    bus_client_new(process->bus, name, role, addresses, naddresses, &err);
 	if (!client)
 		fatal("%s", err.text);
 	daemon->clients[daemon->nclients++] = client;
 	return client;
+}
+
+struct bus_client *process_client(struct process *process, enum role role)
+{
+	const struct setting_list *addresses = addresses_of(&process->settings, role);
+	char name[32];
+
+	role_text(role, name, sizeof(name));
+	bug_if(!addresses);
+	if (addresses->len == 0)
+		fatal("no address of any %s replica is set", name);
+	return new_client(
+	    process, role, name, (const char *const *)addresses->item, addresses->len);
+}
+
+struct bus_client *process_client_at(
+    struct process *process, enum role role, const char *name, const char *address)
+{
+	return new_client(process, role, name, &address, 1);
 }

@@ -97,5 +97,8 @@ void process_announce(
     struct process *process, const char *history, struct event_id id, const char *asset);
 /* A bus client for every replica of a service; fatal if the addresses are wrong. Caller owns. */
 struct bus_client *process_client(struct process *process, enum role role);
+/* The same for one replica alone, by name: where it matters which one answers. */
+struct bus_client *process_client_at(
+    struct process *process, enum role role, const char *name, const char *address);
 
 #endif

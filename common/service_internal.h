@@ -5,7 +5,7 @@
 #include "common/service.h"
 #include "common/status.h"
 
-#define CLIENTS_MAX 8
+#define CLIENTS_MAX 80 /* one per service, and one per host */
 
 /* A running daemon: what the service sees of it comes first, so that one pointer serves for both. */
 struct daemon {

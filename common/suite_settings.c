@@ -8,7 +8,7 @@
 #include "common/base58.h"
 #include "common/origin.h"
 
-#define REPLICA_MAX 64
+#define REPLICA_MAX SUITE_REPLICA_MAX
 #define REPLICAS_MAX 64
 #define ADDRESS_MAX 200
 
@@ -85,14 +85,49 @@ __attribute__((format(printf, 2, 3))) static void fill_in(char **value, const ch
 }
 
 /* Part of file names and of a Redis key. */
+static bool is_replica(const char *name)
+{
+	return strlen(name) <= REPLICA_MAX && isalnum((unsigned char)name[0]) &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == strlen(name);
+}
+
 static int check_replica(const char *name, struct error *err)
 {
-	if (strlen(name) <= REPLICA_MAX && isalnum((unsigned char)name[0]) &&
-	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == strlen(name))
+	if (is_replica(name))
 		return 0;
 	return error_set(err, ERR_INVALID,
 	    "MULTICLAW_REPLICA must be 1 to %d of a-z 0-9 - . _, first a letter or digit: %s",
 	    REPLICA_MAX, name);
+}
+
+int suite_settings_sandbox(const char *text, char name_r[SUITE_REPLICA_MAX + 1],
+    const char **address_r, struct error *err)
+{
+	size_t len = strcspn(text, "=");
+
+	snprintf(name_r, REPLICA_MAX + 1, "%.*s", (int)len, text);
+	if (text[len] != '=' || text[len + 1] == '\0' || len > REPLICA_MAX || !is_replica(name_r))
+		return error_set(err, ERR_INVALID,
+		    "MULTICLAW_SANDBOXES: '%s' is not <replica>=<bus address>", text);
+	*address_r = text + len + 1;
+	return 0;
+}
+
+/* Two of one name would make it a matter of luck which host is meant. */
+static int check_sandboxes(const struct setting_list *list, struct error *err)
+{
+	char name[REPLICAS_MAX][REPLICA_MAX + 1];
+	const char *address;
+
+	for (size_t i = 0; i < list->len; i++) {
+		if (suite_settings_sandbox(list->item[i], name[i], &address, err) != 0)
+			return -1;
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(name[i], name[k]) == 0)
+				return error_set(err, ERR_INVALID,
+				    "MULTICLAW_SANDBOXES names %s twice", name[i]);
+	}
+	return 0;
 }
 
 static bool is_this_machine(const struct origin *origin)
@@ -151,6 +186,7 @@ static int check_values(const struct suite_settings *settings, struct error *err
 		    "MULTICLAW_LOG_LEVEL must be debug, info, warn or error: %s",
 		    settings->log_level);
 	if (check_replica(settings->replica, err) != 0 ||
+	    check_sandboxes(&settings->sandboxes, err) != 0 ||
 	    check_public_url(settings->public_url, err) != 0)
 		return -1;
 	return check_agents_domain(settings->agents_domain, err);

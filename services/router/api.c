@@ -5,8 +5,11 @@
 #include <string.h>
 #include <strings.h>
 
+#include "services/router/agents.h"
+#include "services/router/entry.h"
 #include "services/router/gate.h"
 #include "services/router/hot_wallet.h"
+#include "services/router/logs.h"
 #include "services/router/problem.h"
 #include "services/router/secrets.h"
 #include "services/router/sessions.h"
@@ -33,6 +36,12 @@ static const struct api_route routes[] = {
     {"POST", "/v1/wallet/hot", API_CHANGES | API_BODY | API_SESSION, hot_wallet_make},
     {"POST", "/v1/wallet/hot/challenge", API_CHANGES | API_BODY | API_SESSION | API_LOOK,
 	hot_wallet_challenge},
+    {"GET", "/v1/agent", API_SESSION, agents_show},
+    {"POST", "/v1/agent/start", API_CHANGES | API_BODY | API_SESSION, agents_start},
+    {"POST", "/v1/agent/stop", API_CHANGES | API_BODY | API_SESSION, agents_stop},
+    {"POST", "/v1/agent/restart", API_CHANGES | API_BODY | API_SESSION, agents_restart},
+    {"POST", "/v1/agent/open", API_CHANGES | API_BODY | API_SESSION, agents_open},
+    {"GET", "/v1/agent/logs", API_SESSION | API_LOOK, logs_show},
 };
 
 /* Of the console and the API (http-api.md); nginx adds the same to what it answers itself. */
@@ -129,9 +138,9 @@ json_t *api_time(uint64_t unix_ms)
 	return json_string(clock_rfc3339(unix_ms, text, sizeof(text)));
 }
 
-void api_user_agent(const struct api_call *call, char *text, size_t size)
+void api_user_agent(const struct http_request *request, char *text, size_t size)
 {
-	const char *from = http_header(call->request, "User-Agent", NULL);
+	const char *from = http_header(request, "User-Agent", NULL);
 	size_t len = 0;
 	for (; from && from[len] && len < size - 1; len++)
 		text[len] = from[len] >= 0x20 && from[len] < 0x7f ? from[len] : '?';
@@ -169,14 +178,14 @@ static int check_change(const struct api_call *call, struct error *err)
 	return 0;
 }
 
-static int read_ip(struct api_call *call, struct error *err)
+int api_client(const struct http_request *request, char ip_r[API_IP_SIZE], struct error *err)
 {
 	uint8_t address[16];
-	const char *ip = http_header(call->request, "X-Real-IP", NULL);
-	if (!ip || strlen(ip) >= sizeof(call->ip) ||
+	const char *ip = http_header(request, "X-Real-IP", NULL);
+	if (!ip || strlen(ip) >= API_IP_SIZE ||
 	    (inet_pton(AF_INET, ip, address) != 1 && inet_pton(AF_INET6, ip, address) != 1))
 		return error_refuse(err, ERR_INVALID, "client_address_missing", "no X-Real-IP");
-	memcpy(call->ip, ip, strlen(ip) + 1);
+	memcpy(ip_r, ip, strlen(ip) + 1);
 	return 0;
 }
 
@@ -204,7 +213,7 @@ static int read_token(struct api_call *call, struct error *err)
 	    cookies.console.text ? "session_invalid" : "session_missing", "no token");
 }
 
-/* The agent's session is refused here, the console's (one day) by the agents' hosts. */
+/* The agent's session is refused here, the console's by the agents' hosts (authz.c). */
 static int check_audience(enum decision_audience audience, struct error *err)
 {
 	if (audience == DECISION_CONSOLE)
@@ -216,7 +225,7 @@ static void refuse_session(struct api_call *call, const struct error *err)
 {
 	char cookie[COOKIE_SET_SIZE];
 	if (call->route->handler == signin_logout && err->code == ERR_UNAUTHENTICATED)
-		http_reply_header(call->request, "Set-Cookie", cookie_clear(cookie));
+		http_reply_header(call->request, "Set-Cookie", cookie_clear(COOKIE_CONSOLE, cookie));
 	api_refuse(call, err);
 }
 
@@ -268,7 +277,7 @@ static int prepare(struct api_call *call, struct error *err)
 	unsigned flags = call->route->flags;
 	if (flags & API_CHANGES && check_change(call, err) != 0)
 		return -1;
-	if (read_ip(call, err) != 0 || read_token(call, err) != 0)
+	if (api_client(call->request, call->ip, err) != 0 || read_token(call, err) != 0)
 		return -1;
 	bool takes_body = flags & API_BODY || (flags & API_CHANGES && http_has_body(call->request));
 	if (takes_body && !(call->body = http_body_json(call->request, err)))
@@ -282,10 +291,20 @@ static void on_request(void *arg, struct http_request *request)
 	struct router *router = arg;
 	struct route_arguments arguments;
 	struct error err;
+	bool is_agents;
+	if (entry_is_for(request)) {
+		entry_serve(router, request);
+		return;
+	}
 	harden(router, request);
 	const struct api_route *route = route_for(request, &arguments);
 	if (!route)
 		return;
+	if (http_header(request, "X-Original-Host", &is_agents) || is_agents) {
+		/* nginx says so on agents' origins only, and the API is not there */
+		problem_reply_named(request, "not_found");
+		return;
+	}
 	struct api_call *call = calloc(1, sizeof(*call));
 	bug_if(!call);
 	call->router = router;

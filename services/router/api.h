@@ -30,7 +30,7 @@ struct api_call {
 	struct router *router;
 	struct http_request *request;
 	const struct api_route *route;
-	char ip[46];                      /* the client's, by nginx */
+	char ip[46];                      /* the client's, by nginx: API_IP_SIZE */
 	char token[COOKIE_TOKEN_MAX + 1]; /* "" if none was presented */
 	struct route_arguments arguments; /* of the path */
 	uint8_t asset[PUBKEY_LEN];        /* with API_SESSION: the session's */
@@ -67,7 +67,11 @@ void api_forget_body(struct api_call *call);
 
 /* Time as the API writes it. */
 json_t *api_time(uint64_t unix_ms);
+/* The client's address, by nginx. ERR_INVALID. */
+#define API_IP_SIZE 46
+int api_client(
+    const struct http_request *request, char ip_r[API_IP_SIZE], struct error *err);
 /* The client's User-Agent in printable ASCII, cut to size - 1. */
-void api_user_agent(const struct api_call *call, char *text, size_t size);
+void api_user_agent(const struct http_request *request, char *text, size_t size);
 
 #endif

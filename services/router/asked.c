@@ -50,7 +50,7 @@ void asked_add(struct asked *asked, const char *name, const char *value)
 
 struct cookie_value asked_session(const struct asked *asked)
 {
-	return asked->cookies.agent.text ? asked->cookies.agent : asked->cookies.console;
+	return asked->cookies.agent;
 }
 
 /* One header says which host, and no other that might is present. */

@@ -45,7 +45,7 @@ struct asked {
 };
 void asked_init(struct asked *asked);
 void asked_add(struct asked *asked, const char *name, const char *value); /* keeps value */
-/* The session presented: the agent's cookie, else the console's; text NULL if neither. */
+/* The session presented: the agent's cookie; text NULL if there is none. The console's is not for here. */
 struct cookie_value asked_session(const struct asked *asked);
 
 enum asked_verdict {

@@ -1,6 +1,7 @@
 #include "services/router/authz.h"
 
 #include <event2/util.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,21 +10,26 @@
 #include "services/router/asked.h"
 #include "services/router/gate.h"
 #include "services/router/problem.h"
+#include "services/router/reach.h"
 #include "services/router/router.h"
 
 #define OUTCOMES(X) \
-	X(ALLOWED, "allowed", 200) \
-	X(UNAUTHENTICATED, "unauthenticated", 401) \
-	X(HOST_REFUSED, "host_refused", 403) \
-	X(ORIGIN_REFUSED, "origin_refused", 403) \
-	X(WORKER_REFUSED, "service_worker_refused", 403) \
-	X(OTHER_AGENT, "not_owner", 403) \
-	X(BUSY, "rate_limited", 429) \
-	X(STARTING, "agent_starting", 503) \
-	X(CHAIN, "chain_unavailable", 503) \
-	X(UNAVAILABLE, "service_unavailable", 503)
+	X(ALLOWED, "allowed", 200, NULL) \
+	X(UNAUTHENTICATED, "unauthenticated", 401, NULL) \
+	X(HOST_REFUSED, "host_refused", 403, NULL) \
+	X(ORIGIN_REFUSED, "origin_refused", 403, NULL) \
+	X(WORKER_REFUSED, "service_worker_refused", 403, NULL) \
+	X(OTHER_AGENT, "not_owner", 403, NULL) \
+	X(BUSY, "rate_limited", 429, "2") \
+	X(STARTING, "agent_starting", 503, "1") \
+	X(STOPPED, "agent_stopped", 503, "30") \
+	X(FAILED, "agent_failed", 503, "30") \
+	X(HOST_SILENT, "agent_host_unavailable", 503, "2") \
+	X(HOST_FULL, "host_full", 503, "30") \
+	X(CHAIN, "chain_unavailable", 503, "2") \
+	X(UNAVAILABLE, "service_unavailable", 503, "2")
 enum outcome {
-#define OUTCOME_ENUM(name, text, status) OUTCOME_##name,
+#define OUTCOME_ENUM(name, text, status, retry_after_s) OUTCOME_##name,
 	OUTCOMES(OUTCOME_ENUM)
 #undef OUTCOME_ENUM
 	    NOUTCOMES
@@ -31,12 +37,12 @@ enum outcome {
 static const struct {
 	const char *reason;
 	int status;
+	const char *retry_after_s; /* of what passes by itself */
 } outcomes[NOUTCOMES] = {
-#define OUTCOME_ROW(name, text, code) {text, code},
+#define OUTCOME_ROW(name, text, code, retry_after_s) {text, code, retry_after_s},
     OUTCOMES(OUTCOME_ROW)
 #undef OUTCOME_ROW
 };
-#define RETRY_AFTER_S 2
 
 /* Where the knowledge came from. */
 enum source { SOURCE_NONE, SOURCE_HIT, SOURCE_MISS, NSOURCES };
@@ -50,13 +56,22 @@ struct authz {
 	struct histogram *latency[NSOURCES];
 };
 
-/* A question to session is on its way. */
+/* Asked from the outside by one request, answered when others have: session says who asks, then a sandbox says where the agent is. */
 struct waiting {
 	struct authz *authz;
 	struct http_request *request;
-	uint64_t began_us;
+	uint64_t began_us, deadline; /* Unix ms */
 	char agent[AGENT_ID_LEN + 1];
+	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
+	size_t token_len;
+	char token[COOKIE_TOKEN_MAX + 1];
 	char cookie[]; /* to forward */
+};
+
+/* What an allow carries. */
+struct allowed {
+	const uint8_t *asset, *wallet;
+	const char *cookie;
 };
 
 static void read_header(void *arg, const char *name, const char *value)
@@ -64,11 +79,10 @@ static void read_header(void *arg, const char *name, const char *value)
 	asked_add(arg, name, value);
 }
 
-/* The one place that says whose sessions open an agent: its own (agent:<id>), and the console's of the same asset, because there is no ticket
- * yet by which a browser could get the former. With tickets, the console's is refused here. */
+/* The one place that says whose sessions open an agent: its own (agent:<id>). The console's is refused, as the API refuses the agents'. */
 static bool accepts_audience(enum decision_audience audience)
 {
-	return audience == DECISION_AGENT || audience == DECISION_CONSOLE;
+	return audience == DECISION_AGENT;
 }
 
 static void count(struct authz *authz, enum outcome outcome, enum source source, uint64_t began_us)
@@ -80,38 +94,42 @@ static void count(struct authz *authz, enum outcome outcome, enum source source,
 static void refuse(struct authz *authz, struct http_request *request, enum outcome outcome)
 {
 	int status = outcomes[outcome].status;
-	unsigned retry_after_s = status == 503 || status == 429 ? RETRY_AFTER_S : 0;
+	const char *retry_after_s = outcomes[outcome].retry_after_s;
 	http_reply_header(request, "X-Multiclaw-Reason", outcomes[outcome].reason);
 	if (!authz->dialect->only_200_401_403) {
-		http_reply_problem(request, status, outcomes[outcome].reason, NULL, retry_after_s);
+		http_reply_problem(request, status, outcomes[outcome].reason, NULL,
+		    retry_after_s ? (unsigned)atoi(retry_after_s) : 0);
 		return;
 	}
 	if (retry_after_s) {
 		http_reply_header(request, "X-Multiclaw-Status", status == 429 ? "429" : "503");
-		http_reply_header(request, "Retry-After", "2");
+		http_reply_header(request, "Retry-After", retry_after_s);
 		status = 403;
 	}
 	http_reply_empty(request, status);
 }
 
-static enum outcome allow(struct authz *authz, struct http_request *request, const char *asset,
-    const char *wallet, const char *cookie)
+static void allow(
+    struct http_request *request, const struct allowed *allowed, const struct place *place)
 {
-	if (authz->router->agent_upstream[0] == '\0') {
-		refuse(authz, request, OUTCOME_STARTING);
-		return OUTCOME_STARTING;
-	}
-	http_reply_header(request, "X-Multiclaw-Asset", asset);
-	http_reply_header(request, "X-Multiclaw-Wallet", wallet);
-	http_reply_header(request, "X-Multiclaw-Upstream", authz->router->agent_upstream);
-	if (cookie[0])
-		http_reply_header(request, "X-Multiclaw-Cookie", cookie);
+	char text[PUBKEY_TEXT_MAX + 1];
+	http_reply_header(request, "X-Multiclaw-Asset", pubkey_text(allowed->asset, text));
+	http_reply_header(request, "X-Multiclaw-Wallet", pubkey_text(allowed->wallet, text));
+	http_reply_header(request, "X-Multiclaw-Upstream", place->upstream);
+	if (place->token[0])
+		http_reply_header(request, "X-Multiclaw-Agent-Token", place->token);
+	if (allowed->cookie[0])
+		http_reply_header(request, "X-Multiclaw-Cookie", allowed->cookie);
 	http_reply_empty(request, 200);
-	return OUTCOME_ALLOWED;
 }
 
 static enum outcome outcome_of(const struct error *err)
 {
+	static const enum outcome by_reason[] = {
+	    OUTCOME_CHAIN, OUTCOME_HOST_SILENT, OUTCOME_HOST_FULL};
+	for (size_t i = 0; i < ARRAY_LEN(by_reason); i++)
+		if (strcmp(err->reason, outcomes[by_reason[i]].reason) == 0)
+			return by_reason[i];
 	switch (err->code) {
 	case ERR_INVALID:
 	case ERR_UNAUTHENTICATED:
@@ -121,70 +139,127 @@ static enum outcome outcome_of(const struct error *err)
 	case ERR_BUSY:
 		return OUTCOME_BUSY;
 	default:
-		return strcmp(err->reason, "chain_unavailable") == 0 ? OUTCOME_CHAIN
-								     : OUTCOME_UNAVAILABLE;
+		return OUTCOME_UNAVAILABLE;
 	}
 }
 
-static enum outcome judge_answer(const struct waiting *waiting,
-    const struct session_check_rsp *session, enum decision_audience audience,
-    const struct error *err)
+/* Without containers one address serves every agent, or none does. */
+static bool place_known(
+    const struct router *router, const uint8_t asset[PUBKEY_LEN], struct place *place_r)
 {
-	uint8_t asset[PUBKEY_LEN];
-	char own[AGENT_ID_LEN + 1];
-	if (err)
-		return outcome_of(err);
-	if (!accepts_audience(audience) || pubkey_parse(session->asset, asset) != 0)
-		return OUTCOME_UNAUTHENTICATED;
-	agent_id(asset, own);
-	return strcmp(own, waiting->agent) == 0 ? OUTCOME_ALLOWED : OUTCOME_OTHER_AGENT;
+	if (router->sandboxes)
+		return reach_lookup(router->reaches, asset, place_r);
+	*place_r = (struct place){router->agent_upstream, ""};
+	return router->agent_upstream[0];
 }
 
-static void on_answer(void *arg, const struct session_check_rsp *session,
-    enum decision_audience audience, const struct error *err)
+static void waiting_end(struct waiting *waiting, enum outcome outcome)
 {
-	struct waiting *waiting = arg;
-	struct authz *authz = waiting->authz;
-	enum outcome outcome = judge_answer(waiting, session, audience, err);
-	if (outcome == OUTCOME_ALLOWED)
-		outcome = allow(
-		    authz, waiting->request, session->asset, session->wallet, waiting->cookie);
-	else
-		refuse(authz, waiting->request, outcome);
-	count(authz, outcome, SOURCE_MISS, waiting->began_us);
+	if (outcome != OUTCOME_ALLOWED)
+		refuse(waiting->authz, waiting->request, outcome);
+	count(waiting->authz, outcome, SOURCE_MISS, waiting->began_us);
+	sodium_memzero(waiting->token, waiting->token_len);
 	free(waiting);
 }
 
-static void ask(struct authz *authz, struct http_request *request, const struct asked *asked,
-    const char *agent, uint64_t began_us)
+static void on_place(
+    void *arg, enum reach_state state, const struct place *place, const struct error *err)
 {
-	struct waiting *waiting = malloc(sizeof(*waiting) + asked->cookies.forward_len + 1);
-	bug_if(!waiting);
+	static const enum outcome outcome_for[] = {
+	    [REACH_RUNNING] = OUTCOME_ALLOWED,
+	    [REACH_STARTING] = OUTCOME_STARTING,
+	    [REACH_STOPPED] = OUTCOME_STOPPED,
+	    [REACH_FAILED] = OUTCOME_FAILED,
+	};
+	struct waiting *waiting = arg;
+	struct error gone;
+	enum outcome outcome = err ? outcome_of(err) : outcome_for[state];
+	/* what was true when the session was judged must still be: the way to the sandbox took a while */
+	if (outcome == OUTCOME_ALLOWED && gate_open(waiting->authz->router, &gone) != 0)
+		outcome = outcome_of(&gone);
+	if (outcome == OUTCOME_ALLOWED)
+		allow(waiting->request,
+		    &(struct allowed){waiting->asset, waiting->wallet, waiting->cookie}, place);
+	waiting_end(waiting, outcome);
+}
+
+static void find_place(struct waiting *waiting)
+{
+	struct router *router = waiting->authz->router;
+	struct place place;
+	if (place_known(router, waiting->asset, &place)) {
+		on_place(waiting, REACH_RUNNING, &place, NULL);
+	} else if (!router->sandboxes) {
+		waiting_end(waiting, OUTCOME_STARTING);
+	} else {
+		reach_ask(router->reaches,
+		    &(struct reach_question){
+			.asset = waiting->asset,
+			.token = {waiting->token, waiting->token_len},
+			.deadline = waiting->deadline,
+			.trace = http_request_id(waiting->request),
+		    },
+		    on_place, waiting);
+	}
+}
+
+static enum outcome judge_answer(struct waiting *waiting, const struct session_check_rsp *session,
+    enum decision_audience audience, const struct error *err)
+{
+	char own[AGENT_ID_LEN + 1];
+	if (err)
+		return outcome_of(err);
+	if (!accepts_audience(audience) || pubkey_parse(session->asset, waiting->asset) != 0 ||
+	    pubkey_parse(session->wallet, waiting->wallet) != 0)
+		return OUTCOME_UNAUTHENTICATED;
+	agent_id(waiting->asset, own);
+	return strcmp(own, waiting->agent) == 0 ? OUTCOME_ALLOWED : OUTCOME_OTHER_AGENT;
+}
+
+static void on_session(void *arg, const struct session_check_rsp *session,
+    enum decision_audience audience, const struct error *err)
+{
+	struct waiting *waiting = arg;
+	enum outcome outcome = judge_answer(waiting, session, audience, err);
+	if (outcome == OUTCOME_ALLOWED)
+		find_place(waiting);
+	else
+		waiting_end(waiting, outcome);
+}
+
+static struct waiting *waiting_new(struct authz *authz, struct http_request *request,
+    const struct asked *asked, const char *agent, uint64_t began_us)
+{
+	struct waiting *waiting = calloc(1, sizeof(*waiting) + asked->cookies.forward_len + 1);
+	struct cookie_value token = asked_session(asked);
+	bug_if(!waiting || token.len > COOKIE_TOKEN_MAX);
 	waiting->authz = authz;
 	waiting->request = request;
 	waiting->began_us = began_us;
+	waiting->deadline = clock_unix_ms() + GATE_DECISION_MS;
 	memcpy(waiting->agent, agent, sizeof(waiting->agent));
+	waiting->token_len = token.len;
+	memcpy(waiting->token, token.text, token.len);
 	memcpy(waiting->cookie, asked->cookies.forward, asked->cookies.forward_len + 1);
-	gate_ask(authz->router,
-	    &(struct gate_question){
-		.token = asked_session(asked),
-		.timeout_ms = GATE_DECISION_MS,
-		.trace = http_request_id(request),
-	    },
-	    on_answer, waiting);
+	return waiting;
 }
 
-static enum outcome answer_from_table(struct authz *authz, struct http_request *request,
-    const struct asked *asked, const struct decision_entry *found, enum decision_verdict verdict)
+static void ask_session(struct waiting *waiting)
 {
-	char asset[PUBKEY_TEXT_MAX + 1], wallet[PUBKEY_TEXT_MAX + 1];
-	enum outcome outcome =
-	    verdict == DECISION_OTHER ? OUTCOME_OTHER_AGENT : OUTCOME_UNAUTHENTICATED;
-	if (verdict == DECISION_ALLOW && accepts_audience(found->audience))
-		return allow(authz, request, pubkey_text(found->asset, asset),
-		    pubkey_text(found->wallet, wallet), asked->cookies.forward);
-	refuse(authz, request, outcome);
-	return outcome;
+	gate_ask(waiting->authz->router,
+	    &(struct gate_question){
+		.token = {waiting->token, waiting->token_len},
+		.timeout_ms = GATE_DECISION_MS,
+		.trace = http_request_id(waiting->request),
+	    },
+	    on_session, waiting);
+}
+
+static void ask_place(struct waiting *waiting, const struct decision_entry *found)
+{
+	memcpy(waiting->asset, found->asset, PUBKEY_LEN);
+	memcpy(waiting->wallet, found->wallet, PUBKEY_LEN);
+	find_place(waiting);
 }
 
 /* Everything that is decided without looking for a session. */
@@ -213,6 +288,20 @@ static bool is_ours(const struct authz *authz, const char *path)
 	       (path[len] == '\0' || (authz->dialect->path_is_prefix && path[len] == '/'));
 }
 
+static void answer_refused(struct authz *authz, struct http_request *request, enum outcome outcome,
+    enum source source, uint64_t began_us)
+{
+	refuse(authz, request, outcome);
+	count(authz, outcome, source, began_us);
+}
+
+static void answer_allowed(struct authz *authz, struct http_request *request,
+    const struct allowed *allowed, const struct place *place, uint64_t began_us)
+{
+	allow(request, allowed, place);
+	count(authz, OUTCOME_ALLOWED, SOURCE_HIT, began_us);
+}
+
 static void on_request(void *arg, struct http_request *request)
 {
 	struct authz *authz = arg;
@@ -220,6 +309,7 @@ static void on_request(void *arg, struct http_request *request)
 	struct asked asked;
 	char agent[AGENT_ID_LEN + 1];
 	const struct decision_entry *found;
+	struct place place;
 
 	if (!is_ours(authz, http_path(request))) {
 		problem_reply_named(request, "not_found");
@@ -229,18 +319,23 @@ static void on_request(void *arg, struct http_request *request)
 	http_headers(request, read_header, &asked);
 	enum outcome outcome = judge_request(authz, request, &asked, agent);
 	if (outcome != OUTCOME_ALLOWED) {
-		refuse(authz, request, outcome);
-		count(authz, outcome, SOURCE_NONE, began_us);
+		answer_refused(authz, request, outcome, SOURCE_NONE, began_us);
 		return;
 	}
 	enum decision_verdict verdict =
 	    gate_lookup(authz->router, asked_session(&asked), agent, &found);
-	if (verdict == DECISION_MISS) {
-		ask(authz, request, &asked, agent, began_us);
-		return;
-	}
-	outcome = answer_from_table(authz, request, &asked, found, verdict);
-	count(authz, outcome, SOURCE_HIT, began_us);
+	if (verdict == DECISION_MISS)
+		ask_session(waiting_new(authz, request, &asked, agent, began_us));
+	else if (!accepts_audience(found->audience))
+		answer_refused(authz, request, OUTCOME_UNAUTHENTICATED, SOURCE_HIT, began_us);
+	else if (verdict == DECISION_OTHER)
+		answer_refused(authz, request, OUTCOME_OTHER_AGENT, SOURCE_HIT, began_us);
+	else if (place_known(authz->router, found->asset, &place))
+		answer_allowed(authz, request,
+		    &(struct allowed){found->asset, found->wallet, asked.cookies.forward}, &place,
+		    began_us);
+	else
+		ask_place(waiting_new(authz, request, &asked, agent, began_us), found);
 }
 
 static void open_metrics(struct authz *authz, struct metrics *metrics)

@@ -1,10 +1,9 @@
 #include "services/router/cookie.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-#include "common/ledger.h"
 
 #define ATTRIBUTES "HttpOnly; Secure; SameSite=Strict"
 
@@ -50,7 +49,7 @@ static void forward(struct cookies *cookies, struct cookie_value pair)
 
 void cookies_init(struct cookies *cookies)
 {
-	cookies->console = cookies->agent = (struct cookie_value){NULL, 0};
+	cookies->console = cookies->agent = cookies->state = (struct cookie_value){NULL, 0};
 	cookies->repeated = cookies->too_long = false;
 	cookies->forward_len = 0;
 	cookies->forward[0] = '\0';
@@ -70,6 +69,8 @@ void cookies_add(struct cookies *cookies, const char *value)
 			take(cookies, &cookies->console, content);
 		else if (is(name, COOKIE_AGENT))
 			take(cookies, &cookies->agent, content);
+		else if (is(name, COOKIE_STATE))
+			take(cookies, &cookies->state, content);
 		else if (pair.len > 0 && !is_ours(name))
 			forward(cookies, pair);
 	}
@@ -88,15 +89,14 @@ bool cookie_is_token(struct cookie_value value)
 	return true;
 }
 
-char *cookie_set(const char *token, char *buf)
+char *cookie_set(const char *name, const char *value, uint64_t seconds, char *buf)
 {
-	snprintf(buf, COOKIE_SET_SIZE, COOKIE_CONSOLE "=%s; Path=/; Max-Age=%u; " ATTRIBUTES, token,
-	    SESSION_SECONDS);
+	snprintf(buf, COOKIE_SET_SIZE, "%s=%s; Path=/; Max-Age=%" PRIu64 "; " ATTRIBUTES, name,
+	    value, seconds);
 	return buf;
 }
 
-char *cookie_clear(char *buf)
+char *cookie_clear(const char *name, char *buf)
 {
-	snprintf(buf, COOKIE_SET_SIZE, COOKIE_CONSOLE "=; Path=/; Max-Age=0; " ATTRIBUTES);
-	return buf;
+	return cookie_set(name, "", 0, buf);
 }

@@ -9,9 +9,11 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define COOKIE_CONSOLE "__Host-multiclaw"
 #define COOKIE_AGENT "__Host-multiclaw-agent"
+#define COOKIE_STATE "__Host-multiclaw-state" /* of the browser that enters an agent's origin (entry.h) */
 #define COOKIE_TOKEN_MAX 2048
 #define COOKIE_FORWARD_MAX (16 * 1024)
 
@@ -22,8 +24,8 @@ struct cookie_value {
 };
 
 struct cookies {
-	struct cookie_value console, agent; /* text NULL: not sent */
-	bool repeated;                      /* one of the two names twice */
+	struct cookie_value console, agent, state; /* text NULL: not sent */
+	bool repeated;                             /* one of these names twice */
 	bool too_long;                      /* forward did not hold the rest */
 	size_t forward_len;
 	char forward[COOKIE_FORWARD_MAX + 1]; /* the client's cookies without ours, "a=b; c=d" */
@@ -37,8 +39,8 @@ void cookies_add(struct cookies *cookies, const char *value);
 bool cookie_is_token(struct cookie_value value);
 
 #define COOKIE_SET_SIZE (COOKIE_TOKEN_MAX + 128)
-/* Set-Cookie values into buf of COOKIE_SET_SIZE bytes; return buf. */
-char *cookie_set(const char *token, char *buf);
-char *cookie_clear(char *buf);
+/* Set-Cookie values into buf of COOKIE_SET_SIZE bytes; return buf. name: one of the above. */
+char *cookie_set(const char *name, const char *value, uint64_t seconds, char *buf);
+char *cookie_clear(const char *name, char *buf);
 
 #endif

@@ -16,7 +16,8 @@ int main(int argc, char **argv)
 	    .stop = router_stop,
 	    .follow = {router_on_event, router_on_restart, router_on_heard},
 	    .ready = {{"auth", router_reaches_auth}, {"session", router_reaches_session},
-		{"chain", router_knows_chain}, {"vault", router_reaches_vault, true}},
+		{"chain", router_knows_chain}, {"vault", router_reaches_vault, true},
+		{"sandbox", router_reaches_sandbox, true}},
 	};
 	return service_main(argc, argv, &service);
 }

@@ -46,6 +46,8 @@ static const struct problem by_reason[] = {
     {"rate_limited", 429, 10, "Too many requests. Try again later."},
     {"streams_exhausted", 429, 30, "Too many event streams are open."},
     {"chain_unavailable", 503, 5, "The chain cannot be read reliably at this moment."},
+    {"host_full", 503, 30, "There is no room for another agent at this moment."},
+    {"agent_host_unavailable", 503, 2, "The machine that has the agent does not answer at this moment."},
     {"service_unavailable", 503, 2, "A part of the service does not answer at this moment."},
 };
 

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "services/router/api.h"
 #include "services/router/authz.h"
+#include "services/router/reach.h"
 #include "services/router/site.h"
 #include "services/router/stream.h"
 
@@ -22,8 +23,13 @@ const struct setting router_settings[] = {
     ROW("AUTHZ_DIALECT", STR, authz_dialect, 1, 16, "nginx",
 	"How the decision endpoint is asked: nginx, traefik or envoy."),
     ROW("AGENT_UPSTREAM", STR, agent_upstream, 0, 64, "",
-	"Address and port that serves every agent as long as there are no containers; empty: "
-	"agents are starting."),
+	"Address and port that serves every agent if MULTICLAW_SANDBOXES is empty; empty: agents "
+	"are starting."),
+    ROW("AGENTS_NETWORK", STR, agents_network, 9, 18, "10.213.0.0/16",
+	"IPv4 network of the agents' containers on every host: nothing is sent anywhere else."),
+    ROW("AGENTS_PORT", UINT, agents_port, 1, 65535, "18789", "Port that every agent listens on."),
+    ROW("PLACE_ENTRIES", UINT, place_entries, 64, 1 << 20, "4096",
+	"Agents whose place is kept; rounded up to a power of two."),
     ROW("DECISION_ENTRIES", UINT, decision_entries, 64, 1 << 24, "16384",
 	"Sessions whose last answer is kept, 128 bytes each; rounded up to a power of two."),
     ROW("STREAMS_MAX", UINT, streams_max, 1, 100000, "1024", "Event streams at one time."),
@@ -57,6 +63,7 @@ int router_open(void *self, struct error *err)
 	if (host_names_init(&router->names, settings->public_url, settings->agents_domain, err) !=
 	    0)
 		return -1;
+	entry_page_init(&router->entry_page, router->names.console);
 	const char *console = router->names.console + strlen(router->names.scheme);
 	const char *objection = site_objection(console, router->names.domain);
 	if (objection)
@@ -72,6 +79,10 @@ int router_start(void *self, struct error *err)
 	router->sessions = process_client(router->process, ROLE_SESSION);
 	if (router->process->settings.vaults.len > 0)
 		router->vaults = process_client(router->process, ROLE_VAULT);
+	router->sandboxes = sandboxes_new(router);
+	router->reaches = reaches_new(router, err);
+	if (!router->reaches)
+		return -1;
 	router->streams = streams_new(router);
 	router->authz = authz_new(router, err);
 	if (!router->authz)
@@ -87,10 +98,13 @@ void router_stop(void *self)
 	bus_client_destroy(&router->auths);
 	bus_client_destroy(&router->sessions);
 	bus_client_destroy(&router->vaults);
+	sandboxes_destroy(&router->sandboxes);
+	reaches_destroy(&router->reaches);
 	streams_destroy(&router->streams);
 	http_server_destroy(&router->api);
 	authz_destroy(&router->authz);
 	decision_table_destroy(&router->table);
+	entry_page_clear(&router->entry_page);
 }
 
 static void mark(struct router *router, const struct ledger_event *event)
@@ -98,6 +112,8 @@ static void mark(struct router *router, const struct ledger_event *event)
 	uint8_t asset[PUBKEY_LEN];
 	bool one = pubkey_parse(event->asset, asset) == 0;
 	decision_mark(router->table, one ? asset : NULL, event->id);
+	if (router->reaches)
+		reaches_mark(router->reaches, one ? asset : NULL);
 }
 
 void router_on_event(void *self, const struct ledger_event *event)
@@ -118,6 +134,8 @@ void router_on_restart(void *self, const char *history, struct event_id head)
 	struct router *router = self;
 	(void)history;
 	decision_restart(router->table, follower_history_number(router->process->follower), head);
+	if (router->reaches)
+		reaches_mark(router->reaches, NULL);
 	if (router->streams)
 		streams_on_restart(router->streams);
 }
@@ -147,6 +165,17 @@ bool router_reaches_vault(void *self, char *why, size_t size)
 		return reaches(router->vaults, why, size);
 	snprintf(why, size, "none is configured");
 	return false;
+}
+
+bool router_reaches_sandbox(void *self, char *why, size_t size)
+{
+	const struct router *router = self;
+	size_t all = 0, ready = router->sandboxes ? sandboxes_ready(router->sandboxes, &all) : 0;
+	if (router->sandboxes)
+		snprintf(why, size, "%zu of %zu ready", ready, all);
+	else
+		snprintf(why, size, "none is configured");
+	return ready > 0;
 }
 
 bool router_knows_chain(void *self, char *why, size_t size)

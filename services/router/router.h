@@ -4,22 +4,28 @@
 
 #include "common/service.h"
 #include "services/router/decision.h"
+#include "services/router/entry_page.h"
 #include "services/router/host.h"
 
 struct authz;
+struct reaches;
+struct sandboxes;
 struct streams;
 
 struct router {
 	struct process *process; /* first: the skeleton sets it */
 
 	/* settings */
-	char *api_listen, *authz_listen, *authz_dialect, *agent_upstream;
-	uint64_t decision_entries, streams_max, streams_per_asset;
+	char *api_listen, *authz_listen, *authz_dialect, *agent_upstream, *agents_network;
+	uint64_t agents_port, decision_entries, place_entries, streams_max, streams_per_asset;
 
 	struct host_names names;
+	struct entry_page entry_page;
 	struct decision_table *table;
 	struct bus_client *auths, *sessions;
-	struct bus_client *vaults; /* NULL: none is configured */
+	struct bus_client *vaults;   /* NULL: none is configured */
+	struct sandboxes *sandboxes; /* NULL: none is configured */
+	struct reaches *reaches;
 	struct http_server *api;
 	struct authz *authz;
 	struct streams *streams;
@@ -37,6 +43,7 @@ void router_on_heard(void *self, const struct ledger_event *event);
 bool router_reaches_auth(void *self, char *why, size_t size);
 bool router_reaches_session(void *self, char *why, size_t size);
 bool router_reaches_vault(void *self, char *why, size_t size);
+bool router_reaches_sandbox(void *self, char *why, size_t size);
 bool router_knows_chain(void *self, char *why, size_t size);
 
 #endif

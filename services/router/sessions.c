@@ -58,7 +58,7 @@ static void on_end_all(void *arg, const void *rsp, const struct error *err)
 		api_refuse(call, err);
 		return;
 	}
-	http_reply_header(call->request, "Set-Cookie", cookie_clear(cookie));
+	http_reply_header(call->request, "Set-Cookie", cookie_clear(COOKIE_CONSOLE, cookie));
 	api_reply_empty(call, 204);
 }
 

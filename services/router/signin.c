@@ -77,7 +77,8 @@ static void on_verify(void *arg, const void *rsp, const struct error *err)
 	} else if (!cookie_is_token((struct cookie_value){v->token, strlen(v->token)})) {
 		api_refuse_named(call, "service_unavailable");
 	} else {
-		http_reply_header(call->request, "Set-Cookie", cookie_set(v->token, cookie));
+		http_reply_header(call->request, "Set-Cookie",
+		    cookie_set(COOKIE_CONSOLE, v->token, SESSION_SECONDS, cookie));
 		sodium_memzero(cookie, sizeof(cookie));
 		api_reply(call, 200,
 		    json_pack("{s:s, s:s, s:s, s:s, s:o}", "asset", v->asset, "agent_id",
@@ -114,7 +115,7 @@ void signin_verify(struct api_call *call, const struct session_check_rsp *sessio
 	req.signature.len = SIGNATURE_LEN;
 	memcpy(req.ip, call->ip, sizeof(req.ip));
 	memcpy(req.token, call->token, sizeof(call->token));
-	api_user_agent(call, req.agent, sizeof(req.agent));
+	api_user_agent(call->request, req.agent, sizeof(req.agent));
 	bus_send(call->router->auths, &auth_verify_call, &req, clock_unix_ms() + VERIFY_MS,
 	    http_request_id(call->request), on_verify, call);
 	sodium_memzero(&req, sizeof(req));
@@ -162,7 +163,7 @@ static void on_logout(void *arg, const void *rsp, const struct error *err)
 	char cookie[COOKIE_SET_SIZE];
 	(void)rsp;
 	if (!err || err->code == ERR_UNAUTHENTICATED)
-		http_reply_header(call->request, "Set-Cookie", cookie_clear(cookie));
+		http_reply_header(call->request, "Set-Cookie", cookie_clear(COOKIE_CONSOLE, cookie));
 	if (err)
 		api_refuse(call, err);
 	else

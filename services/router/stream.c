@@ -17,6 +17,8 @@ struct stream {
 	struct streams *streams;
 	struct http_stream *http; /* NULL: closed, freed when the question is answered */
 	bool is_asking;
+	const struct stream_hooks *hooks; /* NULL: events are what is sent */
+	void *arg;
 	uint64_t exp_ms;
 	uint8_t asset[PUBKEY_LEN];
 	char asset_text[PUBKEY_TEXT_MAX + 1];
@@ -46,19 +48,27 @@ static void stream_free(struct stream *stream)
 	free(stream);
 }
 
+static void tell_closed(struct stream *stream)
+{
+	if (stream->hooks)
+		stream->hooks->closed(stream->arg);
+	stream->hooks = NULL;
+}
+
 /* The client has gone, or was too slow. */
 static void on_closed(void *arg)
 {
 	struct stream *stream = arg;
 	stream->http = NULL;
+	tell_closed(stream);
 	if (!stream->is_asking)
 		stream_free(stream);
 }
 
-static void send_json(struct stream *stream, const char *event, json_t *data)
+void stream_send(struct stream *stream, const char *event, json_t *data)
 {
 	scoped_json json_t *owned = data;
-	scoped_free char *text = json_dumps(owned, JSON_COMPACT);
+	scoped_free char *text = json_dumps(owned, JSON_COMPACT | JSON_ENSURE_ASCII);
 	bug_if(!text);
 	http_stream_send(stream->http, event, text);
 }
@@ -67,20 +77,35 @@ static void send_json(struct stream *stream, const char *event, json_t *data)
 static void end(struct stream *stream, const char *reason)
 {
 	if (reason) {
-		send_json(stream, "session_ended",
+		stream_send(stream, "session_ended",
 		    json_pack("{s:s, s:s}", "kind", "session_ended", "reason", reason));
 		metric_add(stream->streams->ended, 1);
 	}
 	http_stream_end(&stream->http);
-	stream_free(stream);
+	tell_closed(stream);
+	if (!stream->is_asking)
+		stream_free(stream);
+}
+
+static const char *reason_of(const struct error *err)
+{
+	return err && err->code == ERR_UNAUTHENTICATED ? problem_of(err)->code : NULL;
+}
+
+static const char *event_for(const char *kind)
+{
+	static const char *const own[] = {"transfer", "agent"};
+	for (size_t i = 0; i < ARRAY_LEN(own); i++)
+		if (strcmp(own[i], kind) == 0)
+			return own[i];
+	return "session";
 }
 
 static void send_news(struct stream *stream)
 {
 	for (size_t i = 0; i < stream->nnews; i++) {
 		const struct news *news = &stream->news[i];
-		const char *event = strcmp(news->kind, "transfer") == 0 ? "transfer" : "session";
-		send_json(stream, event,
+		stream_send(stream, event_for(news->kind),
 		    json_pack("{s:s, s:s, s:o}", "kind", news->kind, "asset", stream->asset_text,
 			"at", api_time(news->at_ms)));
 	}
@@ -96,10 +121,12 @@ static void on_answer(void *arg, const struct session_check_rsp *session,
 	stream->is_asking = false;
 	if (!stream->http)
 		stream_free(stream);
-	else if (!err)
-		send_news(stream);
+	else if (err)
+		end(stream, reason_of(err));
+	else if (stream->hooks)
+		stream->hooks->clear(stream->arg);
 	else
-		end(stream, err->code == ERR_UNAUTHENTICATED ? problem_of(err)->code : NULL);
+		send_news(stream);
 }
 
 static void ask(struct stream *stream)
@@ -125,7 +152,7 @@ void streams_on_event(struct streams *streams, const struct ledger_event *event)
 	{
 		if (!all && memcmp(stream->asset, asset, PUBKEY_LEN) != 0)
 			continue;
-		if (stream->nnews < NEWS_MAX) {
+		if (!stream->hooks && stream->nnews < NEWS_MAX) {
 			struct news *news = &stream->news[stream->nnews++];
 			memcpy(news->kind, event->kind, sizeof(news->kind));
 			news->at_ms = event->id.ms;
@@ -182,21 +209,51 @@ static struct stream *stream_new(const struct api_call *call, struct streams *st
 	return stream;
 }
 
-void stream_open(struct api_call *call, const struct session_check_rsp *session)
+struct stream *stream_start(struct api_call *call, const struct stream_hooks *hooks, void *arg)
 {
-	(void)session;
 	struct streams *streams = call->router->streams;
 	if (!has_room(streams, call->asset)) {
 		api_refuse_named(call, "streams_exhausted");
-		return;
+		return NULL;
 	}
 	struct stream *stream = stream_new(call, streams);
 	stream->http = http_stream_start(call->request, on_closed, stream);
 	api_done(call);
-	if (stream->http)
-		http_stream_send(stream->http, NULL, "ping");
-	else
+	if (!stream->http) {
 		stream_free(stream);
+		return NULL;
+	}
+	stream->hooks = hooks;
+	stream->arg = arg;
+	http_stream_send(stream->http, NULL, "ping");
+	return stream;
+}
+
+void stream_open(struct api_call *call, const struct session_check_rsp *session)
+{
+	(void)session;
+	stream_start(call, NULL, NULL);
+}
+
+bool stream_is_clear(const struct stream *stream)
+{
+	return !stream->is_asking;
+}
+
+size_t stream_waiting(const struct stream *stream)
+{
+	return http_stream_waiting(stream->http);
+}
+
+const char *stream_token(const struct stream *stream)
+{
+	return stream->token;
+}
+
+void stream_end(struct stream *stream, const struct error *err)
+{
+	stream->hooks = NULL;
+	end(stream, reason_of(err));
 }
 
 struct streams *streams_new(struct router *router)
@@ -223,6 +280,7 @@ void streams_destroy(struct streams **streams)
 		return;
 	while ((stream = LIST_FIRST(&(*streams)->list))) {
 		http_stream_end(&stream->http);
+		tell_closed(stream);
 		stream_free(stream);
 	}
 	event_free((*streams)->ping);

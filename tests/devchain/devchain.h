@@ -10,7 +10,7 @@
 #define NODES 2
 
 struct devchain_options {
-	const char *state_dir;
+	const char *state_dir, *user;         /* user: to become, if root; may be NULL */
 	uint16_t port[NODES], ws_port[NODES]; /* 0: any free one */
 	uint64_t slot_ms, confirmed_lag, finalized_lag;
 	bool demo;

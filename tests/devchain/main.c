@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/confine.h"
 #include "common/log.h"
 #include "tests/devchain/control.h"
 #include "tests/devchain/control_client.h"
@@ -21,6 +22,7 @@ static void usage(FILE *out)
 	    "usage: multiclaw-devchain serve --state DIR [--demo] [--port 8899] [--ws-port 8900]\n"
 	    "           [--port-b 8999] [--ws-port-b 9000] [--slot-ms 400] [--confirmed-lag 2] "
 	    "[--finalized-lag 32]\n"
+	    "           [--user NAME]\n"
 	    "       multiclaw-devchain COMMAND [--url http://127.0.0.1:8899] [--node a|b] [--name "
 	    "value ...]\n"
 	    "\n"
@@ -51,7 +53,8 @@ static void read_options(int argc, char **argv, struct devchain_options *options
 	static const struct option names[] = {{"state", 1, NULL, 's'}, {"port", 1, NULL, 'p'},
 	    {"ws-port", 1, NULL, 'w'}, {"port-b", 1, NULL, 'P'}, {"ws-port-b", 1, NULL, 'W'},
 	    {"slot-ms", 1, NULL, 'm'}, {"confirmed-lag", 1, NULL, 'c'},
-	    {"finalized-lag", 1, NULL, 'f'}, {"demo", 0, NULL, 'd'}, {NULL, 0, NULL, 0}};
+	    {"finalized-lag", 1, NULL, 'f'}, {"demo", 0, NULL, 'd'}, {"user", 1, NULL, 'u'},
+	    {NULL, 0, NULL, 0}};
 	int option, at;
 
 	while ((option = getopt_long(argc, argv, "", names, &at)) != -1) {
@@ -84,6 +87,9 @@ static void read_options(int argc, char **argv, struct devchain_options *options
 			break;
 		case 'd':
 			options->demo = true;
+			break;
+		case 'u':
+			options->user = optarg;
 			break;
 		default:
 			usage(stderr);
@@ -119,6 +125,8 @@ static int serve(int argc, char **argv)
 	log_open("devchain", "devchain", LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
 	bug_if(!base);
+	if (options.user && confine(options.user, false, &err) != 0)
+		fatal("%s", err.text);
 	struct event *stops[] = {evsignal_new(base, SIGINT, on_signal, base),
 	    evsignal_new(base, SIGTERM, on_signal, base)};
 	for (size_t i = 0; i < ARRAY_LEN(stops); i++)

@@ -78,8 +78,11 @@ class Answer:
 
     @property
     def token(self):
-        cookie = self.headers.get("Set-Cookie", "")
-        return cookie.split("__Host-multiclaw=", 1)[1].split(";", 1)[0] if "__Host-multiclaw=" in cookie else None
+        return self.cookie("__Host-multiclaw")
+
+    def cookie(self, name):
+        """The value that is set for it, or None."""
+        return next((line.split("=", 1)[1].split(";", 1)[0] for line in self.headers.get_all("Set-Cookie", []) if line.startswith(f"{name}=")), None)
 
 
 def free_port():
@@ -100,7 +103,7 @@ def wait_until(what, condition, seconds=10.0, every=0.01):
 
 
 class Suite:
-    def __init__(self, replicas=1, slot_ms=50, **settings):
+    def __init__(self, replicas=1, slot_ms=50, containers=False, **settings):
         self.state = pathlib.Path(tempfile.mkdtemp(prefix="mc-"))
         self.port = free_port()
         self.authority = f"localhost:{self.port}"
@@ -112,6 +115,8 @@ class Suite:
             "MULTICLAW_PUBLIC_URL": self.url,
             "MULTICLAW_AGENTS_DOMAIN": self.authority,
             "MULTICLAW_REPLICAS": str(replicas),
+            # most tests need none, and start faster so
+            "MULTICLAW_SANDBOX": "yes" if containers else "no",
             "MULTICLAW_DEVCHAIN_PORT": "0",
             "MULTICLAW_DEVCHAIN_SLOT_MS": str(slot_ms),
             # slots shorter than Solana's would look invented to rule 3's bound
@@ -128,6 +133,7 @@ class Suite:
             if name not in settings:
                 self.env.pop(name, None)
         self.process = None
+        self.sessions_at_agents = {}
 
     def start(self):
         self.allow_admin()
@@ -254,7 +260,44 @@ class Suite:
         return self.http("GET", "/v1/session", token=token).status
 
     def agent(self, token, agent_id, path="/", headers=None, **kwargs):
-        return self.http("GET", path, token=token, headers=headers, host=f"{agent_id}.{self.authority}", **kwargs)
+        """A request to the agent with a session of its origin (enter); token None: with none."""
+        cookie = {"Cookie": f"__Host-multiclaw-agent={token}"} if token else {}
+        return self.http("GET", path, headers={**cookie, **(headers or {})}, host=f"{agent_id}.{self.authority}", **kwargs)
+
+    def opening(self, token):
+        """(host of the agent, opening) of the address that the console is given."""
+        answer = self.http("POST", "/v1/agent/open", {}, token=token)
+        assert answer.status == 200, answer.body
+        url, _, opening = answer.json["url"].partition("#")
+        assert url.startswith("http://") and url.endswith("/.multiclaw/enter"), url
+        return url.removeprefix("http://").split("/")[0], opening
+
+    def entry(self, host, step, body, state=None, headers=None, method="POST"):
+        """What the entry page's script asks, as a browser would send it."""
+        cookie = {"Cookie": f"__Host-multiclaw-state={state}"} if state else {}
+        send = {"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin", **cookie, **(headers or {})}
+        return self.http(method, f"/.multiclaw/{step}", body, host=host, headers={k: v for k, v in send.items() if v is not None})
+
+    def try_enter(self, token):
+        """From the console's session to one of the agent's origin, with the cookies kept by hand; the last answer."""
+        host, opening = self.opening(token)
+        page = self.http("GET", "/.multiclaw/enter", host=host)
+        state = page.cookie("__Host-multiclaw-state")
+        assert page.status == 200 and state, page.body
+        ticket = self.entry(host, "ticket", {"opening": opening}, state)
+        return self.entry(host, "session", {"ticket": ticket.json["ticket"]}, state) if ticket.status == 200 else ticket
+
+    def enter(self, token):
+        """The same; returns the token of the agent's origin."""
+        answer = self.try_enter(token)
+        assert answer.status == 200, answer.body
+        return answer.cookie("__Host-multiclaw-agent")
+
+    def entered(self, token):
+        """The session of the agent's origin that belongs to this one of the console: entered once, remembered when both are over."""
+        if token not in self.sessions_at_agents:
+            self.sessions_at_agents[token] = self.enter(token)
+        return self.sessions_at_agents[token]
 
     # ---- the development chain
 

@@ -41,6 +41,7 @@ class Edge:
             self.suite.start()
             self.alice, self.agent = self.sign_in("alice")
             self.bob, self.other = self.sign_in("bob")
+            self.enter()
         except BaseException:
             self.stop()
             raise
@@ -52,6 +53,10 @@ class Edge:
         answer = self.suite.try_sign_in(self.suite.wallet(name), self.suite.asset_of(name))
         assert answer.status == 200, answer.body
         return answer.token, answer.json["agent_id"]
+
+    def enter(self):
+        """The owners' sessions of their agents' origins."""
+        self.alice_in, self.bob_in = self.suite.enter(self.alice), self.suite.enter(self.bob)
 
     def stop(self):
         self.suite.stop()
@@ -71,8 +76,9 @@ class Edge:
         lines += [f"Content-Length: {len(body)}"] if body else []
         return parse(self.raw("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body))
 
-    def as_alice(self, path="/", headers=(), **kwargs):
-        return self.request(path, cookie=f"{COOKIE}={self.alice}", headers=headers, **kwargs)
+    def as_alice(self, path="/", headers=(), host=None, **kwargs):
+        cookie = f"{COOKIE}={self.alice}" if host == self.authority else f"{AGENT_COOKIE}={self.alice_in}"
+        return self.request(path, host=host, cookie=cookie, headers=headers, **kwargs)
 
     def seen_by_agent(self, path="/", headers=(), **kwargs):
         """What the agent got, as a dictionary of lower-case names."""
@@ -144,10 +150,11 @@ def own_edge():
 
 def test_the_owner_reaches_the_own_agent_and_no_other(edge):
     assert edge.as_alice()[0] == 200
-    assert edge.request(cookie=f"{AGENT_COOKIE}={edge.alice}")[0] == 200
+    for cookie in (f"{COOKIE}={edge.alice}", f"{COOKIE}={edge.alice_in}", f"{AGENT_COOKIE}={edge.alice}", f"{AGENT_COOKIE}={edge.bob}"):
+        assert edge.request(cookie=cookie)[0] == 401, "only a session of its own opens it"
     status, _, body = edge.as_alice(host=f"{edge.other}.{edge.authority}")
     assert (status, code(body)) == (403, "not_owner")
-    assert edge.request(host=f"{edge.other}.{edge.authority}", cookie=f"{COOKIE}={edge.bob}")[0] == 200
+    assert edge.request(host=f"{edge.other}.{edge.authority}", cookie=f"{AGENT_COOKIE}={edge.bob_in}")[0] == 200
     # and again, now that the table knows both
     assert edge.as_alice()[0] == 200
     assert edge.as_alice(host=f"{edge.other}.{edge.authority}")[0] == 403
@@ -207,19 +214,20 @@ def tampered(token):
 
 def test_a_token_that_is_not_exactly_ours_opens_nothing(edge):
     for name, token in tampered(edge.alice):
-        assert edge.request(cookie=f"{COOKIE}={token}")[0] == 401, name
+        assert edge.request(cookie=f"{AGENT_COOKIE}={token}")[0] == 401, name
         status, headers, body = edge.request("/v1/session", host=edge.authority, cookie=f"{COOKIE}={token}")
         assert (status, code(body)) == (401, "session_invalid"), (name, body)
 
 
 def test_a_session_that_ended_is_out_at_both_doors_at_once(edge):
     token, _ = edge.sign_in("alice")
-    assert edge.request(cookie=f"{COOKIE}={token}")[0] == 200
+    inside = edge.suite.enter(token)
+    assert edge.request(cookie=f"{AGENT_COOKIE}={inside}")[0] == 200
     status, headers, _ = edge.request("/v1/auth/logout", host=edge.authority, method="POST", cookie=f"{COOKIE}={token}",
                                       headers=[("Content-Type", "application/json")], body=b"{}")
     assert status == 204
     assert headers.get("Set-Cookie") == f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict"
-    wait_until("out", lambda: edge.request(cookie=f"{COOKIE}={token}")[0] == 401, 0.5)
+    wait_until("out", lambda: edge.request(cookie=f"{AGENT_COOKIE}={inside}")[0] == 401, 0.5)
     status, _, body = edge.request("/v1/session", host=edge.authority, cookie=f"{COOKIE}={token}")
     assert (status, code(body)) == (401, "session_revoked")
     assert edge.as_alice()[0] == 200
@@ -268,7 +276,7 @@ def test_spoofed_headers_reach_neither_decision_nor_agent(edge):
     assert edge.as_alice(host=other, headers=[("X-Original-Host", edge.host), ("X-Forwarded-Host", edge.host)])[0] == 403
     # nor does naming them as hop-by-hop take away what nginx sets
     status, _, _ = edge.raw_status = parse(edge.raw(
-        f"GET / HTTP/1.1\r\nHost: {other}\r\nCookie: {COOKIE}={edge.alice}\r\nConnection: close, X-Original-Host, Cookie\r\n"
+        f"GET / HTTP/1.1\r\nHost: {other}\r\nCookie: {AGENT_COOKIE}={edge.alice_in}\r\nConnection: close, X-Original-Host, Cookie\r\n"
         f"X-Original-Host: {edge.host}\r\n\r\n".encode()))
     assert status == 403
 
@@ -288,16 +296,16 @@ def test_the_agent_sees_the_clients_cookies_without_ours(edge):
     seen = edge.seen_by_agent(headers=[("Accept-Language", "de"), ("Authorization", "Bearer stolen")])
     assert "cookie" not in seen and "authorization" not in seen and seen["accept-language"] == "de"
     for cookie, forwarded in {
-        f"a=1; {COOKIE}={edge.alice}; b=2": "a=1; b=2",
-        f"{COOKIE}={edge.alice};{AGENT_COOKIE}={edge.alice}; c=\"x; y\"": "c=\"x; y\"",
-        f"__host-multiclaw=z; {COOKIE}={edge.alice}; __HOST-MULTICLAW-AGENT=z; d=4": "d=4",
-        f"a=1\r\nCookie: {COOKIE}={edge.alice}; e=5": "a=1; e=5",
-        f"q=\"; {COOKIE}={edge.alice}": "q=\"",
+        f"a=1; {AGENT_COOKIE}={edge.alice_in}; b=2": "a=1; b=2",
+        f"{COOKIE}={edge.alice};{AGENT_COOKIE}={edge.alice_in}; c=\"x; y\"": "c=\"x; y\"",
+        f"__host-multiclaw=z; {AGENT_COOKIE}={edge.alice_in}; __HOST-MULTICLAW-AGENT=z; d=4": "d=4",
+        f"a=1\r\nCookie: {AGENT_COOKIE}={edge.alice_in}; e=5": "a=1; e=5",
+        f"q=\"; {AGENT_COOKIE}={edge.alice_in}": "q=\"",
     }.items():
         status, _, body = edge.request(cookie=cookie)
         assert status == 200, cookie
         headers = {k.lower(): v for k, v in json.loads(body)["headers"]}
-        assert headers.get("cookie") == forwarded and edge.alice not in body.decode(), cookie
+        assert headers.get("cookie") == forwarded and edge.alice not in body.decode() and edge.alice_in not in body.decode(), cookie
 
 
 def test_a_hostile_answer_steers_nothing(edge):
@@ -326,7 +334,7 @@ def test_methods_bodies_and_targets_arrive_as_they_were_sent(edge):
         status, _, body = edge.as_alice("/a%2fb//c/..%2e?q=%20&r", method=method, headers=[("Origin", edge.origin)], body=b"hello")
         got = json.loads(body)
         assert status == 200 and (got["method"], got["target"], got["body"]) == (method, "/a%2fb//c/..%2e?q=%20&r", "hello")
-    chunked = (f"POST /up HTTP/1.1\r\nHost: {edge.host}\r\nCookie: {COOKIE}={edge.alice}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunked = (f"POST /up HTTP/1.1\r\nHost: {edge.host}\r\nCookie: {AGENT_COOKIE}={edge.alice_in}\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
                "5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n").encode()
     status, _, body = parse(edge.raw(chunked))
     assert status == 200 and json.loads(body)["body"] == "hello world"
@@ -336,10 +344,10 @@ def test_methods_bodies_and_targets_arrive_as_they_were_sent(edge):
 def test_large_bodies_pass_both_ways(edge):
     size = 20_000_000
     connection = http.client.HTTPConnection("127.0.0.1", edge.suite.port, timeout=30)
-    connection.request("POST", "/upload", body=b"x" * size, headers={"Host": edge.host, "Cookie": f"{COOKIE}={edge.alice}", "Origin": edge.origin})
+    connection.request("POST", "/upload", body=b"x" * size, headers={"Host": edge.host, "Cookie": f"{AGENT_COOKIE}={edge.alice_in}", "Origin": edge.origin})
     assert json.loads(connection.getresponse().read())["length"] == size
     connection.close()
-    connection.request("GET", f"/bytes?n={size}", headers={"Host": edge.host, "Cookie": f"{COOKIE}={edge.alice}"})
+    connection.request("GET", f"/bytes?n={size}", headers={"Host": edge.host, "Cookie": f"{AGENT_COOKIE}={edge.alice_in}"})
     assert len(connection.getresponse().read()) == size
     connection.close()
     # without a session the answer comes before the body
@@ -367,7 +375,7 @@ def test_reserved_and_internal_paths_are_nobodys(edge):
 
 def test_two_ways_to_read_a_request_are_refused(edge):
     start = f"POST /v1/auth/challenge HTTP/1.1\r\nHost: {edge.authority}\r\n"
-    smuggled = f"GET /smuggled HTTP/1.1\r\nHost: {edge.host}\r\nCookie: {COOKIE}={edge.alice}\r\n\r\n"
+    smuggled = f"GET /smuggled HTTP/1.1\r\nHost: {edge.host}\r\nCookie: {AGENT_COOKIE}={edge.alice_in}\r\n\r\n"
     attacks = {
         "CL and TE": f"{start}Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}",
         "two CL": f"{start}Content-Length: 0\r\nContent-Length: {len(smuggled)}\r\n\r\n{smuggled}",
@@ -381,7 +389,7 @@ def test_two_ways_to_read_a_request_are_refused(edge):
     }
     for host in (edge.authority, edge.host):
         attacks[f"HEAD with a body to {host}"] = (
-            f"HEAD /v1/session HTTP/1.1\r\nHost: {host}\r\nCookie: {COOKIE}={edge.alice}\r\nContent-Length: {len(smuggled)}\r\n\r\n{smuggled}")
+            f"HEAD /v1/session HTTP/1.1\r\nHost: {host}\r\nCookie: {AGENT_COOKIE}={edge.alice_in}\r\nContent-Length: {len(smuggled)}\r\n\r\n{smuggled}")
     for name, attack in attacks.items():
         answer = edge.raw(attack.encode("latin-1"), timeout=1)
         assert parse(answer)[0] in (400, 501), (name, answer)
@@ -429,7 +437,7 @@ def test_a_service_worker_is_not_installed(edge):
 def open_websocket(edge, token, origin):
     s = socket.create_connection(("127.0.0.1", edge.suite.port), timeout=5)
     origin = f"Origin: {origin}\r\n" if origin else ""
-    s.sendall(f"GET /ws HTTP/1.1\r\nHost: {edge.host}\r\nCookie: {COOKIE}={token}\r\n{origin}Upgrade: websocket\r\nConnection: Upgrade\r\n"
+    s.sendall(f"GET /ws HTTP/1.1\r\nHost: {edge.host}\r\nCookie: {AGENT_COOKIE}={token}\r\n{origin}Upgrade: websocket\r\nConnection: Upgrade\r\n"
               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode())
     head = b""
     while b"\r\n\r\n" not in head:
@@ -461,7 +469,7 @@ def read_text(s):
 
 
 def test_websocket_goes_through_the_decision(edge):
-    s, (status, headers, _) = open_websocket(edge, edge.alice, edge.origin)
+    s, (status, headers, _) = open_websocket(edge, edge.alice_in, edge.origin)
     with s:
         assert status == 101 and headers.get("Sec-WebSocket-Accept") == "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
         for text in ("hello", "again", "x" * 100):
@@ -470,8 +478,8 @@ def test_websocket_goes_through_the_decision(edge):
         send_text(s, "headers")
         seen = {k.lower(): v for k, v in json.loads(read_text(s))["headers"]}
         assert seen["upgrade"] == "websocket" and "cookie" not in seen and seen["origin"] == edge.origin
-    for token, origin, expected in ((edge.alice, None, 403), (edge.alice, f"http://{edge.authority}", 403), (edge.alice, "null", 403),
-                                    (edge.bob, edge.origin, 403), ("nonsense", edge.origin, 401)):
+    for token, origin, expected in ((edge.alice_in, None, 403), (edge.alice_in, f"http://{edge.authority}", 403), (edge.alice_in, "null", 403),
+                                    (edge.bob_in, edge.origin, 403), (edge.alice, edge.origin, 401), ("nonsense", edge.origin, 401)):
         s, (status, _, _) = open_websocket(edge, token, origin)
         s.close()
         assert status == expected, (origin, status)
@@ -484,7 +492,7 @@ def test_only_websocket_is_ever_upgraded(edge):
 
 def test_server_sent_events_arrive_one_by_one(edge):
     with socket.create_connection(("127.0.0.1", edge.suite.port), timeout=5) as s:
-        s.sendall(f"GET /sse?every=0.2 HTTP/1.1\r\nHost: {edge.host}\r\nCookie: {COOKIE}={edge.alice}\r\n\r\n".encode())
+        s.sendall(f"GET /sse?every=0.2 HTTP/1.1\r\nHost: {edge.host}\r\nCookie: {AGENT_COOKIE}={edge.alice_in}\r\n\r\n".encode())
         data, began = b"", time.monotonic()
         while b"data: 3\n" not in data:
             data += s.recv(4096)
@@ -497,7 +505,7 @@ def test_server_sent_events_arrive_one_by_one(edge):
 
 def nginx_headers(edge, *extra, host=None, token=None):
     return [("Host", "router"), ("X-Original-Host", host or edge.host), ("X-Original-Method", "GET"), ("X-Original-URI", "/"),
-            ("Cookie", f"k=v; {COOKIE}={token or edge.alice}"), *extra]
+            ("Cookie", f"k=v; {AGENT_COOKIE}={token or edge.alice_in}"), *extra]
 
 
 def test_the_decision_names_asset_wallet_upstream_and_cookies(edge):
@@ -549,7 +557,7 @@ def dialect_path(dialect):
 
 
 def dialect_headers(edge, dialect, *extra, host=None, token=None):
-    host, cookie = host or edge.host, ("Cookie", f"{COOKIE}={token or edge.alice}")
+    host, cookie = host or edge.host, ("Cookie", f"{AGENT_COOKIE}={token or edge.alice_in}")
     if dialect == "envoy":
         return [("Host", host), cookie, *extra]
     name = {"nginx": "X-Original-Host", "traefik": "X-Forwarded-Host"}[dialect]
@@ -566,7 +574,7 @@ def test_each_dialect_reads_one_host_header_and_refuses_the_others(edge, dialect
         return status, headers.get("X-Multiclaw-Reason")
 
     assert ask() == (200, None)
-    assert ask(token=edge.bob) == (403, "not_owner")
+    assert ask(token=edge.bob_in) == (403, "not_owner")
     assert ask(token="x") == (401, "unauthenticated")
     for name in HOST_HEADERS:
         assert ask((name, edge.host)) == (403, "host_refused"), name
@@ -602,8 +610,8 @@ def test_what_a_proxy_cannot_pass_on_is_told_beside_a_403(own_edge):
 def test_an_agent_without_an_upstream_is_starting(own):
     suite = own()
     answer = suite.try_sign_in(suite.wallet("alice"), suite.asset_of("alice"))
-    refused = suite.agent(answer.token, answer.json["agent_id"])
-    assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "agent_starting", "2")
+    refused = suite.agent(suite.enter(answer.token), answer.json["agent_id"])
+    assert (refused.status, refused.code, refused.headers["Retry-After"]) == (503, "agent_starting", "1")
 
 
 def test_a_decision_that_comes_late_is_thrown_away(own_edge):
@@ -840,7 +848,7 @@ def test_nothing_written_down_holds_a_token_a_cookie_or_a_query(edge):
     assert '"path":"/with"' in (log / "nginx-access.log").read_text()
     for path in log.iterdir():
         text = path.read_text(errors="replace")
-        for secret in (edge.alice, edge.alice.split(".")[2], "secret-in-a-query", "secret-ticket", "secret-cookie", ".multiclaw"):
+        for secret in (edge.alice, edge.alice.split(".")[2], edge.alice_in, "secret-in-a-query", "secret-ticket", "secret-cookie", ".multiclaw"):
             assert secret not in text, (path.name, secret)
 
 

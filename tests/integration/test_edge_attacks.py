@@ -12,12 +12,12 @@ import time
 import pytest
 
 from suite import SANITIZED, wait_until
-from test_edge import COOKIE, code, edge, open_websocket, own_edge, parse, read_text, send_text  # noqa: F401 (fixtures)
+from test_edge import AGENT_COOKIE, COOKIE, code, edge, open_websocket, own_edge, parse, read_text, send_text  # noqa: F401 (fixtures)
 
 
 def owner_request(edge, host, target="/v1/session", headers=(), cookie_size=0):
     """A request of alice's whose Cookie line has cookie_size bytes."""
-    cookie = f"Cookie: {COOKIE}={edge.alice}; z="
+    cookie = f"Cookie: {COOKIE}={edge.alice}; z=" if host == edge.authority else f"Cookie: {AGENT_COOKIE}={edge.alice_in}; z="
     lines = [f"GET {target} HTTP/1.1", f"Host: {host}", "Connection: close", cookie + "c" * max(0, cookie_size - len(cookie)),
              *(f"{k}: {v}" for k, v in headers)]
     return parse(edge.raw("\r\n".join(lines).encode() + b"\r\n\r\n"))
@@ -39,7 +39,7 @@ def test_each_problem_has_all_its_members(edge):  # noqa: F811
     answers = {
         "api": edge.request("/v1/session", host=edge.authority), "no such path": edge.request("/v1/x", host=edge.authority),
         "nginx 404": edge.request("/x", host=edge.authority), "unknown host": edge.request(host="evil.example"),
-        "no session": edge.request(), "another's": edge.request(cookie=f"{COOKIE}={edge.bob}"), "reserved": edge.as_alice("/.multiclaw/x"),
+        "no session": edge.request(), "another's": edge.request(cookie=f"{AGENT_COOKIE}={edge.bob_in}"), "reserved": edge.as_alice("/.multiclaw/x"),
         "TRACE": edge.request("/v1/session", host=edge.authority, method="TRACE"), "agent is silent": edge.as_alice("/drop"),
         "too long": edge.request("/" + "a" * 9000),
     }
@@ -81,9 +81,9 @@ def test_a_worker_cannot_come_from_the_browsers_cache(edge):  # noqa: F811
 def test_what_is_written_with_bare_line_feeds_is_one_request_and_names_one_agent(edge):  # noqa: F811
     """nginx takes a bare LF for the end of a line. Nothing behind it ever sees one: it writes each request anew."""
     other = f"{edge.other}.{edge.authority}"
-    assert parse(edge.raw(f"GET / HTTP/1.1\nHost: {other}\nCookie: {COOKIE}={edge.alice}\nConnection: close\n\n".encode()))[0] == 403
-    assert parse(edge.raw(f"GET / HTTP/1.1\nHost: {other}\nHost: {edge.host}\nCookie: {COOKIE}={edge.alice}\n\n".encode(), 1))[0] == 400
-    smuggled = f"GET /smuggled HTTP/1.1\nHost: {edge.host}\nCookie: {COOKIE}={edge.alice}\n\n"
+    assert parse(edge.raw(f"GET / HTTP/1.1\nHost: {other}\nCookie: {AGENT_COOKIE}={edge.alice_in}\nConnection: close\n\n".encode()))[0] == 403
+    assert parse(edge.raw(f"GET / HTTP/1.1\nHost: {other}\nHost: {edge.host}\nCookie: {AGENT_COOKIE}={edge.alice_in}\n\n".encode(), 1))[0] == 400
+    smuggled = f"GET /smuggled HTTP/1.1\nHost: {edge.host}\nCookie: {AGENT_COOKIE}={edge.alice_in}\n\n"
     answer = edge.raw(f"POST /v1/auth/challenge HTTP/1.1\nHost: {edge.authority}\nContent-Length: 4\nTransfer-Encoding: chunked\n\n0\n\n{smuggled}".encode(), 1)
     assert parse(answer)[0] == 400 and b"smuggled" not in answer
     seen = edge.seen_by_agent(headers=[("X-A", "b\nX-Real-IP: 6.6.6.6\nX-Original-Host: x\nAuthorization: stolen")])
@@ -94,13 +94,13 @@ def test_an_ended_session_opens_nothing_new_even_beside_what_it_had_open(own_edg
     """What is open outlives its session until there are containers (ARCHITECTURE.md, rule 14): this says how far that goes."""
     edge = own_edge()  # noqa: F811
     suite = edge.suite
-    s, (status, _, _) = open_websocket(edge, edge.alice, edge.origin)
+    s, (status, _, _) = open_websocket(edge, edge.alice_in, edge.origin)
     with s:
         assert status == 101
         suite.transfer(suite.asset_of("alice"), suite.wallet("bob"))
         wait_until("the seller is out", lambda: edge.as_alice()[0] == 401, 2)
         for _ in range(3):
-            again, (status, _, _) = open_websocket(edge, edge.alice, edge.origin)
+            again, (status, _, _) = open_websocket(edge, edge.alice_in, edge.origin)
             again.close()
             assert status == 401
         # the connection itself carries no second request through the decision
@@ -111,7 +111,7 @@ def test_an_ended_session_opens_nothing_new_even_beside_what_it_had_open(own_edg
 def test_a_decision_before_a_pause_is_no_decision_after_it(own_edge):  # noqa: F811
     """SIGSTOP for longer than a lease, the session ended meanwhile by the other router: not one allow when it wakes."""
     edge = own_edge(replicas=2)  # noqa: F811
-    ask = [("Host", "router"), ("X-Original-Host", edge.host), ("X-Original-Method", "GET"), ("Cookie", f"{COOKIE}={edge.alice}")]
+    ask = [("Host", "router"), ("X-Original-Host", edge.host), ("X-Original-Method", "GET"), ("Cookie", f"{AGENT_COOKIE}={edge.alice_in}")]
     assert edge.authz(ask, "router-1")[0] == 200 and edge.authz(ask, "router-2")[0] == 200
     pid, got = edge.suite.pid("router-1"), []
     os.kill(pid, signal.SIGSTOP)
@@ -135,7 +135,7 @@ async def junk(port, host, until, seen, turn):
         try:
             for n in range(100):
                 token = f"eyJ{turn}.{n}.{time.monotonic_ns()}." + "x" * 1900
-                writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nCookie: {COOKIE}={token}; z={'c' * 5000}\r\n\r\n".encode())
+                writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nCookie: {AGENT_COOKIE}={token}; z={'c' * 5000}\r\n\r\n".encode())
                 head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
                 await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))
                 seen[int(head.split()[1])] = seen.get(int(head.split()[1]), 0) + 1

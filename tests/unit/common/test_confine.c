@@ -307,6 +307,25 @@ static void ordinary_body(void)
 	every_thread(has_nothing);
 }
 
+static void parent_body(void)
+{
+	struct error err = {0};
+	int signal_at_end = 0;
+
+	must(prctl(PR_SET_PDEATHSIG, SIGUSR1) == 0);
+	must(confine_group(NOBODY, &err) == 0);
+	confined(NOBODY, false);
+	must(prctl(PR_GET_PDEATHSIG, &signal_at_end) == 0 && signal_at_end == SIGUSR1);
+}
+
+static void it_still_ends_with_its_parent_as_another_user(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip();
+	in_child(parent_body);
+}
+
 static void an_ordinary_user_stays_who_it_is(void **state)
 {
 	(void)state;
@@ -409,6 +428,7 @@ int main(void)
 	    cmocka_unit_test(the_list_holds_in_threads_that_were_there_before),
 	    cmocka_unit_test(no_thread_keeps_a_capability),
 	    cmocka_unit_test(root_becomes_the_user_in_every_thread),
+	    cmocka_unit_test(it_still_ends_with_its_parent_as_another_user),
 	    cmocka_unit_test(an_ordinary_user_stays_who_it_is),
 	    cmocka_unit_test(an_unknown_user_stops_the_start),
 	    cmocka_unit_test(what_is_made_before_belongs_to_the_users_group),

@@ -34,7 +34,7 @@ static const struct expected cases[] = {
     {"nginx", "nginx", ASKED_GO_ON, {{"Host", "router"}, NGINX, SESSION}, NULL},
     {"traefik", "traefik", ASKED_GO_ON, {{"Host", "router"}, {"X-Forwarded-Host", HOST}, SESSION}, NULL},
     {"envoy", "envoy", ASKED_GO_ON, {{"Host", HOST}, SESSION}, NULL},
-    {"names of headers have no case", "nginx", ASKED_GO_ON, {{"x-original-host", HOST}, {"cookie", "__Host-multiclaw=t"}}, NULL},
+    {"names of headers have no case", "nginx", ASKED_GO_ON, {{"x-original-host", HOST}, {"cookie", "__Host-multiclaw-agent=t"}}, NULL},
     {"unknown headers do not matter", "nginx", ASKED_GO_ON, {NGINX, SESSION, {"X-Forwarded-For", "1.2.3.4"}, {"X-Forwarded-Proto", "http"}}, NULL},
 
     {"no host", "nginx", ASKED_HOST_REFUSED, {{"Host", HOST}, SESSION}, NULL},
@@ -57,6 +57,9 @@ static const struct expected cases[] = {
     {"ours twice", "nginx", ASKED_UNAUTHENTICATED, {NGINX, {"Cookie", "__Host-multiclaw-agent=t; __Host-multiclaw-agent=t"}}, NULL},
     {"ours twice in two headers", "nginx", ASKED_UNAUTHENTICATED, {NGINX, SESSION, SESSION}, NULL},
     {"the console's twice", "nginx", ASKED_UNAUTHENTICATED, {NGINX, {"Cookie", "__Host-multiclaw=t; __Host-multiclaw=u"}, SESSION}, NULL},
+    {"the console's session", "nginx", ASKED_UNAUTHENTICATED, {NGINX, {"Cookie", "__Host-multiclaw=t.t.t"}}, NULL},
+    {"the state of a browser that enters", "nginx", ASKED_UNAUTHENTICATED, {NGINX, {"Cookie", "__Host-multiclaw-state=t"}}, NULL},
+    {"that state twice", "nginx", ASKED_UNAUTHENTICATED, {NGINX, SESSION, {"Cookie", "__Host-multiclaw-state=t; __Host-multiclaw-state=u"}}, NULL},
     {"no token", "nginx", ASKED_UNAUTHENTICATED, {NGINX, {"Cookie", "__Host-multiclaw-agent=%20"}}, NULL},
     {"an empty agent's cookie is not made up for by the console's", "nginx", ASKED_UNAUTHENTICATED,
 	{NGINX, {"Cookie", "__Host-multiclaw-agent=; __Host-multiclaw=t"}}, NULL},

@@ -122,10 +122,10 @@ static void writes_set_cookie_byte_for_byte(void **state)
 {
 	(void)state;
 	char buf[COOKIE_SET_SIZE];
-	assert_string_equal(cookie_set("a.b.c", buf),
+	assert_string_equal(cookie_set(COOKIE_CONSOLE, "a.b.c", 604800, buf),
 	    "__Host-multiclaw=a.b.c; Path=/; Max-Age=604800; HttpOnly; Secure; SameSite=Strict");
-	assert_string_equal(cookie_clear(buf),
-	    "__Host-multiclaw=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict");
+	assert_string_equal(cookie_clear(COOKIE_AGENT, buf),
+	    "__Host-multiclaw-agent=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict");
 }
 
 int main(void)
