@@ -148,13 +148,25 @@ static void do_start(struct asking *asking, struct agent *agent, bool is_restart
 	answer_state(asking, agent);
 }
 
+static void on_stop_saved(void *arg, const struct error *err)
+{
+	struct asking *asking = arg;
+	if (err)
+		asking_fail(asking, err);
+	else
+		answer_state(asking, agents_of(asking->sandbox->agents, asking->asset));
+}
+
+/* Answered once it is written down: a crash must not take the owner's word back. */
 static void do_stop(struct asking *asking, struct agent *agent)
 {
-	if (agent) {
-		machine_want_stop(&agent->machine);
-		agent_step(agent);
+	if (!agent) {
+		answer_state(asking, NULL);
+		return;
 	}
-	answer_state(asking, agent);
+	machine_want_stop(&agent->machine);
+	agent_step(agent);
+	agent_save(agent, on_stop_saved, asking);
 }
 
 static void do_reach(struct asking *asking, struct agent *agent)
@@ -172,8 +184,10 @@ static void do_reach(struct asking *asking, struct agent *agent)
 		keep_token(asking, agent);
 	if (machine_want_wake(&agent->machine))
 		agent_step(agent);
-	if (agent_runs(agent) || strcmp(machine_state(&agent->machine), "starting") != 0 ||
-	    !asking_wait(asking, agent))
+	if (must_start && agent->has_failure)
+		asking_fail(asking, &agent->failure);
+	else if (agent_runs(agent) || strcmp(machine_state(&agent->machine), "starting") != 0 ||
+		 !asking_wait(asking, agent))
 		answer_reach(asking, agent);
 }
 
