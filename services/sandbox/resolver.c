@@ -2,13 +2,15 @@
 
 #include <arpa/inet.h>
 #include <event2/dns.h>
-#include <event2/dns_struct.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/warden.h"
+#include "services/sandbox/dns_message.h"
 #include "services/sandbox/public_address.h"
 
 #define PENDING_MAX 1024
@@ -18,6 +20,7 @@
 #define SOURCES 4096
 #define PER_S 50
 #define BURST 200
+#define PER_TURN 64
 
 struct source { /* a token bucket; two sources of one hash share it */
 	uint64_t at_ms;
@@ -25,10 +28,10 @@ struct source { /* a token bucket; two sources of one hash share it */
 };
 struct question {
 	struct resolver *resolver;
-	struct evdns_server_request *request;
+	struct dns_question asked;
+	struct sockaddr_in from;
 	struct source *source;
 	char agent[AGENT_ID_LEN + 1], boot[VAULT_BOOT_ID_LEN + 1]; /* "": starting, not narrowed */
-	char name[EGRESS_HOST_MAX + 3];
 	TAILQ_ENTRY(question) link;
 };
 TAILQ_HEAD(questions, question);
@@ -36,16 +39,24 @@ TAILQ_HEAD(questions, question);
 struct resolver {
 	struct sandbox *sandbox;
 	struct evdns_base *upstream;
-	struct evdns_server_port *port;
+	int fd;
+	struct event *readable;
 	struct questions pending;
 	size_t npending;
 	struct source source[SOURCES];
 	struct metric *asked, *refused;
 };
 
-static void answer(struct evdns_server_request *request, int code)
+/* What the socket does not take is lost, as anything over UDP may be. */
+static void answer(const struct resolver *resolver, const struct dns_question *asked,
+    const struct sockaddr_in *to, enum dns_code code, const struct in_addr *address, size_t n,
+    uint32_t ttl_s)
 {
-	evdns_server_request_respond(request, code);
+	uint8_t bytes[DNS_MESSAGE_MAX];
+	size_t len = dns_answer_write(asked, code, address, n, ttl_s, bytes);
+	if (resolver->fd >= 0 && sendto(resolver->fd, bytes, len, MSG_DONTWAIT,
+				     (const struct sockaddr *)to, sizeof(*to)) < 0)
+		log_debug("an answer to a name was lost");
 }
 
 static void question_free(struct question *question)
@@ -123,7 +134,7 @@ static int open_way(const struct question *question, const struct in_addr *addre
 	if (!question->agent[0])
 		return 0;
 	if (!agent || strcmp(agent->boot, question->boot) != 0 ||
-	    !egress_allows(&agent->record.egress, question->name))
+	    !egress_allows(&agent->record.egress, question->asked.name))
 		return -1;
 	if (!agent->record.egress.is_narrowed || n == 0)
 		return 0;
@@ -133,105 +144,108 @@ static int open_way(const struct question *question, const struct in_addr *addre
 static void on_answer(int result, char type, int count, int ttl, void *addresses, void *arg)
 {
 	struct question *question = arg;
-	struct evdns_server_request *request = question->request;
 	struct in_addr kept[WARDEN_ALLOW_MAX];
 	size_t n = 0;
-	int code = DNS_ERR_NONE;
+	enum dns_code code = DNS_OK;
 	if (result == DNS_ERR_NONE && type == DNS_IPv4_A && count > 0)
 		n = keep_public(addresses, (size_t)count, kept);
 	else if (result == DNS_ERR_NOTEXIST)
-		code = DNS_ERR_NOTEXIST;
+		code = DNS_NO_SUCH_NAME;
 	else if (result != DNS_ERR_NONE && result != DNS_ERR_NODATA)
-		code = DNS_ERR_SERVERFAILED;
-	if (code == DNS_ERR_NONE && open_way(question, kept, n) != 0)
-		code = DNS_ERR_REFUSED;
+		code = DNS_FAILED;
+	if (code == DNS_OK && open_way(question, kept, n) != 0)
+		code = DNS_REFUSED, n = 0;
 	ttl = ttl < 0 ? 0 : ttl > TTL_MAX_S ? TTL_MAX_S : ttl;
-	if (code == DNS_ERR_NONE && n > 0)
-		evdns_server_request_add_a_reply(request, question->name, (int)n, kept, ttl);
+	answer(question->resolver, &question->asked, &question->from, code, kept, n, (uint32_t)ttl);
 	question_free(question);
-	answer(request, code);
 }
 
-static void forward(struct resolver *resolver, struct evdns_server_request *request,
-    const struct agent *agent, struct source *source)
+/* ---- what is asked */
+
+struct asked {
+	struct dns_question question;
+	struct sockaddr_in from;
+	struct source *source;
+};
+
+static void forward(struct resolver *resolver, const struct asked *asked, const struct agent *agent)
 {
 	struct question *question = calloc(1, sizeof(*question));
 	bug_if(!question);
 	question->resolver = resolver;
-	question->request = request;
-	question->source = source;
-	snprintf(question->name, sizeof(question->name), "%s", request->questions[0]->name);
+	question->asked = asked->question;
+	question->from = asked->from;
+	question->source = asked->source;
 	if (agent) {
 		memcpy(question->agent, agent->id, sizeof(question->agent));
 		memcpy(question->boot, agent->boot, sizeof(question->boot));
 	}
 	TAILQ_INSERT_TAIL(&resolver->pending, question, link);
 	resolver->npending++;
-	source->pending++;
-	if (!evdns_base_resolve_ipv4(
-		resolver->upstream, question->name, DNS_QUERY_NO_SEARCH, on_answer, question)) {
+	asked->source->pending++;
+	if (!evdns_base_resolve_ipv4(resolver->upstream, question->asked.name, DNS_QUERY_NO_SEARCH,
+		on_answer, question)) {
 		question_free(question);
-		answer(request, DNS_ERR_SERVERFAILED);
+		answer(resolver, &asked->question, &asked->from, DNS_FAILED, NULL, 0, 0);
 	}
 }
 
-/* ---- what is asked */
-
-/* DNS_ERR_NONE, or why not. is_empty_r: there is such a name, and nothing of this type is told (containers have no IPv6). */
-static int judge(struct resolver *resolver, const struct evdns_server_request *request,
-    const struct agent *agent, bool *is_empty_r)
+static bool may_know(
+    const struct resolver *resolver, const struct agent *agent, const struct asked *asked)
 {
-	const struct evdns_server_question *question = request->questions[0];
-	*is_empty_r = question->type != EVDNS_TYPE_A;
-	if (request->nquestions != 1 || question->dns_question_class != EVDNS_CLASS_INET)
-		return DNS_ERR_NOTIMPL;
-	if (strlen(question->name) > EGRESS_HOST_MAX)
-		return DNS_ERR_FORMAT;
-	if (!agent && !may_be_starting(resolver->sandbox))
-		return DNS_ERR_REFUSED;
-	return !agent || egress_allows(&agent->record.egress, question->name) ? DNS_ERR_NONE
-									      : DNS_ERR_REFUSED;
+	return agent ? egress_allows(&agent->record.egress, asked->question.name)
+		     : may_be_starting(resolver->sandbox);
 }
 
-static void on_request(struct evdns_server_request *request, void *arg)
+/* Containers have no IPv6, and other types are for nobody here: there is such a name, and nothing of that type. */
+static void take(struct resolver *resolver, const struct asked *asked)
+{
+	const struct agent *agent = find(resolver->sandbox, asked->from.sin_addr);
+	if (!may_know(resolver, agent, asked)) {
+		metric_add(resolver->refused, 1);
+		answer(resolver, &asked->question, &asked->from, DNS_REFUSED, NULL, 0, 0);
+	} else if (asked->question.type != DNS_TYPE_A) {
+		answer(resolver, &asked->question, &asked->from, DNS_OK, NULL, 0, 0);
+	} else {
+		forward(resolver, asked, agent);
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct resolver *resolver = arg;
-	struct sockaddr_in from = {0};
-	struct source *source;
-	bool is_empty = false;
-	metric_add(resolver->asked, 1);
-	if (evdns_server_request_get_requesting_addr(
-		request, (struct sockaddr *)&from, sizeof(from)) < (int)sizeof(from) ||
-	    from.sin_family != AF_INET || request->nquestions < 1 ||
-	    !take_turn(resolver, from.sin_addr, &source)) {
-		evdns_server_request_drop(request);
-		return;
+	uint8_t bytes[DNS_MESSAGE_MAX];
+	(void)what;
+	for (int i = 0; i < PER_TURN; i++) {
+		struct asked asked;
+		socklen_t size = sizeof(asked.from);
+		ssize_t n = recvfrom(
+		    fd, bytes, sizeof(bytes), MSG_DONTWAIT, (struct sockaddr *)&asked.from, &size);
+		if (n < 0)
+			return;
+		metric_add(resolver->asked, 1);
+		if (size == sizeof(asked.from) && asked.from.sin_family == AF_INET &&
+		    take_turn(resolver, asked.from.sin_addr, &asked.source) &&
+		    dns_question_parse(&asked.question, bytes, (size_t)n) == 0)
+			take(resolver, &asked);
 	}
-	const struct agent *agent = find(resolver->sandbox, from.sin_addr);
-	int code = judge(resolver, request, agent, &is_empty);
-	if (code == DNS_ERR_NONE && !is_empty) {
-		forward(resolver, request, agent, source);
-		return;
-	}
-	if (code == DNS_ERR_REFUSED)
-		metric_add(resolver->refused, 1);
-	answer(request, code);
 }
 
 /* ---- life */
 
 void resolver_listen(struct resolver *resolver, int fd)
 {
-	if (resolver->port)
-		evdns_close_server_port(
-		    resolver->port); /* closes its socket with the last answer */
-	resolver->port = NULL;
+	if (resolver->readable)
+		event_free(resolver->readable);
+	resolver->readable = NULL;
+	if (resolver->fd >= 0)
+		close(resolver->fd);
+	resolver->fd = fd;
 	if (fd < 0)
 		return;
-	evutil_make_socket_nonblocking(fd);
-	resolver->port = evdns_add_server_port_with_base(
-	    resolver->sandbox->process->base, fd, 0, on_request, resolver);
-	bug_if(!resolver->port);
+	resolver->readable = event_new(
+	    resolver->sandbox->process->base, fd, EV_READ | EV_PERSIST, on_readable, resolver);
+	bug_if(!resolver->readable || event_add(resolver->readable, NULL) != 0);
 }
 
 struct resolver *resolver_new(struct sandbox *sandbox)
@@ -240,6 +254,7 @@ struct resolver *resolver_new(struct sandbox *sandbox)
 	struct metrics *metrics = sandbox->process->metrics;
 	bug_if(!resolver);
 	resolver->sandbox = sandbox;
+	resolver->fd = -1;
 	TAILQ_INIT(&resolver->pending);
 	resolver->upstream =
 	    evdns_base_new(sandbox->process->base, EVDNS_BASE_DISABLE_WHEN_INACTIVE);
@@ -268,10 +283,8 @@ void resolver_destroy(struct resolver **resolver)
 		return;
 	*resolver = NULL;
 	evdns_base_free(r->upstream, 0);
-	while ((question = TAILQ_FIRST(&r->pending))) {
-		evdns_server_request_drop(question->request);
+	while ((question = TAILQ_FIRST(&r->pending)))
 		question_free(question);
-	}
 	resolver_listen(r, -1);
 	free(r);
 }
