@@ -148,32 +148,46 @@ static void do_start(struct asking *asking, struct agent *agent, bool is_restart
 	answer_state(asking, agent);
 }
 
+static void on_stop_saved(void *arg, const struct error *err)
+{
+	struct asking *asking = arg;
+	if (err)
+		asking_fail(asking, err);
+	else
+		answer_state(asking, agents_of(asking->sandbox->agents, asking->asset));
+}
+
+/* Answered once it is written down: a crash must not take the owner's word back. */
 static void do_stop(struct asking *asking, struct agent *agent)
 {
-	if (agent) {
-		machine_want_stop(&agent->machine);
-		agent_step(agent);
+	if (!agent) {
+		answer_state(asking, NULL);
+		return;
 	}
-	answer_state(asking, agent);
+	machine_want_stop(&agent->machine);
+	agent_step(agent);
+	agent_save(agent, on_stop_saved, asking);
 }
 
 static void do_reach(struct asking *asking, struct agent *agent)
 {
+	const struct machine *machine = &agent->machine;
 	struct error err;
-	bool must_start = agent->machine.phase == MACHINE_NONE &&
-			  agent->machine.wish != MACHINE_UP && !agent->machine.is_failed &&
-			  agent->machine.wish != MACHINE_DOWN;
+	bool is_new = machine->wish == MACHINE_NEW || machine->wish == MACHINE_ASLEEP;
+	bool must_start = is_new && machine->phase == MACHINE_NONE && !machine->is_failed;
 	if (must_start && agent_has_room(agent, &err) != 0) {
 		asking_fail(asking, &err);
 		return;
 	}
 	agent->used_ms = clock_boot_ms();
-	if (must_start)
+	if (is_new && is_idle(agent))
 		keep_token(asking, agent);
 	if (machine_want_wake(&agent->machine))
 		agent_step(agent);
-	if (agent_runs(agent) || strcmp(machine_state(&agent->machine), "starting") != 0 ||
-	    !asking_wait(asking, agent))
+	if (must_start && agent->has_failure)
+		asking_fail(asking, &agent->failure);
+	else if (agent_runs(agent) || strcmp(machine_state(machine), "starting") != 0 ||
+		 !asking_wait(asking, agent))
 		answer_reach(asking, agent);
 }
 

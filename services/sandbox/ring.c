@@ -7,8 +7,8 @@
 #include "common/error.h"
 
 struct ring {
-	uint64_t first, next; /* positions of what is kept */
-	uint64_t skipped_at;  /* 0: nowhere */
+	uint64_t first, next;              /* positions of what is kept */
+	uint64_t skipped_from, skipped_to; /* between these something was dropped; 0: nowhere */
 	size_t size;
 	uint8_t bytes[];
 };
@@ -46,11 +46,17 @@ void ring_add(struct ring *ring, const void *bytes, size_t len)
 	ring->next += len;
 	if (ring->next - ring->first > ring->size)
 		ring->first = ring->next - ring->size;
+	if (ring->skipped_to < ring->first)
+		ring->skipped_from = ring->skipped_to = 0;
+	else if (ring->skipped_from < ring->first)
+		ring->skipped_from = ring->first;
 }
 
 void ring_skip(struct ring *ring)
 {
-	ring->skipped_at = ring->next;
+	ring->skipped_to = ring->next;
+	if (ring->skipped_from == 0)
+		ring->skipped_from = ring->next;
 }
 
 uint64_t ring_next(const struct ring *ring)
@@ -71,6 +77,6 @@ struct ring_part ring_read(const struct ring *ring, uint64_t after, uint8_t *byt
 	memcpy(bytes_r + first, ring->bytes, len - first);
 	return (struct ring_part){.len = len,
 	    .next = from + len,
-	    .is_lost = is_foreign || (ring->skipped_at && len > 0 && ring->skipped_at >= from &&
-					 ring->skipped_at < from + len)};
+	    .is_lost = is_foreign || (len > 0 && ring->skipped_to && ring->skipped_to >= from &&
+					 ring->skipped_from <= from + len)};
 }

@@ -25,6 +25,8 @@ const struct setting sandbox_settings[] = {
     ROW("IMAGES", PATH, images, 1, 256, "images", "The store of images: `multiclaw image import`."),
     ROW("STATE", PATH, state_folder, 1, 256, "sandbox",
 	"Folder of what this host holds: one small file for each agent."),
+    ROW("RESOLV_CONF", PATH, resolv_conf, 1, 256, "/etc/resolv.conf",
+	"Where the resolvers of this host stand that agents' questions are forwarded to."),
     ROW("IDLE_S", UINT, idle_s, 0, 604800, "600",
 	"An agent that nobody used for so long is put to sleep; 0: never."),
     ROW("READY_MS", UINT, ready_ms, 100, 600000, "60000",

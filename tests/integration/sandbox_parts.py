@@ -1,16 +1,13 @@
 """sandbox with everything but containers, real: Redis, development chain, chain-oracle, session, auth, secret-vault. Warden is the test's own."""
 
+import base64
 import hashlib
 import json
-import os
 import signal
-import base64
-import time
-
-import pytest
+import socket
 
 from fake_warden import FakeWarden
-from parts import Refused  # noqa: F401 (for the tests)
+from parts import Peer, Refused
 from suite import BIN, b58decode, wait_until
 from vault_parts import Vaults
 
@@ -23,6 +20,8 @@ def agent_id(asset):
 
 
 class Sandboxes(Vaults):
+    warden_options = {}
+
     def __init__(self, sandboxes=1, **settings):
         self.sandboxes, self.wardens = sandboxes, {}
         super().__init__(**{
@@ -37,7 +36,7 @@ class Sandboxes(Vaults):
         (self.state / "images/names").mkdir(parents=True)
         self.import_image("demo", DIGEST)
         for i in range(1, self.sandboxes + 1):
-            self.wardens[i] = FakeWarden(self.state / f"run/sandbox-{i}.warden").start()
+            self.launch_warden(i)
             self.launch_sandbox(i)
         for i in range(1, self.sandboxes + 1):
             self.wait_sandbox(i)
@@ -47,10 +46,16 @@ class Sandboxes(Vaults):
         for i in range(1, self.sandboxes + 1):
             if f"sandbox-{i}" in self.processes and self.processes[f"sandbox-{i}"].poll() is None:
                 self.stop_sandbox(i)
+        self.stop_wardens()
+        super().stop()
+
+    def launch_warden(self, i=1):
+        self.wardens[i] = FakeWarden(self.state / f"run/sandbox-{i}.warden", **self.warden_options).start()
+
+    def stop_wardens(self):
         for warden in self.wardens.values():
             if warden.listener:
                 warden.stop(forget=True)
-        super().stop()
 
     @property
     def warden(self):
@@ -95,7 +100,27 @@ class Sandboxes(Vaults):
         return self.peer_of("router").call(f"vault.{call}", 5.0, **body)
 
     def operator_ask(self, call, **body):
+        if call in ("wake", "exec"):
+            return self.ask(call, role=self.exec_key(), **body)
         return self.ask(call, role="operator", **body)
+
+    def exec_key(self):
+        """An operator's key with the role that is off by default, known to sandbox."""
+        if not hasattr(self, "_exec_key"):
+            self._exec_key = "executor"
+            self.new_key("executor", "operator-read+operator-exec")
+
+            def is_known():
+                peer = Peer(self, "executor", "sandbox")
+                try:
+                    return peer.call("sandbox.agents", 0.5) is not None
+                except (Refused, AssertionError):
+                    return False
+                finally:
+                    peer.close()
+
+            wait_until("the key is known", is_known, 10, 0.1)
+        return self._exec_key
 
     def state_of(self, token, **more):
         return self.ask("state", token=token, **more)["state"]
@@ -127,8 +152,6 @@ class Sandboxes(Vaults):
         return json.loads((self.state / f"held-{i}" / agent_id(owner.asset)).read_text())
 
     def metric(self, name, i=1):
-        import socket
-
         with socket.socket(socket.AF_UNIX) as ops:
             ops.connect(str(self.state / f"run/sandbox-{i}.ops"))
             ops.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
