@@ -507,6 +507,8 @@ def test_the_api_is_not_on_an_agents_origin_and_the_way_in_not_on_the_consoles(e
 
 
 def test_nothing_of_the_way_in_is_written_down(edge):
+    logs = list((edge.suite.state / "log").iterdir())
+    before = {path: path.stat().st_size for path in logs}
     opening, state = way_in(edge)
     ticket = entry(edge, "ticket", {"opening": opening}, state).json["ticket"]
     inside = entry(edge, "session", {"ticket": ticket}, state).cookie(AGENT_COOKIE)
@@ -514,9 +516,9 @@ def test_nothing_of_the_way_in_is_written_down(edge):
         edge.request(path)
     entry(edge, "ticket", {"opening": "A" * 5000}, state)
     time.sleep(0.2)
-    for path in (edge.suite.state / "log").iterdir():
-        text = path.read_text(errors="replace")
-        for secret in (opening, ticket, state, inside, inside.split(".")[2], "aaaa", ".multiclaw/e", ".multiclaw/t", ".multiclaw/x", ".Multiclaw"):
+    for path in logs:
+        text = path.read_bytes()[before[path]:].decode(errors="replace")
+        for secret in (opening, ticket, state, inside, inside.split(".")[2], "aaaa", ".multiclaw", ".Multiclaw"):
             assert secret not in text, (path.name, secret)
 
 
@@ -611,13 +613,15 @@ def test_the_last_lines_are_what_the_agent_wrote(edge):
 
 
 class Follow:
+    """HTTP/1.0, so that nginx cuts nothing into chunks."""
+
     def __init__(self, edge, token, rcvbuf=None):
         self.socket = socket.socket()
         self.socket.settimeout(5)
         if rcvbuf:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.socket.connect(("127.0.0.1", edge.suite.port))
-        self.socket.sendall(f"GET /v1/agent/logs?follow=1 HTTP/1.1\r\nHost: {edge.authority}\r\nCookie: {COOKIE}={token}\r\nConnection: close\r\n\r\n".encode())
+        self.socket.sendall(f"GET /v1/agent/logs?follow=1 HTTP/1.0\r\nHost: {edge.authority}\r\nCookie: {COOKIE}={token}\r\n\r\n".encode())
         self.data = b""
 
     def until(self, what, seconds=5):
@@ -632,6 +636,12 @@ class Follow:
                 break
             self.data += chunk
         assert what in self.data, self.data[-2000:]
+        return self.data
+
+    def rest(self):
+        self.socket.settimeout(5)
+        while chunk := self.socket.recv(65536):
+            self.data += chunk
         return self.data
 
     @property
@@ -703,7 +713,7 @@ def test_who_follows_loses_sight_with_the_session(edge):
     assert edge.suite.http("POST", "/v1/auth/logout", {}, token=token).status == 204
     time.sleep(0.5)
     log.write(b"after\n")
-    ended = follow.until(b"0\r\n\r\n")
+    ended = follow.rest()
     assert b"event: session_ended" in ended and b"session_revoked" in ended and "after" not in follow.lines
     answer = edge.suite.http("GET", "/v1/agent/logs?follow=1", token=token)
     assert answer.status == 401
