@@ -100,8 +100,8 @@ static int check_replica(const char *name, struct error *err)
 	    REPLICA_MAX, name);
 }
 
-int suite_settings_sandbox(const char *text, char name_r[SUITE_REPLICA_MAX + 1],
-    const char **address_r, struct error *err)
+int suite_settings_sandbox(
+    const char *text, char name_r[SUITE_REPLICA_MAX + 1], const char **address_r, struct error *err)
 {
 	size_t len = strcspn(text, "=");
 

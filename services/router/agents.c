@@ -27,8 +27,8 @@ static json_t *agent_json(const struct api_call *call, const struct sandbox_stat
 	    text_or_null(agent->boot_id), "image", text_or_null(agent->image), "snapshot");
 }
 
-static void reply_agent(
-    struct api_call *call, int status, const struct sandbox_state_rsp *agent, const struct error *err)
+static void reply_agent(struct api_call *call, int status, const struct sandbox_state_rsp *agent,
+    const struct error *err)
 {
 	json_t *body = err ? NULL : agent_json(call, agent);
 	struct error bad;

@@ -225,7 +225,8 @@ static void refuse_session(struct api_call *call, const struct error *err)
 {
 	char cookie[COOKIE_SET_SIZE];
 	if (call->route->handler == signin_logout && err->code == ERR_UNAUTHENTICATED)
-		http_reply_header(call->request, "Set-Cookie", cookie_clear(COOKIE_CONSOLE, cookie));
+		http_reply_header(
+		    call->request, "Set-Cookie", cookie_clear(COOKIE_CONSOLE, cookie));
 	api_refuse(call, err);
 }
 

@@ -69,8 +69,7 @@ void api_forget_body(struct api_call *call);
 json_t *api_time(uint64_t unix_ms);
 /* The client's address, by nginx. ERR_INVALID. */
 #define API_IP_SIZE 46
-int api_client(
-    const struct http_request *request, char ip_r[API_IP_SIZE], struct error *err);
+int api_client(const struct http_request *request, char ip_r[API_IP_SIZE], struct error *err);
 /* The client's User-Agent in printable ASCII, cut to size - 1. */
 void api_user_agent(const struct http_request *request, char *text, size_t size);
 

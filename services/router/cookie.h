@@ -13,7 +13,8 @@
 
 #define COOKIE_CONSOLE "__Host-multiclaw"
 #define COOKIE_AGENT "__Host-multiclaw-agent"
-#define COOKIE_STATE "__Host-multiclaw-state" /* of the browser that enters an agent's origin (entry.h) */
+#define COOKIE_STATE \
+	"__Host-multiclaw-state" /* of the browser that enters an agent's origin (entry.h) */
 #define COOKIE_TOKEN_MAX 2048
 #define COOKIE_FORWARD_MAX (16 * 1024)
 
@@ -26,7 +27,7 @@ struct cookie_value {
 struct cookies {
 	struct cookie_value console, agent, state; /* text NULL: not sent */
 	bool repeated;                             /* one of these names twice */
-	bool too_long;                      /* forward did not hold the rest */
+	bool too_long;                             /* forward did not hold the rest */
 	size_t forward_len;
 	char forward[COOKIE_FORWARD_MAX + 1]; /* the client's cookies without ours, "a=b; c=d" */
 };

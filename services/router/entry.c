@@ -53,8 +53,7 @@ static void visit_refuse(struct visit *visit, const struct error *err)
 static void set_cookie(struct visit *visit, const char *name, const char *value, uint64_t seconds)
 {
 	char cookie[COOKIE_SET_SIZE];
-	http_reply_header(
-	    visit->request, "Set-Cookie", cookie_set(name, value, seconds, cookie));
+	http_reply_header(visit->request, "Set-Cookie", cookie_set(name, value, seconds, cookie));
 	sodium_memzero(cookie, sizeof(cookie));
 }
 
@@ -71,14 +70,13 @@ static void show_page(struct visit *visit)
 	sodium_memzero(state, sizeof(state));
 	sodium_memzero(text, sizeof(text));
 	http_reply_header(visit->request, "Cache-Control", "no-store");
-	http_reply_text(
-	    visit->request, 200, "text/html; charset=utf-8", page->html, page->len);
+	http_reply_text(visit->request, 200, "text/html; charset=utf-8", page->html, page->len);
 	visit_end(visit);
 }
 
 /* The body's only member, 32 bytes; and the browser must have come by the page. What cannot be one of ours is as unknown as one that was used. */
-static int read_ticket(const struct visit *visit, const char *name, uint8_t ticket[TICKET_LEN],
-    struct error *err)
+static int read_ticket(
+    const struct visit *visit, const char *name, uint8_t ticket[TICKET_LEN], struct error *err)
 {
 	size_t len;
 	const json_t *value = json_object_get(visit->body, name);
@@ -131,8 +129,8 @@ static void on_enter(void *arg, const void *rsp, const struct error *err)
 	struct error bad;
 	if (err) {
 		visit_refuse(visit, err);
-	} else if (entered->exp_ms <= now ||
-		   !cookie_is_token((struct cookie_value){entered->token, strlen(entered->token)})) {
+	} else if (entered->exp_ms <= now || !cookie_is_token((struct cookie_value){
+						 entered->token, strlen(entered->token)})) {
 		error_refuse(&bad, ERR_INTERNAL, "service_unavailable", "no token");
 		visit_refuse(visit, &bad);
 	} else {
@@ -265,7 +263,8 @@ static int read_cookies(struct visit *visit, struct error *err)
 		    err, ERR_UNAUTHENTICATED, "session_invalid", "our cookie twice");
 	if (cookie_is_token(cookies.agent))
 		memcpy(visit->token, cookies.agent.text, cookies.agent.len);
-	visit->has_state = cookie_is_token(cookies.state) && cookies.state.len == STATE_TEXT_SIZE - 1;
+	visit->has_state =
+	    cookie_is_token(cookies.state) && cookies.state.len == STATE_TEXT_SIZE - 1;
 	if (visit->has_state)
 		crypto_generichash(visit->state, sizeof(visit->state),
 		    (const uint8_t *)cookies.state.text, cookies.state.len, NULL, 0);

@@ -7,7 +7,8 @@
 
 #include "common/error.h"
 
-#define HASH_TEXT_SIZE sodium_base64_ENCODED_LEN(crypto_hash_sha256_BYTES, sodium_base64_VARIANT_ORIGINAL)
+#define HASH_TEXT_SIZE \
+	sodium_base64_ENCODED_LEN(crypto_hash_sha256_BYTES, sodium_base64_VARIANT_ORIGINAL)
 
 static const char style[] =
     "body{font:16px/1.5 system-ui,sans-serif;margin:20vh auto 0;max-width:32em;padding:0 1em;"
@@ -39,9 +40,12 @@ static const char script[] =
     "const known={"
     "ticket_unknown:'This link was used already or is older than 30 seconds. "
     "Open the agent again from the console.',"
-    "session_revoked:'Your session in the console has ended. Sign in there and open the agent again.',"
-    "session_expired:'Your session in the console has ended. Sign in there and open the agent again.',"
-    "session_invalid:'Your session in the console has ended. Sign in there and open the agent again.'};"
+    "session_revoked:'Your session in the console has ended. Sign in there and open the agent "
+    "again.',"
+    "session_expired:'Your session in the console has ended. Sign in there and open the agent "
+    "again.',"
+    "session_invalid:'Your session in the console has ended. Sign in there and open the agent "
+    "again.'};"
     "say('Your agent was not opened',known[error.message]||"
     "'A part of the service did not answer. Open the agent again from the console.')"
     "}})()";
@@ -59,8 +63,7 @@ static void hash_of(const char *text, char out[HASH_TEXT_SIZE])
 {
 	uint8_t hash[crypto_hash_sha256_BYTES];
 	crypto_hash_sha256(hash, (const uint8_t *)text, strlen(text));
-	sodium_bin2base64(
-	    out, HASH_TEXT_SIZE, hash, sizeof(hash), sodium_base64_VARIANT_ORIGINAL);
+	sodium_bin2base64(out, HASH_TEXT_SIZE, hash, sizeof(hash), sodium_base64_VARIANT_ORIGINAL);
 }
 
 void entry_page_init(struct entry_page *page, const char *console)

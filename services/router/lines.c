@@ -43,8 +43,8 @@ static void emit(struct lines *lines, char *text_r, size_t *text_len_r)
 	lines->len = 0;
 }
 
-bool lines_add(struct lines *lines, const uint8_t *bytes, size_t len, size_t *used_r,
-    char *text_r, size_t *text_len_r)
+bool lines_add(struct lines *lines, const uint8_t *bytes, size_t len, size_t *used_r, char *text_r,
+    size_t *text_len_r)
 {
 	size_t room = LINES_MAX - lines->len;
 	size_t part = len < room ? len : room;

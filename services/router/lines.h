@@ -16,8 +16,8 @@ struct lines {
 };
 
 /* Takes bytes up to the end of a line; *used_r of them were taken. True: there is a line, as text_r (of LINES_TEXT_MAX bytes, no NUL added). */
-bool lines_add(struct lines *lines, const uint8_t *bytes, size_t len, size_t *used_r,
-    char *text_r, size_t *text_len_r);
+bool lines_add(struct lines *lines, const uint8_t *bytes, size_t len, size_t *used_r, char *text_r,
+    size_t *text_len_r);
 /* What has not ended yet is a line all the same: true if there was anything. */
 bool lines_flush(struct lines *lines, char *text_r, size_t *text_len_r);
 

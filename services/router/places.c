@@ -7,7 +7,7 @@
 #include "common/secret.h"
 
 struct entry {
-	uint64_t until_ms; /* 0: empty */
+	uint64_t until_ms;    /* 0: empty */
 	struct secret *token; /* with its NUL; NULL: none */
 	uint8_t asset[PUBKEY_LEN];
 	char upstream[UPSTREAM_MAX + 1];
@@ -55,8 +55,8 @@ static void empty(struct entry *entry)
 	secret_destroy(&entry->token);
 }
 
-bool places_find(struct places *places, const uint8_t asset[PUBKEY_LEN], uint64_t now_ms,
-    struct place *place_r)
+bool places_find(
+    struct places *places, const uint8_t asset[PUBKEY_LEN], uint64_t now_ms, struct place *place_r)
 {
 	struct entry *entry = find(places, asset);
 	if (!entry)

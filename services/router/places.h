@@ -23,8 +23,8 @@ struct places *places_new(uint64_t entries);
 void places_destroy(struct places **places);
 
 /* now_ms, until_ms: CLOCK_BOOTTIME. */
-bool places_find(struct places *places, const uint8_t asset[PUBKEY_LEN], uint64_t now_ms,
-    struct place *place_r);
+bool places_find(
+    struct places *places, const uint8_t asset[PUBKEY_LEN], uint64_t now_ms, struct place *place_r);
 /* Replaces what there was. place: texts of at most UPSTREAM_MAX and AGENT_TOKEN_MAX bytes, copied. */
 void places_put(struct places *places, const uint8_t asset[PUBKEY_LEN], const struct place *place,
     uint64_t until_ms);

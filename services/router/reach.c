@@ -84,8 +84,8 @@ static int read_place(struct reaches *reaches, const struct sandbox_reach_rsp *r
 	if (!upstream_is_within(&reaches->range, rsp->upstream) ||
 	    !upstream_is_token(rsp->agent_token)) {
 		metric_add(reaches->refused, 1);
-		log_error("a sandbox names a place that is no agent's", "image", rsp->image,
-		    "boot", rsp->boot_id, "upstream", rsp->upstream);
+		log_error("a sandbox names a place that is no agent's", "image", rsp->image, "boot",
+		    rsp->boot_id, "upstream", rsp->upstream);
 		return error_refuse(
 		    err, ERR_UNAVAILABLE, "service_unavailable", "upstream out of range");
 	}
@@ -116,8 +116,7 @@ static void take_answer(struct reach *reach, const struct sandbox_reach_rsp *rsp
 	struct verdict verdict = {.state = REACH_STARTING};
 	struct error err;
 	if (read_state(rsp->state, &verdict.state, &err) != 0 ||
-	    (verdict.state == REACH_RUNNING &&
-		read_place(reaches, rsp, &verdict.place, &err) != 0))
+	    (verdict.state == REACH_RUNNING && read_place(reaches, rsp, &verdict.place, &err) != 0))
 		verdict.err = &err;
 	uint64_t good_ms = rsp->good_ms < GOOD_MAX_MS ? rsp->good_ms : GOOD_MAX_MS;
 	if (!verdict.err && verdict.state == REACH_RUNNING && good_ms > 0)
@@ -225,8 +224,8 @@ static struct reach *reach_for(
 	return reach;
 }
 
-void reach_ask(struct reaches *reaches, const struct reach_question *question, reach_done done,
-    void *arg)
+void reach_ask(
+    struct reaches *reaches, const struct reach_question *question, reach_done done, void *arg)
 {
 	bool is_new = false;
 	struct reach *reach = reach_for(reaches, question->asset, &is_new);
@@ -245,8 +244,7 @@ void reach_ask(struct reaches *reaches, const struct reach_question *question, r
 		reach_send(reach);
 }
 
-bool reach_lookup(
-    struct reaches *reaches, const uint8_t asset[PUBKEY_LEN], struct place *place_r)
+bool reach_lookup(struct reaches *reaches, const uint8_t asset[PUBKEY_LEN], struct place *place_r)
 {
 	return places_find(reaches->places, asset, clock_boot_ms(), place_r);
 }
@@ -273,8 +271,8 @@ struct reaches *reaches_new(struct router *router, struct error *err)
 	reaches->router = router;
 	reaches->places = places_new(router->place_entries);
 	LIST_INIT(&reaches->list);
-	reaches->asked = metrics_counter(
-	    metrics, "multiclaw_reach_total", "Questions to sandboxes about an agent's place.", NULL);
+	reaches->asked = metrics_counter(metrics, "multiclaw_reach_total",
+	    "Questions to sandboxes about an agent's place.", NULL);
 	reaches->refused = metrics_counter(metrics, "multiclaw_reach_refused_total",
 	    "Places named by a sandbox that are no agent's.", NULL);
 	return reaches;

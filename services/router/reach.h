@@ -21,8 +21,7 @@ void reaches_destroy(struct reaches **reaches);
 void reaches_mark(struct reaches *reaches, const uint8_t asset[PUBKEY_LEN]);
 
 /* At once, or not at all. place_r is borrowed until control returns to the loop. */
-bool reach_lookup(
-    struct reaches *reaches, const uint8_t asset[PUBKEY_LEN], struct place *place_r);
+bool reach_lookup(struct reaches *reaches, const uint8_t asset[PUBKEY_LEN], struct place *place_r);
 
 struct reach_question {
 	const uint8_t *asset;      /* copied */
@@ -33,7 +32,7 @@ struct reach_question {
 /* Called once, never from inside reach_ask: err, or the state and, REACH_RUNNING, the place. Borrowed for the call. */
 typedef void (*reach_done)(
     void *arg, enum reach_state state, const struct place *place, const struct error *err);
-void reach_ask(struct reaches *reaches, const struct reach_question *question, reach_done done,
-    void *arg);
+void reach_ask(
+    struct reaches *reaches, const struct reach_question *question, reach_done done, void *arg);
 
 #endif

@@ -163,7 +163,8 @@ static void on_logout(void *arg, const void *rsp, const struct error *err)
 	char cookie[COOKIE_SET_SIZE];
 	(void)rsp;
 	if (!err || err->code == ERR_UNAUTHENTICATED)
-		http_reply_header(call->request, "Set-Cookie", cookie_clear(COOKIE_CONSOLE, cookie));
+		http_reply_header(
+		    call->request, "Set-Cookie", cookie_clear(COOKIE_CONSOLE, cookie));
 	if (err)
 		api_refuse(call, err);
 	else

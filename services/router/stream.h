@@ -24,11 +24,10 @@ struct stream_hooks {
 	void (*closed)(void *arg); /* the stream is over and gone */
 };
 /* NULL: refused, or the client has left; call is done either way. Keeps hooks. */
-struct stream *stream_start(
-    struct api_call *call, const struct stream_hooks *hooks, void *arg);
+struct stream *stream_start(struct api_call *call, const struct stream_hooks *hooks, void *arg);
 /* Is the session good as far as is known? Only then may anything be sent. */
 bool stream_is_clear(const struct stream *stream);
-size_t stream_waiting(const struct stream *stream); /* bytes that the reader has not taken yet */
+size_t stream_waiting(const struct stream *stream);    /* bytes that the reader has not taken yet */
 const char *stream_token(const struct stream *stream); /* borrowed while it is open */
 /* Consumes data. */
 void stream_send(struct stream *stream, const char *event, json_t *data);

@@ -8,7 +8,7 @@
 
 #include "common/error.h"
 
-#define UPSTREAM_MAX 21    /* 255.255.255.255:65535 */
+#define UPSTREAM_MAX 21     /* 255.255.255.255:65535 */
 #define AGENT_TOKEN_MAX 128 /* of sandbox.reach */
 
 struct upstream_range {

@@ -256,18 +256,27 @@ def claims_of(token):
     return json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
 
 
-def both_doors(edge, token, agent):
-    """(what the API says, what the decision says): the codes."""
+def both_doors(edge, token, agent, inside=None):
+    """(what the API says, what the decision says): the codes. inside: what is shown to the decision, the same by default."""
     api = edge.suite.http("GET", "/v1/session", token=token)
-    decided = edge.suite.agent(token, agent)
+    decided = edge.suite.agent(inside or token, agent)
     return (api.status, api.json.get("code")), decided.status
+
+
+def the_same_change(claims, bad, inside):
+    """inside with what was done to claims; an agent's audience is wrong at the API, the console's at the decision."""
+    changed = {k: v for k, v in inside.items() if k in bad or k not in claims}
+    changed |= {k: v for k, v in bad.items() if v != claims.get(k)}
+    return changed if changed != inside else {**inside, "aud": "console"}
 
 
 def test_tokens_that_say_the_wrong_thing_are_refused_at_both_doors(edge, suite):
     token, agent = edge.sign_in("alice")
     claims, now = claims_of(token), int(time.time())
     kid = next(iter(keys_of(suite)))
-    assert forge(suite, claims) == token and both_doors(edge, token, agent)[1] == 200
+    inside = suite.entered(token)
+    claims_in = claims_of(inside)
+    assert forge(suite, claims) == token and both_doors(edge, token, agent, inside)[1] == 200 and both_doors(edge, token, agent)[1] == 401
     # bob's session, and bob's agent: what a forged subject would reach
     other = suite.asset_of("bob")
     sub = claims["sub"]
@@ -286,14 +295,15 @@ def test_tokens_that_say_the_wrong_thing_are_refused_at_both_doors(edge, suite):
     for what, bad in invalid.items():
         if bad == claims:
             continue  # a jti of digits alone has no upper case
-        assert both_doors(edge, forge(suite, bad), agent) == ((401, "session_invalid"), 401), what
+        bad_in = forge(suite, the_same_change(claims, bad, claims_in))
+        assert both_doors(edge, forge(suite, bad), agent, bad_in) == ((401, "session_invalid"), 401), what
     headers = [{"alg": a, "typ": "JWT", "kid": kid} for a in ("none", "None", "HS512", "HS384", "RS256", "ES256", "EdDSA", "hs256", "")]
     headers += [{"alg": "HS256", "typ": "JWT"}, {"alg": "HS256", "typ": "JWT", "kid": kid + "x"}, {"alg": "HS256", "typ": "JWT", "kid": "../" + kid},
                 {"alg": "HS256", "typ": "JWT", "kid": kid.swapcase() + "_"}, {"alg": "HS256", "typ": "JWT", "kid": kid, "crit": ["exp"]},
                 {"alg": "HS256", "typ": "JWT", "kid": kid, "jku": "http://127.0.0.1/"}, {"typ": "JWT", "kid": kid, "alg": "HS256"}]
     for header in headers:
-        assert both_doors(edge, forge(suite, claims, header), agent) == ((401, "session_invalid"), 401), header
-    assert both_doors(edge, forge(suite, claims, digest=hashlib.sha512), agent) == ((401, "session_invalid"), 401)
+        assert both_doors(edge, forge(suite, claims, header), agent, forge(suite, claims_in, header)) == ((401, "session_invalid"), 401), header
+    assert both_doors(edge, forge(suite, claims, digest=hashlib.sha512), agent, forge(suite, claims_in, digest=hashlib.sha512)) == ((401, "session_invalid"), 401)
     head, payload, mac = token.split(".")
     kid_key = next(iter(keys_of(suite).values()))
     unsigned = f"{b64(compact({'alg': 'none', 'typ': 'JWT', 'kid': kid}))}.{payload}"
@@ -306,7 +316,7 @@ def test_tokens_that_say_the_wrong_thing_are_refused_at_both_doors(edge, suite):
     # the same claims in another spelling would be another token; its MAC is right, its record is there
     escaped = compact(claims).replace(b'"sub":"' + sub[:1].encode(), b'"sub":"\\u00%02x' % ord(sub[0]))
     assert both_doors(edge, forge(suite, escaped), agent)[0][0] in (200, 401)
-    assert both_doors(edge, token, agent)[1] == 200
+    assert both_doors(edge, token, agent, inside)[1] == 200
 
 
 def test_a_cookie_of_four_thousand_and_of_a_million_bytes_costs_nothing(edge):
@@ -321,7 +331,9 @@ def test_a_cookie_of_four_thousand_and_of_a_million_bytes_costs_nothing(edge):
 
 
 def decided(edge, token, agent, replica):
-    return edge.authz(nginx_headers(edge, host=f"{agent}.{edge.authority}", token=token), replica)[0]
+    """What this router says of a request to the agent with the session of its origin that belongs to this one of the console."""
+    inside = edge.suite.entered(token)
+    return edge.authz(nginx_headers(edge, host=f"{agent}.{edge.authority}", token=inside), replica)[0]
 
 
 def end_by(edge, way, wallet, token):
@@ -387,6 +399,7 @@ def test_every_way_to_end_a_session_ends_it_at_every_router(edge, way):
             edge.suite.rpc("devchain_ok", {"node": node}, node=node)
     if way == "operator, everything":
         (edge.alice, edge.agent), (edge.bob, edge.other) = edge.sign_in("alice"), edge.sign_in("bob")
+        edge.enter()
 
 
 def test_a_retired_key_ends_its_sessions_at_every_router(own_edge):
@@ -478,6 +491,7 @@ def test_a_router_that_starts_in_a_storm_of_revocations_allows_nobody_of_them(ow
         while not stop.is_set():
             try:
                 token = suite.sign_in(wallet, wallet.asset)
+                suite.entered(token)
                 if suite.http("POST", "/v1/auth/logout", {}, token=token).status == 204:
                     ended.append((token, time.monotonic()))
             except (OSError, AssertionError):

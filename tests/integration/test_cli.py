@@ -70,7 +70,7 @@ def test_the_token_goes_to_no_other_name_that_begins_like_the_agents(suite, alic
             assert done.returncode == 1 and "own origin" in done.stderr, url
         assert thief.requests == []
     own = suite.cli("curl", f"http://{alice['agent_id']}.{suite.authority}/", check=False)
-    assert "agent_starting" in own.stdout
+    assert "unauthenticated" in own.stdout, "the console's session does not open the agent"
 
 
 def test_a_services_refusal_steers_no_terminal(suite, alice):

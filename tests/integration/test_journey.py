@@ -44,8 +44,10 @@ def test_the_owner_is_allowed_to_the_own_agent_and_to_no_other(shared):
     other = shared.try_sign_in(bob, shared.asset_of("bob")).json["agent_id"]
     own = answer.json["agent_id"]
     # without a container the own agent is "starting": allowed by the decision, nothing behind it yet
-    assert shared.agent(answer.token, own).status == 503
-    assert shared.agent(answer.token, other).status == 403
+    inside = shared.enter(answer.token)
+    assert shared.agent(inside, own).status == 503
+    assert shared.agent(inside, other).status == 403
+    assert shared.agent(answer.token, own).status == 401
     assert shared.agent(None, own).status == 401
     assert shared.agent(None, "a" * 32).status == 401
 
@@ -128,15 +130,16 @@ def test_the_moment_the_nft_is_transferred_the_seller_is_out_and_the_buyer_can_c
     answer = suite.try_sign_in(alice, asset)
     seller, agent = answer.token, answer.json["agent_id"]
     events, closed = stream(suite, seller)
-    assert suite.agent(seller, agent).status == 503
+    inside = suite.enter(seller)
+    assert suite.agent(inside, agent).status == 503
     suite.transfer(asset, bob)
     # the chain confirms within a few 50 ms slots; from there on it is ours
     wait_until("the seller is out", lambda: suite.session_status(seller) == 401, 2)
-    assert suite.agent(seller, agent).status == 401
+    assert suite.agent(inside, agent).status == 401
     wait_until("the seller's stream is closed", closed.is_set, 2)
     assert any("session_ended" in e for e in events), events
     buyer = suite.sign_in(bob, asset)
-    assert suite.session_status(buyer) == 200 and suite.agent(buyer, agent).status == 503
+    assert suite.session_status(buyer) == 200 and suite.agent(suite.enter(buyer), agent).status == 503
     # sold back: the old session stays dead
     suite.transfer(asset, alice)
     wait_until("the buyer is out", lambda: suite.session_status(buyer) == 401, 2)

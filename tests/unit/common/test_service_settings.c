@@ -178,6 +178,33 @@ static void lists_name_every_replica(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void names_the_sandbox_of_every_host(void **state)
+{
+	static const struct {
+		const char *value;
+		bool ok;
+	} cases[] = {
+	    {"", true},
+	    {"host-1=ipc://run/host-1.bus", true},
+	    {"host-1=tcp://10.0.0.1:7101,host-2=tcp://10.0.0.2:7101", true},
+	    {"a=ipc://x=y", true},
+	    {"ipc://run/host-1.bus", false},
+	    {"host-1", false},
+	    {"host-1=", false},
+	    {"=ipc://run/host-1.bus", false},
+	    {"Host=ipc://x", false},
+	    {"../x=ipc://x", false},
+	    {"a=ipc://x,a=ipc://y", false},
+	    {"a=ipc://x,b", false},
+	};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		if ((load_with("MULTICLAW_SANDBOXES", cases[i].value, &err) == 0) != cases[i].ok)
+			fail_msg("%s", cases[i].value);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -187,6 +214,7 @@ int main(void)
 	    TEST(what_cannot_be_right_stops_the_start),
 	    TEST(every_level_of_the_log_has_a_name),
 	    TEST(lists_name_every_replica),
+	    TEST(names_the_sandbox_of_every_host),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
