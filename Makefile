@@ -34,7 +34,7 @@ PROTO_SRC  := $(wildcard proto/*.c)
 COMMON_LIB := $(BUILD)/lib/common.a
 PROTO_LIB  := $(BUILD)/lib/proto.a
 # a folder's objects without its main.c: what its program and its unit tests link
-FOLDERS    := $(addprefix services/,$(DAEMONS) cli) tests/devchain
+FOLDERS    := $(addprefix services/,$(DAEMONS) cli sandbox) tests/devchain
 FOLDER_LIBS := $(patsubst %,$(BUILD)/lib/%.a,$(notdir $(FOLDERS)))
 
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)
