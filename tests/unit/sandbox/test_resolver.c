@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <fcntl.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -491,7 +492,7 @@ static void a_file_of_upstreams_is_read_again_when_it_changes(void **state)
 	char path[] = "/tmp/multiclaw-resolv-XXXXXX";
 	struct resolver_upstreams upstreams;
 	struct error err = {0};
-	scoped_fd int fd = mkstemp(path);
+	scoped_fd int fd = mkostemp(path, O_APPEND);
 	assert_true(fd >= 0);
 	dprintf(fd, "# ours\nsearch example\nnameserver 127.0.0.53\nnameserver dns.example\n"
 		    "nameserver\t::1\noptions edns0\n");

@@ -23,11 +23,14 @@
 static struct world world;
 static bool is_inside;
 
+/* With an address that is not loopback's, or AI_ADDRCONFIG takes the host for one without IPv4. */
 static bool bring_lo_up(void)
 {
-	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP}, more = {.ifr_name = "lo:1"};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x0ad50003)};
 	scoped_fd int fd = socket(AF_INET, SOCK_DGRAM, 0);
-	return ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+	memcpy(&more.ifr_addr, &address, sizeof(address));
+	return ioctl(fd, SIOCSIFFLAGS, &lo) == 0 && ioctl(fd, SIOCSIFADDR, &more) == 0;
 }
 
 static bool replace_resolv_conf(void)
@@ -119,7 +122,7 @@ static void libc_is_content(void **state)
 	    {"ahostsv4", "chain.example", "9.9.9.9"},
 	    {"hosts", "plain.example", "8.8.8.8"},
 	    {"ahosts", "many.example", "8.8.8.7"},
-	    {"ahostsv6", "plain.example", "::ffff:8.8.8.8"},
+	    {"ahostsv6", "plain.example", NULL},
 	    {"ahosts", "nothing.example", NULL},
 	    {"ahosts", "absent.example", NULL},
 	    {"ahosts", "private.example", NULL},
