@@ -24,7 +24,7 @@ ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack
 LDLIBS   := -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
-DAEMONS  := router auth session chain-oracle secret-vault
+DAEMONS  := router auth session chain-oracle secret-vault sandbox
 PROGRAMS := $(DAEMONS:%=$(BUILD)/bin/multiclaw-%) $(BUILD)/bin/multiclaw
 DEVCHAIN := $(BUILD)/bin/multiclaw-devchain
 
@@ -34,7 +34,7 @@ PROTO_SRC  := $(wildcard proto/*.c)
 COMMON_LIB := $(BUILD)/lib/common.a
 PROTO_LIB  := $(BUILD)/lib/proto.a
 # a folder's objects without its main.c: what its program and its unit tests link
-FOLDERS    := $(addprefix services/,$(DAEMONS) cli sandbox) tests/devchain
+FOLDERS    := $(addprefix services/,$(DAEMONS) cli) tests/devchain
 FOLDER_LIBS := $(patsubst %,$(BUILD)/lib/%.a,$(notdir $(FOLDERS)))
 
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)

@@ -171,6 +171,17 @@ static void on_word(void *arg, const redisReply *reply, const struct error *err)
 	call->done.word(call->arg, err ? NULL : word, err);
 }
 
+static void on_host(void *arg, const redisReply *reply, const struct error *err)
+{
+	scoped_free struct call *call = arg;
+	char host[LEDGER_HOST_MAX + 1];
+	struct error bad;
+
+	if (!err && ledger_parse_host(reply, host) < 0)
+		err = malformed(&bad, "host");
+	call->done.word(call->arg, err ? NULL : host, err);
+}
+
 static void on_list(void *arg, const redisReply *reply, const struct error *err)
 {
 	scoped_free struct call *call = arg;
@@ -259,6 +270,29 @@ void ledger_release(
 	send_call(redis, &args, on_word, (struct call){.done.word = done, .arg = arg});
 }
 
+void ledger_place(struct redis *redis, const char *asset, const char *host, bool claim,
+    ledger_word_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "place");
+	args_text(&args, asset);
+	args_text(&args, host);
+	args_text(&args, claim ? "1" : "0");
+	send_call(redis, &args, on_host, (struct call){.done.word = done, .arg = arg});
+}
+
+void ledger_unplace(
+    struct redis *redis, const char *asset, const char *host, ledger_word_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "unplace");
+	args_text(&args, asset);
+	args_text(&args, host);
+	send_call(redis, &args, on_word, (struct call){.done.word = done, .arg = arg});
+}
+
 void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t nlimits,
     ledger_wait_done done, void *arg)
 {
@@ -269,25 +303,56 @@ void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t
 	send_call(redis, &args, on_wait, (struct call){.done.wait = done, .arg = arg});
 }
 
-void ledger_issue(struct redis *redis, const char *nonce, const void *value, size_t len,
-    const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg)
+/* What is stored to be read once: under a nonce, or under a ticket's hash. */
+struct once {
+	const char *op, *name;
+	const void *value;
+	size_t len;
+};
+
+static void store_once(struct redis *redis, struct once once, const struct ledger_limit *limits,
+    size_t nlimits, struct call call)
 {
 	struct args args = {0};
 
-	args_text(&args, "issue");
-	args_text(&args, nonce);
-	args_bytes(&args, value, len);
+	args_text(&args, once.op);
+	args_text(&args, once.name);
+	args_bytes(&args, once.value, once.len);
 	args_limits(&args, limits, nlimits);
-	send_call(redis, &args, on_wait, (struct call){.done.wait = done, .arg = arg});
+	send_call(redis, &args, on_wait, call);
+}
+
+static void read_once(struct redis *redis, const char *op, const char *name, struct call call)
+{
+	struct args args = {0};
+
+	args_text(&args, op);
+	args_text(&args, name);
+	send_call(redis, &args, on_taken, call);
+}
+
+void ledger_issue(struct redis *redis, const char *nonce, const void *value, size_t len,
+    const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg)
+{
+	store_once(redis, (struct once){"issue", nonce, value, len}, limits, nlimits,
+	    (struct call){.done.wait = done, .arg = arg});
 }
 
 void ledger_take(struct redis *redis, const char *nonce, ledger_taken_done done, void *arg)
 {
-	struct args args = {0};
+	read_once(redis, "take", nonce, (struct call){.done.taken = done, .arg = arg});
+}
 
-	args_text(&args, "take");
-	args_text(&args, nonce);
-	send_call(redis, &args, on_taken, (struct call){.done.taken = done, .arg = arg});
+void ledger_ticket(struct redis *redis, const char *hash, const void *value, size_t len,
+    const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg)
+{
+	store_once(redis, (struct once){"ticket", hash, value, len}, limits, nlimits,
+	    (struct call){.done.wait = done, .arg = arg});
+}
+
+void ledger_redeem(struct redis *redis, const char *hash, ledger_taken_done done, void *arg)
+{
+	read_once(redis, "redeem", hash, (struct call){.done.taken = done, .arg = arg});
 }
 
 void ledger_mint(
@@ -312,6 +377,23 @@ void ledger_mint(
 	send_call(redis, &args, on_minted, (struct call){.done.ended = done, .arg = arg});
 }
 
+void ledger_mint_child(
+    struct redis *redis, const struct ledger_child *child, ledger_ended_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "mint_child");
+	args_text(&args, child->parent);
+	args_text(&args, child->history);
+	args_text(&args, child->jti);
+	args_u64(&args, child->iat_ms);
+	args_text(&args, child->aud);
+	args_text(&args, child->ip);
+	args_text(&args, child->agent);
+	args_text(&args, child->kid);
+	send_call(redis, &args, on_minted, (struct call){.done.ended = done, .arg = arg});
+}
+
 void ledger_list(struct redis *redis, const char *asset, ledger_list_done done, void *arg)
 {
 	struct args args = {0};
@@ -321,7 +403,7 @@ void ledger_list(struct redis *redis, const char *asset, ledger_list_done done, 
 	send_call(redis, &args, on_list, (struct call){.done.list = done, .arg = arg});
 }
 
-/* Operations of up to three words that end sessions. */
+/* Operations of up to three words that add an event, and mostly end sessions. */
 static void end_words(
     struct redis *redis, const char *const words[4], ledger_ended_done done, void *arg)
 {
@@ -363,4 +445,10 @@ void ledger_ban(
 void ledger_announce(struct redis *redis, const char *kind, ledger_ended_done done, void *arg)
 {
 	end_words(redis, (const char *const[4]){"announce", kind}, done, arg);
+}
+
+void ledger_announce_asset(
+    struct redis *redis, const char *asset, const char *kind, ledger_ended_done done, void *arg)
+{
+	end_words(redis, (const char *const[4]){"announce", kind, asset}, done, arg);
 }

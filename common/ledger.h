@@ -17,6 +17,7 @@
 #define EVENT_ID_MAX 42
 #define JTI_LEN 32 /* hex of 128 random bits */
 #define SESSION_SECONDS 604800u
+#define TICKET_MS 30000u
 #define LEDGER_NOBODY "nobody"
 
 /* A stream id, comparable. {0, 0} is before every event. */
@@ -36,7 +37,8 @@ struct ledger_event {
 	struct event_id id;
 	char history[HISTORY_MAX + 1];
 	char asset[PUBKEY_TEXT_MAX + 1]; /* or "*" */
-	/* for people: transfer session logout revoked replaced banned lost reset key */
+	/* for people: transfer session logout revoked replaced banned lost reset key
+	 * agent */
 	char kind[16];
 };
 
@@ -93,9 +95,15 @@ struct ledger_mint {
 	const char *previous; /* "" or a jti */
 	uint64_t slot, iat_ms, exp_ms;
 };
-struct ledger_ended { /* answer of mint, end, end_all, end_everything, ban, announce, reset */
+struct ledger_child {       /* of a console's session; what else it is, it has of its parent */
+	const char *parent; /* jti */
+	const char *history, *jti, *aud, *ip, *agent, *kid;
+	uint64_t iat_ms;
+};
+struct
+    ledger_ended { /* answer of mint, mint_child, end, end_all, end_everything, ban, announce, reset */
 	char history[HISTORY_MAX + 1];
-	enum ledger_verdict verdict; /* of mint; GOOD elsewhere */
+	enum ledger_verdict verdict; /* of mint and mint_child; GOOD elsewhere */
 	bool changed;                /* event is set */
 	struct event_id event;
 };
@@ -115,11 +123,11 @@ struct ledger_limit { /* a token bucket: mc:rate:<kind>:<key> */
 };
 struct ledger_wait {
 	char history[HISTORY_MAX + 1];
-	uint64_t wait_ms; /* 0: allowed (and, for issue, stored) */
+	uint64_t wait_ms; /* 0: allowed (and, for issue and ticket, stored) */
 };
 struct ledger_taken {
 	char history[HISTORY_MAX + 1];
-	char stored_history[HISTORY_MAX + 1]; /* "": no such nonce */
+	char stored_history[HISTORY_MAX + 1]; /* "": no such nonce or ticket */
 	const char *value;
 	size_t len;
 };
@@ -175,14 +183,26 @@ void ledger_hold(
 /* holder has nothing of the asset any more. word: "1" if it was noted */
 void ledger_release(
     struct redis *redis, const char *asset, const char *holder, ledger_word_done done, void *arg);
+/* Which host has the asset's agent; claim: this one, if nobody has it yet. word: the host's name, "" if nobody has it */
+void ledger_place(struct redis *redis, const char *asset, const char *host, bool claim,
+    ledger_word_done done, void *arg);
+/* Nobody has it any more, if host had it. word: "1" if so */
+void ledger_unplace(
+    struct redis *redis, const char *asset, const char *host, ledger_word_done done, void *arg);
 void ledger_reset(struct redis *redis, const char *asset, ledger_ended_done done, void *arg);
 void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t nlimits,
     ledger_wait_done done, void *arg);
 void ledger_issue(struct redis *redis, const char *nonce, const void *value, size_t len,
     const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg);
 void ledger_take(struct redis *redis, const char *nonce, ledger_taken_done done, void *arg);
+/* As issue and take, for TICKET_MS; hash: hex, of what is handed out. */
+void ledger_ticket(struct redis *redis, const char *hash, const void *value, size_t len,
+    const struct ledger_limit *limits, size_t nlimits, ledger_wait_done done, void *arg);
+void ledger_redeem(struct redis *redis, const char *hash, ledger_taken_done done, void *arg);
 void ledger_mint(
     struct redis *redis, const struct ledger_mint *mint, ledger_ended_done done, void *arg);
+void ledger_mint_child(
+    struct redis *redis, const struct ledger_child *child, ledger_ended_done done, void *arg);
 void ledger_list(struct redis *redis, const char *asset, ledger_list_done done, void *arg);
 void ledger_end(struct redis *redis, const char *asset, const char *jti, const char *kind,
     ledger_ended_done done, void *arg);
@@ -192,5 +212,7 @@ void ledger_end_everything(struct redis *redis, ledger_ended_done done, void *ar
 void ledger_ban(
     struct redis *redis, const char *wallet, bool banned, ledger_ended_done done, void *arg);
 void ledger_announce(struct redis *redis, const char *kind, ledger_ended_done done, void *arg);
+void ledger_announce_asset(
+    struct redis *redis, const char *asset, const char *kind, ledger_ended_done done, void *arg);
 
 #endif

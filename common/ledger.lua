@@ -9,7 +9,9 @@ local REPLICA_TTL_MS = 5000
 local SIGN_IN_CHAIN_AGE_MS = 60000
 local CLOCK_SLACK_MS = 5000
 local NONCE_MS = 300000
+local TICKET_MS = 30000
 local SESSIONS_PER_ASSET = 64
+local CHILDREN_PER_SESSION = 16
 local SEEN_EVERY_MS = 60000
 local NO_SLOT = string.rep('0', 20)
 local NOBODY = 'nobody'
@@ -76,9 +78,11 @@ local function new_generation()
 	redis.call('HSET', 'mc:history', 'generation', generation)
 end
 
--- Rule 6, the verdict on a session as one word. A record that was begun anew (reset) vouches for no session made before.
+-- Rule 6, the verdict on a session as one word. A record that was begun anew (reset) vouches for no session made before. A child lives
+-- while its parent's key does, so that whatever ends the parent ends it in the same step; all else it has copied from the parent.
 local function verdict(s)
 	if not s[1] then return 'ended' end
+	if s[13] and redis.call('EXISTS', 'mc:session:' .. s[13]) == 0 then return 'ended' end
 	if s[4] ~= generation then return 'ended' end
 	if redis.call('EXISTS', 'mc:banned:' .. s[2]) == 1 then return 'banned' end
 	local rec = redis.call('HMGET', 'mc:owner:' .. s[1], 'owner', 'other_slot', 'began')
@@ -88,12 +92,26 @@ end
 
 local function session_read(jti)
 	return redis.call('HMGET', 'mc:session:' .. jti, 'asset', 'wallet', 'slot', 'generation', 'iat', 'exp', 'aud', 'name',
-		'seen', 'ip', 'agent', 'record')
+		'seen', 'ip', 'agent', 'record', 'parent')
+end
+
+-- The children's keys say nothing any more; they only take room. -> was there such a session?
+local function session_drop(jti)
+	local children = 'mc:children:' .. jti
+	if redis.call('DEL', 'mc:session:' .. jti) == 0 then return false end
+	for _, child in ipairs(redis.call('ZRANGE', children, 0, -1)) do redis.call('DEL', 'mc:session:' .. child) end
+	redis.call('DEL', children)
+	return true
 end
 
 local function session_end(jti, asset, kind)
-	if redis.call('DEL', 'mc:session:' .. jti) == 0 then return nil end
-	redis.call('ZREM', 'mc:sessions:' .. asset, jti)
+	local parent = redis.call('HGET', 'mc:session:' .. jti, 'parent')
+	if not session_drop(jti) then return nil end
+	if parent then
+		redis.call('ZREM', 'mc:children:' .. parent, jti)
+	else
+		redis.call('ZREM', 'mc:sessions:' .. asset, jti)
+	end
 	return add_event(asset, kind)
 end
 
@@ -196,6 +214,20 @@ ops.release = function(asset, holder)
 	return {history, digits(redis.call('SREM', 'mc:held:' .. asset, holder))}
 end
 
+-- Which host has an asset's agent. It stays where it was placed: its volume is there. asset host claim('1': take it if nobody has it)
+-- -> history host('' if nobody has it)
+ops.place = function(asset, host, claim)
+	if claim == '1' then redis.call('SET', 'mc:place:' .. asset, host, 'NX') end
+	return {history, redis.call('GET', 'mc:place:' .. asset) or ''}
+end
+
+-- asset host -> history '1' if it was that host's
+ops.unplace = function(asset, host)
+	if redis.call('GET', 'mc:place:' .. asset) ~= host then return {history, '0'} end
+	redis.call('DEL', 'mc:place:' .. asset)
+	return {history, '1'}
+end
+
 -- Rule 3: a sweep whose reads were all above the slot in mc:chain. slot age_ms(since it began) genesis -> history 'counted'|'behind'|'other_chain'
 ops.chain = function(slot, age_ms, genesis)
 	local chain = redis.call('HMGET', 'mc:chain', 'slot', 'genesis')
@@ -252,21 +284,33 @@ ops.limit = function(...)
 	return {history, digits(limited({...}, 1) or 0)}
 end
 
--- A sign-in's text under its nonce, single use, 5 minutes. nonce value {limits...} -> history wait_ms('0': stored)
-ops.issue = function(nonce, value, ...)
+-- What is stored to be read once, with the history it was stored in. key ttl_ms value {limits...} -> history wait_ms('0': stored)
+local function store_once(key, ttl_ms, value, ...)
 	local wait = limited({...}, 1)
 	if wait then return {history, digits(wait)} end
-	redis.call('SET', 'mc:nonce:' .. nonce, history .. '\n' .. value, 'PX', NONCE_MS)
+	redis.call('SET', key, history .. '\n' .. value, 'PX', ttl_ms)
 	return {history, '0'}
 end
 
--- Reads it once: a failed try burns it. nonce -> history stored_history('' if unknown) value
-ops.take = function(nonce)
-	local stored = redis.call('GETDEL', 'mc:nonce:' .. nonce)
+-- Reads it once: a failed try burns it. key -> history stored_history('' if unknown) value
+local function read_once(key)
+	local stored = redis.call('GETDEL', key)
 	if not stored then return {history, '', ''} end
 	local h, value = string.match(stored, '^([^\n]*)\n(.*)$')
 	return {history, h or '', value or ''}
 end
+
+-- A sign-in's text under its nonce, 5 minutes. nonce value {limits...} -> as store_once
+ops.issue = function(nonce, value, ...) return store_once('mc:nonce:' .. nonce, NONCE_MS, value, ...) end
+
+-- nonce -> as read_once
+ops.take = function(nonce) return read_once('mc:nonce:' .. nonce) end
+
+-- A step on the way to the agent's origin, under the hash of what is handed out, 30 s. hash value {limits...} -> as store_once
+ops.ticket = function(hash, value, ...) return store_once('mc:ticket:' .. hash, TICKET_MS, value, ...) end
+
+-- hash -> as read_once
+ops.redeem = function(hash) return read_once('mc:ticket:' .. hash) end
 
 -- Rule 7. asset wallet slot history jti iat exp(ms) aud name ip agent kid previous('' or a jti of the same asset that ends)
 -- -> history verdict('good' 'history' 'settling' 'chain' 'banned' 'not_owner') event
@@ -299,7 +343,30 @@ ops.mint = function(asset, wallet, slot, known_history, jti, iat, exp, aud, name
 	return {history, 'good', add_event(asset, 'session')}
 end
 
--- The good sessions of an asset. asset -> history {{jti iat exp seen ip agent}...}
+-- A session of the agent's origin, child of the console's session that opened it (I5). It proves nothing new: owner, slot and end are the
+-- parent's, and only what was stored in this history counts. parent history jti iat aud ip agent kid
+-- -> history verdict('good' 'history' 'banned' 'ended': the parent's) event
+ops.mint_child = function(parent, known_history, jti, iat, aud, ip, agent, kid)
+	if known_history ~= history then return {history, 'history', ''} end
+	local s, all = session_read(parent), 'mc:children:' .. parent
+	local v = verdict(s)
+	if v == 'good' and s[7] ~= 'console' then v = 'ended' end
+	if v ~= 'good' then return {history, v, ''} end
+	-- as in mint: first the write that a full Redis refuses
+	redis.call('HSET', 'mc:session:' .. jti, 'asset', s[1], 'wallet', s[2], 'slot', s[3], 'generation', s[4], 'iat', iat, 'exp', s[6],
+		'aud', aud, 'name', s[8], 'seen', digits(now), 'ip', ip, 'agent', agent, 'kid', kid, 'record', s[12], 'parent', parent)
+	redis.call('PEXPIREAT', 'mc:session:' .. jti, s[6])
+	while redis.call('ZCARD', all) >= CHILDREN_PER_SESSION do
+		local oldest = redis.call('ZRANGE', all, 0, 0)[1]
+		redis.call('ZREM', all, oldest)
+		session_end(oldest, s[1], 'replaced')
+	end
+	redis.call('ZADD', all, now_us, jti)
+	redis.call('PEXPIREAT', all, s[6])
+	return {history, 'good', add_event(s[1], 'session')}
+end
+
+-- The good sessions of an asset, without their children. asset -> history {{jti iat exp seen ip agent}...}
 ops.list = function(asset)
 	local found = {}
 	for _, jti in ipairs(redis.call('ZRANGEBYSCORE', 'mc:sessions:' .. asset, digits(now), '+inf')) do
@@ -318,7 +385,7 @@ end
 -- asset kind -> history event
 ops.end_all = function(asset, kind)
 	local all = redis.call('ZRANGE', 'mc:sessions:' .. asset, 0, -1)
-	for _, jti in ipairs(all) do redis.call('DEL', 'mc:session:' .. jti) end
+	for _, jti in ipairs(all) do session_drop(jti) end
 	redis.call('DEL', 'mc:sessions:' .. asset)
 	return {history, add_event(asset, kind)}
 end
@@ -335,9 +402,10 @@ ops.ban = function(wallet, banned)
 	return {history, add_event('*', 'banned')}
 end
 
--- Something all cached answers depended on changed (a signing key was retired). kind -> history event
-ops.announce = function(kind)
-	return {history, add_event('*', kind)}
+-- Something cached answers depended on changed: all of them (a signing key was retired), or an asset's (its agent started or stopped).
+-- kind asset(absent: all) -> history event
+ops.announce = function(kind, asset)
+	return {history, add_event(asset or '*', kind)}
 end
 
 if not ops[op] then return redis.error_reply('ERR ledger: unknown operation') end

@@ -371,6 +371,16 @@ int ledger_parse_word(const redisReply *reply, char word[LEDGER_WORD_MAX + 1])
 	return answer_end(&answer);
 }
 
+int ledger_parse_host(const redisReply *reply, char host[LEDGER_HOST_MAX + 1])
+{
+	struct answer answer = answer_of(reply);
+	char history[HISTORY_MAX + 1];
+
+	take_history(&answer, history);
+	take_word(&answer, host, LEDGER_HOST_MAX + 1, "-_.");
+	return answer_end(&answer);
+}
+
 static void parse_session(const redisReply *reply, struct ledger_session *session, bool *bad)
 {
 	struct answer answer = answer_of(reply);

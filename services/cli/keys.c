@@ -27,19 +27,22 @@ static const struct daemon {
     {"session",
 	" (%RW~mc:session:* %RW~mc:sessions:* %RW~mc:banned:* +hget +hmget +hset +exists +del +set "
 	"+pexpireat +zadd +zrem +zcard +zrange +zrangebyscore +zremrangebyscore)"
+	" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
+	" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:opening:* +hmget +hset +pexpire)"
 	" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
 		     " (%R~mc:held:* +exists)"},
     {"secret-vault", " (%RW~mc:held:* +sadd +srem) (%R~mc:owner:* +hmget)"
 		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
-    /* not a daemon yet; its key and user are there so that it can become one without all keys' lists being made anew */
-    {"sandbox", ""},
+    {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +set +get +del)"
+		" (%R~mc:owner:* +hmget)"},
 };
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"
 #define PEERS "curve/peers"
 #define USERS "redis/users.acl"
+#define USERS_MAX 65536
 
 struct name {
 	char *path;
@@ -203,6 +206,51 @@ static int make_acl(const char *folder, const char *path, struct error *err)
 
 /* ---- init ---- */
 
+/* The keys that a user's line names have to be among those of the list that is there: who made it may have been an older version. Added rights and passwords stay the
+ * operator's business. */
+static bool line_covers(const char *line, size_t len, const char *selectors)
+{
+	for (const char *at = strchr(selectors, '~'); at; at = strchr(at + 1, '~')) {
+		size_t word = strcspn(at, " )");
+		if (!memmem(line, len, at, word))
+			return false;
+	}
+	return true;
+}
+
+static const char *find_user(const char *users, const char *role, size_t *len_r)
+{
+	scoped_name struct name start = name_of("user %s ", role);
+
+	for (const char *line = users; *line; line += *len_r + (line[*len_r] == '\n')) {
+		*len_r = strcspn(line, "\n");
+		if (strncmp(line, start.path, strlen(start.path)) == 0)
+			return line;
+	}
+	return NULL;
+}
+
+static int check_acl(const char *folder, struct error *err)
+{
+	scoped_name struct name path = name_of("%s/" USERS, folder);
+	scoped_secret struct secret *file = secret_read_file(path.path, USERS_MAX, err);
+
+	if (!file)
+		return -1;
+	scoped_free char *users = strndup((const char *)secret_bytes(file), secret_len(file));
+	bug_if(!users);
+	for (size_t i = 0; i < ARRAY_LEN(daemons); i++) {
+		size_t len;
+		const char *line = find_user(users, daemons[i].role, &len);
+		if (!line || !line_covers(line, len, daemons[i].selectors))
+			return error_set(err, ERR_CONFLICT,
+			    "%s: " USERS " has not all that %s needs (made by an older version?): "
+			    "move it away, run this again, load it; put lines of your own back",
+			    folder, daemons[i].role);
+	}
+	return 0;
+}
+
 struct secrets {
 	const char *folder;
 	struct name (*path_of)(const char *folder, const char *who);
@@ -310,7 +358,8 @@ int keys_init(const char *folder, struct error *err)
 	if (key_file_folder(folder, err) < 0 || key_file_folder(curve_folder.path, err) < 0 ||
 	    key_file_folder(redis_folder.path, err) < 0)
 		return -1;
-	if (make_secrets(&curve, err) < 0 || make_secrets(&redis, err) < 0)
+	if (make_secrets(&curve, err) < 0 || make_secrets(&redis, err) < 0 ||
+	    check_acl(folder, err) < 0)
 		return -1;
 	if (make_jwt(folder, err) < 0)
 		return -1;

@@ -4,10 +4,10 @@
  * upstream's answer only the addresses remain, at the end of its CNAMEs, without those in special_addresses (a name that leads to nothing but those does not exist:
  * rebinding), for 1-300 s. An agent whose owner named hosts gets REFUSED for others, which are not asked upstream either: a question is a message too.
  *
- * Why not libevent's evdns, client and server (2.1.12, read): it asks everything from one port for all its life; it discards an answer that was cut, and asks without
- * EDNS, so that long chains of CNAMEs are always cut; one agent's names of broken zones (SERVFAIL, silence) set the upstreams of all aside and have it ask for google.com; its
- * queues have no bound; it hands names over as text, in which a label with a dot in it reads like another name; it sets no RA of its own. The little of the format
- * that is needed here is in resolver_wire, under a fuzz target.
+ * Why not libevent's evdns, client and server (2.1.12, read): it asks everything from one port for all its life; it asks without EDNS and discards an answer that was
+ * cut; names of broken zones (SERVFAIL and silence alike, a few in a row; REFUSED at once), which any agent can ask for, set the upstreams of all agents aside and have it
+ * ask for google.com; its queues have no bound; it hands names over as text, in which a label with a dot in it reads like another name; it sets no RA of its own, without which
+ * libc and Go take an empty answer for a lame server's. The little of the format that is needed here is in resolver_wire, under a fuzz target.
  *
  * Nothing that is asked or answered goes to the log; metrics count.
  */

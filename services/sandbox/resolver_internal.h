@@ -54,7 +54,7 @@ struct resolver {
 	struct resolver_hooks hooks;
 	struct resolver_upstreams upstreams;
 	struct resolver_sources sources;
-	LIST_HEAD(, resolver_lookup) lookups;
+	LIST_HEAD(resolver_lookups, resolver_lookup) lookups;
 	size_t nlookups;
 	uint64_t last_ticket;
 	struct metric *results[RESOLVER_NRESULTS], *special, *unfit, *asking;

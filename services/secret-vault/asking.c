@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/pubkey.h"
 #include "services/secret-vault/answers.h"
 #include "services/secret-vault/holder.h"
 
@@ -249,11 +250,24 @@ static void look_at_owner(struct task *task)
 
 /* ---- 1. who asks */
 
+static bool takes_audience(const struct asking_plan *plan, const struct session_check_rsp *session)
+{
+	static const char prefix[] = "agent:";
+	uint8_t asset[PUBKEY_LEN];
+	char own[sizeof(prefix) + AGENT_ID_LEN] = "agent:";
+	if (strcmp(session->aud, "console") == 0)
+		return true;
+	if (!plan->takes_agents || pubkey_parse(session->asset, asset) != 0)
+		return false;
+	agent_id(asset, own + strlen(prefix));
+	return strcmp(session->aud, own) == 0;
+}
+
 static int take_session(
     struct task *task, const struct session_check_rsp *session, struct error *err)
 {
 	struct asking *asking = &task->asking;
-	if (strcmp(session->aud, "console") != 0)
+	if (!takes_audience(task->plan, session))
 		return error_refuse(
 		    err, ERR_UNAUTHENTICATED, "session_invalid", "foreign audience");
 	if (session->exp_ms <= clock_unix_ms())

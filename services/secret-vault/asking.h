@@ -24,6 +24,8 @@ struct asking_plan {
 	enum worker_kind kind;
 	/* the answer lets something out: event and lease are looked at before it goes. Work of kind WORKER_WRITE that only stores needs it not. */
 	bool releases;
+	/* With a session of the agent's own origin, too: it may start the agent. */
+	bool takes_agents;
 	/* The token bucket of the asset under this name (puts_per_minute), taken from once, when it is known who holds the asset. NULL: none. */
 	const char *limit_kind;
 	/* On the loop, once the holding is known and before the work: ends in asking_go_on, at once or later. Called again when the whole is asked again

@@ -1,4 +1,3 @@
-/* grant.h's bytes, and vault.grant. */
 #include "services/secret-vault/grant.h"
 
 #include <endian.h>
@@ -6,11 +5,12 @@
 #include <string.h>
 #include <zmq.h>
 
-#include "common/clock.h"
-#include "services/secret-vault/asking.h"
+#include "proto/vault.h"
 
-#define VERSION 1
+#define GRANT_VERSION 1
+#define PLACEMENT_VERSION 2
 #define MAC_LEN 32
+#define ID_LEN 16
 #define HOST_TEXT_LEN 40
 
 static int texts_parse(const char *boot_id, const char *host_key, struct grant *grant_r)
@@ -76,36 +76,42 @@ static const uint8_t *take_number(const uint8_t *at, uint64_t *number_r)
 	return at + sizeof(*number_r);
 }
 
-static void mac(const struct secret *key, const uint8_t *body, uint8_t mac_r[MAC_LEN])
+/* Behind the body: a random id, so that no two are the same, and the MAC of all before it. */
+static void close_body(const struct secret *key, uint8_t *bytes, size_t body_len)
 {
+	randombytes_buf(bytes + body_len - ID_LEN, ID_LEN);
+	bug_if(crypto_generichash(bytes + body_len, MAC_LEN, bytes, body_len, secret_bytes(key),
+		   secret_len(key)) != 0);
+}
+
+static bool is_ours(
+    const struct secret *key, const uint8_t *bytes, size_t body_len, uint8_t version)
+{
+	uint8_t expected[MAC_LEN];
 	bug_if(crypto_generichash(
-		   mac_r, MAC_LEN, body, GRANT_BODY_LEN, secret_bytes(key), secret_len(key)) != 0);
+		   expected, MAC_LEN, bytes, body_len, secret_bytes(key), secret_len(key)) != 0);
+	bool ours = sodium_memcmp(expected, bytes + body_len, MAC_LEN) == 0;
+	sodium_memzero(expected, sizeof(expected));
+	return ours && bytes[0] == version;
 }
 
 void grant_sign(const struct secret *key, const struct grant *grant, uint8_t bytes_r[GRANT_LEN])
 {
 	uint8_t *at = bytes_r;
-	*at++ = VERSION;
+	*at++ = GRANT_VERSION;
 	at = put_bytes(at, grant->asset, PUBKEY_LEN);
 	at = put_bytes(at, grant->wallet, PUBKEY_LEN);
 	at = put_number(at, grant->slot);
 	at = put_bytes(at, grant->boot_id, GRANT_BOOT_LEN);
 	at = put_bytes(at, grant->host_key, GRANT_HOST_LEN);
-	at = put_number(at, grant->expires_ms);
-	randombytes_buf(at, 16);
-	mac(key, bytes_r, at + 16);
+	put_number(at, grant->expires_ms);
+	close_body(key, bytes_r, GRANT_BODY_LEN);
 }
 
 bool grant_open(const struct secret *key, const void *bytes, size_t len, struct grant *grant_r)
 {
 	const uint8_t *at = bytes;
-	uint8_t expected[MAC_LEN];
-	if (len != GRANT_LEN)
-		return false;
-	mac(key, at, expected);
-	bool ours = sodium_memcmp(expected, at + GRANT_BODY_LEN, MAC_LEN) == 0;
-	sodium_memzero(expected, sizeof(expected));
-	if (!ours || *at++ != VERSION)
+	if (len != GRANT_LEN || !is_ours(key, at++, GRANT_BODY_LEN, GRANT_VERSION))
 		return false;
 	at = take_bytes(at, grant_r->asset, PUBKEY_LEN);
 	at = take_bytes(at, grant_r->wallet, PUBKEY_LEN);
@@ -138,51 +144,58 @@ void grant_holding(const struct grant *grant, struct holding *holding_r)
 	pubkey_text(grant->wallet, holding_r->wallet);
 }
 
-/* Who has stored nothing has nothing to be released, and no chain that it could be noted in; a container starts all the same. */
-static int note(struct asking *asking, struct desk *desk, struct error *err)
+int placement_fill(struct placement *placement_r, const struct holding *holding, uint64_t period,
+    const char *host_key, struct error *err)
 {
-	const struct vault_grant_req *req = asking->req;
-	char detail[160 + 1];
-	scoped_open_period struct open_period period = {0};
-	int found = records_open_period(desk, &asking->holding, &period, err);
-	if (found <= 0)
-		return found;
-	snprintf(detail, sizeof(detail), "boot %s host %s", req->boot_id, req->host_key);
-	const struct audit_note entry = {.act = "grant", .by = asking->by, .detail = detail};
-	return records_audit(desk, &period.row.period, &entry, err);
-}
-
-/* Signed on the loop, where the keys are: they change with the master key. While that is under way the next one signs, so that a grant outlives the end of it. After
- * it, what is kept beside the one in use is the old one: it opens, and signs nothing. */
-static int sign(struct asking *asking, struct error *err)
-{
-	const struct vault_grant_req *req = asking->req;
-	struct vault_grant_rsp *rsp = asking->rsp;
-	const struct vault *vault = asking->vault;
-	const struct secret *key = vault->next_key_id[0] ? vault->next_grant_key : vault->grant_key;
-	struct grant grant;
-	if (!key)
-		return error_refuse(err, ERR_UNAVAILABLE, "vault_sealed", "the vault is not open");
-	rsp->expires_ms = clock_unix_ms() + VAULT_GRANT_MS;
-	if (grant_fill(
-		&grant, &asking->holding, req->boot_id, req->host_key, rsp->expires_ms, err) != 0)
-		return -1;
-	grant_sign(key, &grant, rsp->grant.data);
-	rsp->grant.len = GRANT_LEN;
+	*placement_r = (struct placement){.slot = holding->slot, .period = period};
+	if (strlen(host_key) != HOST_TEXT_LEN || !zmq_z85_decode(placement_r->host_key, host_key))
+		return error_set(err, ERR_INTERNAL, "a peer whose key is none");
+	if (pubkey_parse(holding->asset, placement_r->asset) != 0 ||
+	    pubkey_parse(holding->wallet, placement_r->wallet) != 0)
+		return error_set(err, ERR_INTERNAL, "a holding that names no addresses");
 	return 0;
 }
 
-void vault_grant(struct vault *self, const struct vault_grant_req *req, struct bus_request *request)
+void placement_sign(
+    const struct secret *key, const struct placement *placement, uint8_t bytes_r[PLACEMENT_LEN])
 {
-	static const struct asking_plan plan = {.call = &vault_grant_call,
-	    .kind = WORKER_WRITE,
-	    .releases = true,
-	    .limit_kind = "vault-grant",
-	    .work = note,
-	    .finish = sign};
-	struct error err;
-	if (grant_check(req->boot_id, req->host_key, &err) != 0)
-		bus_fail(request, &err);
-	else
-		asking_begin(self, &plan, req->token, NULL, req, request, NULL, 0);
+	uint8_t *at = bytes_r;
+	*at++ = PLACEMENT_VERSION;
+	at = put_bytes(at, placement->asset, PUBKEY_LEN);
+	at = put_bytes(at, placement->wallet, PUBKEY_LEN);
+	at = put_number(at, placement->slot);
+	at = put_number(at, placement->period);
+	put_bytes(at, placement->host_key, GRANT_HOST_LEN);
+	close_body(key, bytes_r, PLACEMENT_BODY_LEN);
+}
+
+bool placement_open(
+    const struct secret *key, const void *bytes, size_t len, struct placement *placement_r)
+{
+	const uint8_t *at = bytes;
+	if (len != PLACEMENT_LEN || !is_ours(key, at++, PLACEMENT_BODY_LEN, PLACEMENT_VERSION))
+		return false;
+	at = take_bytes(at, placement_r->asset, PUBKEY_LEN);
+	at = take_bytes(at, placement_r->wallet, PUBKEY_LEN);
+	at = take_number(at, &placement_r->slot);
+	at = take_number(at, &placement_r->period);
+	take_bytes(at, placement_r->host_key, GRANT_HOST_LEN);
+	return true;
+}
+
+int placement_judge(const struct placement *placement, const char *host_key, struct error *err)
+{
+	uint8_t shown[GRANT_HOST_LEN];
+	if (strlen(host_key) != HOST_TEXT_LEN || !zmq_z85_decode(shown, host_key) ||
+	    memcmp(shown, placement->host_key, GRANT_HOST_LEN) != 0)
+		return error_refuse(
+		    err, ERR_DENIED, "grant_refused", "the placement is not on this host");
+	return 0;
+}
+
+void placement_holding(const struct placement *placement, struct holding *holding_r)
+{
+	*holding_r = (struct holding){.slot = placement->slot};
+	pubkey_text(placement->asset, holding_r->asset);
+	pubkey_text(placement->wallet, holding_r->wallet);
 }

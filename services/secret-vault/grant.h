@@ -4,6 +4,13 @@
  *
  * numbers little-endian; MAC: BLAKE2b-256 keyed with a subkey of the master key, over everything before it. It proves no ownership: who owns the asset is
  * asked again when it is used.
+ *
+ * A placement lets the host that once fetched an owner's files ask for another grant without the owner, after a crash or on a webhook, as long as the period
+ * that they were of is the present one. It does not expire:
+ *
+ *	version 2 | asset 32 | wallet 32 | slot 8 | period's slot 8 | host key 32 | random id 16 | MAC 32
+ *
+ * MAC as above. The version is under it, and the lengths differ: neither passes for the other.
  */
 #ifndef SECRET_VAULT_GRANT_H
 #define SECRET_VAULT_GRANT_H
@@ -34,5 +41,27 @@ bool grant_open(const struct secret *key, const void *bytes, size_t len, struct 
 int grant_judge(const struct grant *grant, const char *boot_id, const char *host_key,
     uint64_t now_ms, struct error *err);
 void grant_holding(const struct grant *grant, struct holding *holding_r);
+
+#define PLACEMENT_BODY_LEN 129
+#define PLACEMENT_LEN (PLACEMENT_BODY_LEN + 32)
+
+struct placement {
+	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
+	uint64_t slot;   /* of proof */
+	uint64_t period; /* slot of the ownership period */
+	uint8_t host_key[GRANT_HOST_LEN];
+};
+
+/* host_key: as on the bus, of a peer. */
+int placement_fill(struct placement *placement_r, const struct holding *holding, uint64_t period,
+    const char *host_key, struct error *err);
+void placement_sign(
+    const struct secret *key, const struct placement *placement, uint8_t bytes_r[PLACEMENT_LEN]);
+/* False: not made with this key. */
+bool placement_open(
+    const struct secret *key, const void *bytes, size_t len, struct placement *placement_r);
+/* Is it shown by its host? ERR_DENIED grant_refused. */
+int placement_judge(const struct placement *placement, const char *host_key, struct error *err);
+void placement_holding(const struct placement *placement, struct holding *holding_r);
 
 #endif

@@ -6,7 +6,7 @@
 #include "common/log.h"
 #include "services/secret-vault/eraser.h"
 #include "services/secret-vault/look.h"
-#include "services/secret-vault/marks.h"
+#include "common/marks.h"
 
 #define PAGE 256
 #define LOOKS_MAX 64    /* under way at a time */

@@ -3,34 +3,40 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "services/secret-vault/grant.h"
+#include "services/secret-vault/granting.h"
 #include "services/secret-vault/page.h"
 
 #define PAGES_MAX 65535
-
-/* While the master key is being changed: one made before, or by a vault that is further with it. */
-static int open_grant(const struct vault *vault, const struct vault_materialise_req *req,
-    const char *peer, struct grant *grant_r, struct error *err)
-{
-	const struct secret *keys[] = {vault->grant_key, vault->next_grant_key};
-	bool ours = false;
-	for (size_t i = 0; i < ARRAY_LEN(keys) && !ours; i++)
-		ours = keys[i] && grant_open(keys[i], req->grant.data, req->grant.len, grant_r);
-	if (!ours)
-		return error_refuse(err, ERR_DENIED, "grant_refused", "no vault made this grant");
-	return grant_judge(grant_r, req->boot_id, peer, clock_unix_ms(), err);
-}
 
 static int read_request(const struct vault *vault, const struct vault_materialise_req *req,
     const char *peer, struct grant *grant_r, struct file_name *after_r, struct error *err)
 {
 	*after_r = (struct file_name){0};
-	if (vault_serves(vault, err) != 0 || open_grant(vault, req, peer, grant_r, err) != 0)
+	if (vault_serves(vault, err) != 0 ||
+	    granting_open(vault, req->grant.data, req->grant.len, grant_r, err) != 0 ||
+	    grant_judge(grant_r, req->boot_id, peer, clock_unix_ms(), err) != 0)
 		return -1;
 	if ((req->page > 0) != (req->after[0] != '\0') || req->page >= PAGES_MAX)
 		return error_refuse(
 		    err, ERR_INVALID, "page_invalid", "page 0 has no after, every other has one");
 	return req->page > 0 ? file_name_parse(vault->providers, req->after, after_r, err) : 0;
+}
+
+/* On the loop, where the keys are. */
+static int finish(struct asking *asking, struct error *err)
+{
+	const struct vault_materialise_req *req = asking->req;
+	struct vault_materialise_rsp *rsp = asking->rsp;
+	struct placement placement;
+	if (req->page > 0)
+		return 0;
+	const struct secret *key = granting_key(asking->vault, err);
+	if (!key || placement_fill(&placement, &asking->holding, rsp->period,
+			bus_request_peer(asking->request), err) != 0)
+		return -1;
+	placement_sign(key, &placement, rsp->placement.data);
+	rsp->placement.len = PLACEMENT_LEN;
+	return 0;
 }
 
 void vault_materialise(
@@ -40,7 +46,8 @@ void vault_materialise(
 	    .kind = WORKER_WRITE,
 	    .releases = true,
 	    .limit_kind = "vault-release", /* each page is many entries that are kept for good */
-	    .work = page_work};
+	    .work = page_work,
+	    .finish = finish};
 	struct grant grant;
 	struct holding holding;
 	struct error err;

@@ -6,6 +6,7 @@
 #include "common/scoped.h"
 #include "services/secret-vault/channels.h"
 #include "services/secret-vault/llm.h"
+#include "services/secret-vault/seal.h"
 
 #define FILE_MODE 0400
 #define GATEWAY_TOKEN_LEN 32
@@ -16,7 +17,7 @@
 struct page {
 	struct asking *asking;
 	struct desk *desk;
-	const struct record_list *list; /* of the period; NULL: there is none */
+	const struct record_list *list; /* of the period; NULL: it is gone since the first page */
 	struct vault_materialise_rsp *rsp;
 	bool is_full;
 
@@ -193,9 +194,20 @@ static int note_all(struct page *page, struct error *err)
 	    page->desk, &page->list->period->row.period, page->notes, page->nnotes, err);
 }
 
+/* A start has a volume, whose key is the period's: gone with it. */
+static void add_volume(struct page *page)
+{
+	struct vault_materialise_rsp *rsp = page->rsp;
+	const struct open_period *period = page->list->period;
+	rsp->period = period->row.period.slot;
+	rsp->volume_key.len = VAULT_VOLUME_KEY_LEN;
+	data_key_volume(period->data_key, &period->row.period, rsp->volume_key.data);
+}
+
 static int fill_first(struct page *page, struct error *err)
 {
 	struct vault_materialise_rsp *rsp = page->rsp;
+	add_volume(page);
 	if (add_channels(page, err) != 0)
 		return -1;
 	add_gateway_token(page);
@@ -219,11 +231,15 @@ static int fill(struct page *page, struct error *err)
 	return note_all(page, err);
 }
 
-/* All of the period is listed for each page: it is how a record that is missing from the store is noticed. */
+/* The first page finds a period or makes it: it may have been destroyed since the grant. All of it is listed for each page: it is how a record that is missing from the store is noticed. */
 static int list_all(struct asking *asking, struct desk *desk, struct open_period *period_r,
     struct record_list *list_r, struct error *err)
 {
-	int found = records_open_period(desk, &asking->holding, period_r, err);
+	const struct vault_materialise_req *req = asking->req;
+	const struct holding *holding = &asking->holding;
+	int found = req->page == 0
+			? records_make_period(desk, holding, period_r, &asking->has_made, err)
+			: records_open_period(desk, holding, period_r, err);
 	size_t live = 0;
 	if (found <= 0)
 		return found;

@@ -151,6 +151,18 @@ struct secret *data_key_unwrap(
 	return data_key;
 }
 
+void data_key_volume(
+    const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN])
+{
+	struct binding binding = {.len = 0};
+
+	bug_if(secret_len(data_key) != DATA_KEY_LEN);
+	bind_text(&binding, "multiclaw volume v1");
+	bind_period(&binding, period);
+	bug_if(crypto_generichash(key_r, DATA_KEY_LEN, binding.bytes, binding.len,
+		   secret_bytes(data_key), DATA_KEY_LEN) != 0);
+}
+
 /* ---- records ---- */
 
 static struct binding record_binding(const struct seal_name *name)

@@ -4,6 +4,8 @@
  *	data key: "multiclaw data key v1" master id, asset, wallet, slot, since
  *	record:   "multiclaw record v1" asset, wallet, slot, kind, name, version, purpose
  *	check:    "multiclaw master check v1" master id, store id
+ *	volume:   "multiclaw volume v1" asset, wallet, slot
+ * The last one is no associated data: the key of the period's volume is BLAKE2b-256 keyed with the data key over these bytes, the same at each start.
  * A data key is sealed under the master's key for "wrap", the check under that for "check", a record under the data key of its period,
  * so that no ciphertext opens in another's place: not for another period, name, kind, version or purpose, nor under another master key.
  * A failure to open is ERR_INTERNAL with reason secret_undecryptable: never a fall-through to something else.
@@ -33,6 +35,10 @@ void data_key_wrap(
 /* ERR_INTERNAL secret_undecryptable; ERR_UNAVAILABLE vault_foreign_key if it is wrapped by a key of another id. Caller owns the result. */
 struct secret *data_key_unwrap(
     const struct master *master, const struct store_period *period, struct error *err);
+
+/* key_r: the caller's, who wipes it. */
+void data_key_volume(
+    const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN]);
 
 struct seal_name {
 	const struct period *period;

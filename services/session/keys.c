@@ -211,6 +211,12 @@ const struct signing_key *keys_match(const struct keys *keys, const struct jws *
 	return NULL;
 }
 
+const struct signing_key *keys_named(const struct keys *keys, const char *kid, uint64_t now_s)
+{
+	const struct signing_key *key = find(keys, kid);
+	return key && verifies(key, now_s) ? key : NULL;
+}
+
 bool keys_retired(const struct keys *old, uint64_t then_s, const struct keys *new, uint64_t now_s)
 {
 	for (size_t i = 0; i < old->len; i++) {

@@ -33,6 +33,8 @@ void keys_destroy(struct keys **keys);
 
 /* The newest key whose time has begun and not ended; NULL if there is none. Borrowed. */
 const struct signing_key *keys_signer(const struct keys *keys, uint64_t now_s);
+/* The key of that name, if it is inside its times; NULL: it is not, or there is none. Borrowed. */
+const struct signing_key *keys_named(const struct keys *keys, const char *kid, uint64_t now_s);
 /* The key that signed this token, if it is inside its times; a replica whose clock is ahead may have begun to use it already. */
 const struct signing_key *keys_match(
     const struct keys *keys, const struct jws *jws, uint64_t now_s);

@@ -1,5 +1,4 @@
 /* session.mint - opens a session. The ledger judges once more, in the same step that writes it: history, settling, chain's age, ban, owner. */
-#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,19 +102,18 @@ static void find_previous(
 	struct error ignored;
 	jti_r[0] = '\0';
 	if (req->token[0] && session_read_token(self, req->token, &claims, &ignored) == 0 &&
-	    strcmp(claims.asset, req->asset) == 0)
+	    strcmp(claims.asset, req->asset) == 0 && token_is_console(&claims))
 		memcpy(jti_r, claims.jti, sizeof(claims.jti));
 }
 
 static void new_claims(const struct session_mint_req *req, struct token_claims *claims_r)
 {
-	uint8_t random[JTI_LEN / 2];
 	*claims_r = (struct token_claims){.slot = req->slot, .iat_s = clock_unix_ms() / 1000};
 	claims_r->exp_s = claims_r->iat_s + SESSION_SECONDS;
-	randombytes_buf(random, sizeof(random));
-	sodium_bin2hex(claims_r->jti, sizeof(claims_r->jti), random, sizeof(random));
+	token_new_jti(claims_r->jti);
 	snprintf(claims_r->asset, sizeof(claims_r->asset), "%s", req->asset);
 	snprintf(claims_r->wallet, sizeof(claims_r->wallet), "%s", req->wallet);
+	memcpy(claims_r->aud, TOKEN_AUD, sizeof(TOKEN_AUD));
 }
 
 static int mint(struct minting *minting, struct error *err)

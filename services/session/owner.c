@@ -1,84 +1,10 @@
-/* session.check, list and end - calls made with an owner's token: it is read, then looked up, then the call goes on. */
+/* session.check, list and end - what an owner's token is good for by itself. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
-#include "services/session/session.h"
-
-struct asking {
-	struct session *self;
-	struct bus_request *request;
-	struct token_claims claims;
-	/* the token is good: goes on with the call, and owns asking */
-	void (*next)(struct asking *asking, const struct ledger_look *look);
-	char jti[JTI_LEN + 1]; /* end: which session */
-	bool all;              /* end: every session of the asset */
-};
-
-static void refuse(struct asking *asking, const struct error *err)
-{
-	if (err->code == ERR_UNAUTHENTICATED)
-		metric_add(asking->self->bad, 1);
-	bus_fail(asking->request, err);
-	free(asking);
-}
-
-static bool record_agrees(const struct token_claims *claims, const struct ledger_look *look)
-{
-	return strcmp(claims->asset, look->asset) == 0 &&
-	       strcmp(claims->wallet, look->wallet) == 0 && claims->slot == look->slot &&
-	       claims->iat_s * 1000 == look->iat_ms && claims->exp_s * 1000 == look->exp_ms &&
-	       strcmp(look->aud, TOKEN_AUD) == 0;
-}
-
-/* A ban reads as the end of the session: what a wallet did to be banned is not told to whoever holds its cookie. */
-static int judge(const struct asking *asking, const struct ledger_look *look, struct error *err)
-{
-	if (look->verdict != LEDGER_GOOD)
-		return error_refuse(
-		    err, ERR_UNAUTHENTICATED, "session_revoked", "the session has ended");
-	if (record_agrees(&asking->claims, look))
-		return 0;
-	log_audit("a token of ours differs from its record", "asset", look->asset, "jti",
-	    asking->claims.jti, "trace", bus_request_trace(asking->request));
-	return error_refuse(
-	    err, ERR_UNAUTHENTICATED, "session_invalid", "the token differs from its record");
-}
-
-static void looked(void *arg, const struct ledger_look *look, const struct error *err)
-{
-	struct asking *asking = arg;
-	struct error refused;
-	if (err) {
-		refuse(asking, err);
-	} else if (judge(asking, look, &refused) != 0) {
-		refuse(asking, &refused);
-	} else {
-		metric_add(asking->self->good, 1);
-		asking->next(asking, look);
-	}
-}
-
-static struct asking *asking_new(struct session *self, struct bus_request *request,
-    void (*next)(struct asking *asking, const struct ledger_look *look))
-{
-	struct asking *asking = calloc(1, sizeof(*asking));
-	bug_if(!asking);
-	asking->self = self;
-	asking->request = request;
-	asking->next = next;
-	return asking;
-}
-
-static void ask(struct asking *asking, const char *token)
-{
-	struct error err;
-	if (session_read_token(asking->self, token, &asking->claims, &err) != 0)
-		refuse(asking, &err);
-	else
-		ledger_look(asking->self->process->redis, asking->claims.jti, looked, asking);
-}
+#include "services/session/asking.h"
 
 static void answer_check(struct asking *asking, const struct ledger_look *look)
 {
@@ -98,14 +24,14 @@ static void answer_check(struct asking *asking, const struct ledger_look *look)
 void session_check(
     struct session *self, const struct session_check_req *req, struct bus_request *request)
 {
-	ask(asking_new(self, request, answer_check), req->token);
+	asking_begin(asking_new(self, request, answer_check), req->token);
 }
 
 static void listed(void *arg, const struct ledger_list *out, const struct error *err)
 {
 	struct asking *asking = arg;
 	if (err) {
-		refuse(asking, err);
+		asking_refuse(asking, err);
 		return;
 	}
 	struct session_list_rsp *rsp = calloc(1, sizeof(*rsp));
@@ -128,13 +54,17 @@ static void listed(void *arg, const struct ledger_list *out, const struct error 
 
 static void go_on_to_list(struct asking *asking, const struct ledger_look *look)
 {
-	ledger_list(asking->self->process->redis, look->asset, listed, asking);
+	struct error err;
+	if (asking_needs_console(asking, &err) != 0)
+		asking_refuse(asking, &err);
+	else
+		ledger_list(asking->self->process->redis, look->asset, listed, asking);
 }
 
 void session_list(
     struct session *self, const struct session_list_req *req, struct bus_request *request)
 {
-	ask(asking_new(self, request, go_on_to_list), req->token);
+	asking_begin(asking_new(self, request, go_on_to_list), req->token);
 }
 
 static void ended(void *arg, const struct ledger_ended *out, const struct error *err)
@@ -142,7 +72,7 @@ static void ended(void *arg, const struct ledger_ended *out, const struct error 
 	struct asking *asking = arg;
 	struct session_end_rsp rsp;
 	if (err) {
-		refuse(asking, err);
+		asking_refuse(asking, err);
 		return;
 	}
 	log_audit("session", "outcome", asking->all ? "owner ended all" : "owner ended", "asset",
@@ -159,7 +89,10 @@ static void go_on_to_end(struct asking *asking, const struct ledger_look *look)
 	if (!asking->jti[0])
 		memcpy(asking->jti, asking->claims.jti, sizeof(asking->jti));
 	bool own = strcmp(asking->jti, asking->claims.jti) == 0;
-	if (asking->all)
+	struct error err;
+	if ((asking->all || !own) && asking_needs_console(asking, &err) != 0)
+		asking_refuse(asking, &err);
+	else if (asking->all)
 		ledger_end_all(redis, look->asset, "revoked", ended, asking);
 	else
 		ledger_end(
@@ -173,10 +106,10 @@ void session_end(
 	struct error err;
 	if (req->jti[0] && (req->all || !token_jti_is_valid(req->jti))) {
 		error_set(&err, ERR_INVALID, "jti is not that of one session");
-		refuse(asking, &err);
+		asking_refuse(asking, &err);
 		return;
 	}
 	asking->all = req->all;
 	memcpy(asking->jti, req->jti, sizeof(asking->jti));
-	ask(asking, req->token);
+	asking_begin(asking, req->token);
 }

@@ -5,6 +5,14 @@
 
 #include "common/clock.h"
 
+const struct setting session_settings[] = {
+    {"MULTICLAW_OPENINGS_PER_MINUTE", SETTING_UINT, offsetof(struct session, openings_per_minute),
+	1, 100000000, "60",
+	"Ways onto the agent's own origin that are opened a minute, of one asset; a minute's worth "
+	"may come at once."},
+};
+const size_t session_nsettings = ARRAY_LEN(session_settings);
+
 int session_open(void *arg, struct error *err)
 {
 	struct session *self = arg;

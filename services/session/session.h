@@ -13,8 +13,12 @@ struct session {
 	struct process *process;
 	struct origin origin; /* of the public URL: the tokens' issuer */
 	struct rotation rotation;
+	uint64_t openings_per_minute; /* setting */
 	struct metric *minted, *refused, *good, *bad;
 };
+
+extern const struct setting session_settings[];
+extern const size_t session_nsettings;
 
 int session_open(void *self, struct error *err);
 int session_start(void *self, struct error *err);

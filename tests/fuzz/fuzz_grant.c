@@ -1,4 +1,4 @@
-/* What a host shows at a start. The first byte chooses what the rest is: a grant (as it is; or laid over a good one, bit by bit), the texts that go with it, or the path
+/* What a host shows at a start. The first byte chooses what the rest is: a grant or placement (as it is; or laid over a good one, bit by bit), the texts that go with it, or the path
  * that a page goes on after. No grant opens but one that was made, for its own start and host; what a path stands for has that path. */
 #include <sodium.h>
 #include <stdlib.h>
@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static struct secret *key;
 static struct providers *providers;
-static uint8_t good[GRANT_LEN];
+static uint8_t good[GRANT_LEN], placed[PLACEMENT_LEN];
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
@@ -31,6 +31,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	    .wallet = "CiDwVBFgWV9E5MvXWoLgnEgn2hK7rJikbvfWavzAQz3",
 	    .slot = 7};
 	struct grant grant;
+	struct placement placement;
 	struct error err;
 	(void)argc;
 	(void)argv;
@@ -41,14 +42,28 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (!key || !providers || grant_fill(&grant, &holding, BOOT, HOST, EXPIRES, &err) != 0)
 		return -1;
 	grant_sign(key, &grant, good);
+	if (placement_fill(&placement, &holding, 7, HOST, &err) != 0)
+		return -1;
+	placement_sign(key, &placement, placed);
 	return 0;
 }
 
 static void open_raw(const uint8_t *bytes, size_t len)
 {
 	struct grant grant;
-	if (grant_open(key, bytes, len, &grant))
+	struct placement placement;
+	if (grant_open(key, bytes, len, &grant) || placement_open(key, bytes, len, &placement))
 		abort();
+}
+
+static bool lay_over(uint8_t *changed, size_t size, const uint8_t *bytes, size_t len)
+{
+	bool same = true;
+	for (size_t i = 0; i < len && i < size; i++) {
+		changed[i] ^= bytes[i];
+		same = same && bytes[i] == 0;
+	}
+	return same;
 }
 
 /* Bytes are what is changed: opens if that is nothing. */
@@ -56,13 +71,17 @@ static void open_changed(const uint8_t *bytes, size_t len)
 {
 	uint8_t changed[GRANT_LEN];
 	struct grant grant;
-	bool same = true;
+	struct placement placement;
 	memcpy(changed, good, sizeof(changed));
-	for (size_t i = 0; i < len && i < sizeof(changed); i++) {
-		changed[i] ^= bytes[i];
-		same = same && bytes[i] == 0;
-	}
-	if (grant_open(key, changed, sizeof(changed), &grant) != same)
+	bool same = lay_over(changed, sizeof(changed), bytes, len);
+	if (grant_open(key, changed, sizeof(changed), &grant) != same ||
+	    placement_open(key, changed, sizeof(changed), &placement))
+		abort();
+	memcpy(changed, placed, sizeof(placed));
+	same = lay_over(changed, sizeof(placed), bytes, len);
+	if (placement_open(key, changed, sizeof(placed), &placement) != same ||
+	    grant_open(key, changed, sizeof(placed), &grant) ||
+	    grant_open(key, changed, sizeof(changed), &grant))
 		abort();
 }
 

@@ -48,6 +48,11 @@ class Book(Ledger):
                             exp or now_ms() + WEEK_MS, "console", "name", "192.0.2.1", "agent", "k1", previous)[1]
         return verdict, jti
 
+    def open_child(self, parent, history=None, jti=None, aud="agent:id"):
+        jti = jti or name("jti")
+        return self.call("mint_child", parent, history or self.history(), jti, now_ms(), aud, "192.0.2.2", "browser",
+                         "k1")[1], jti
+
     def sign_in(self, asset, wallet, number):
         """The whole of it: the fresh read, then the session."""
         self.see(asset, wallet, number)
@@ -331,6 +336,194 @@ def test_an_announcement_is_for_everybody(book):
     before = book.head()
     book.announce("key")
     assert book.events_since(before) == [(book.history(), "*", "key")]
+
+
+# ---- I5: sessions of the agent's origin, children of the console's
+
+def a_family(book, wallet="A"):
+    asset = name()
+    _, parent = book.sign_in(asset, wallet, 10)
+    verdict, child = book.open_child(parent)
+    assert verdict == "good" and book.verdict(child) == "good"
+    return asset, parent, child
+
+
+def test_a_child_is_what_its_parent_is_but_for_another_audience(book):
+    asset = name()
+    _, parent = book.sign_in(asset, "A", 10)
+    before = book.head()
+    _, child = book.open_child(parent)
+    assert book.events_since(before) == [(book.history(), asset, "session")]
+    of_parent, of_child = book.look(parent), book.look(child)
+    assert of_child[:6] == of_parent[:6] and of_child[2] == "good"
+    assert (of_child[7], of_child[8], of_child[9]) == (of_parent[7], "agent:id", of_parent[9])
+    assert book.client.pexpiretime(f"mc:session:{child}") == book.client.pexpiretime(f"mc:session:{parent}")
+    assert [s[0] for s in book.list(asset)[1]] == [parent], "the console's alone are listed"
+
+
+def logout(book, asset, parent, wallet):
+    book.end(asset, parent, "logout")
+
+
+def end_all(book, asset, parent, wallet):
+    book.end_all(asset, "revoked")
+
+
+def end_everything(book, asset, parent, wallet):
+    book.end_everything()
+
+
+def replace(book, asset, parent, wallet):
+    assert book.open(asset, wallet, 10, previous=parent)[0] == "good"
+
+
+def ban(book, asset, parent, wallet):
+    book.ban(wallet, "1")
+
+
+def sell(book, asset, parent, wallet):
+    book.see(asset, "B", 11)
+
+
+def sell_and_buy_back(book, asset, parent, wallet):
+    book.see(asset, "B", 11)
+    book.see(asset, wallet, 12)
+
+
+def burn(book, asset, parent, wallet):
+    book.see(asset, "nobody", 11)
+
+
+def reset(book, asset, parent, wallet):
+    book.reset(asset)
+    book.see(asset, wallet, 12)
+
+
+def expire(book, asset, parent, wallet):
+    book.client.pexpire(f"mc:session:{parent}", 0)
+
+
+def push_out(book, asset, parent, wallet):
+    for i in range(64):
+        assert book.open(asset, wallet, 10, exp=now_ms() + 2 * WEEK_MS + i)[0] == "good"
+
+
+ENDS = [logout, end_all, end_everything, replace, ban, sell, sell_and_buy_back, burn, reset, expire, push_out]
+
+
+@pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
+def test_whatever_ends_the_parent_ends_the_child(book, end):
+    wallet = name("wallet")
+    asset, parent, child = a_family(book, wallet)
+    _, bystander, stays = a_family(book, "C")
+    before = book.head()
+    end(book, asset, parent, wallet)
+    assert book.verdict(parent) != "good" and book.verdict(child) == book.verdict(parent)
+    assert book.open_child(parent)[0] == book.verdict(parent), "and no other child begins"
+    if end is not expire:
+        assert book.head() != before, "everybody is told"
+    if end is not end_everything:
+        assert (book.verdict(bystander), book.verdict(stays)) == ("good", "good")
+    if end in (logout, end_all, replace, push_out):
+        assert not book.client.exists(f"mc:session:{child}", f"mc:children:{parent}"), "nothing is left behind"
+
+
+def test_the_end_of_a_child_ends_nobody_else(book):
+    asset, parent, child = a_family(book)
+    _, sibling = book.open_child(parent)
+    before = book.head()
+    assert book.end(asset, child, "logout")[1]
+    assert [book.verdict(jti) for jti in (parent, child, sibling)] == ["good", "ended", "good"]
+    assert book.events_since(before) == [(book.history(), asset, "logout")]
+    assert book.client.zrange(f"mc:children:{parent}", 0, -1) == [sibling]
+
+
+def test_a_child_has_no_children_and_nobody_has_children_of_no_session(book):
+    _, _, child = a_family(book)
+    assert book.open_child(child)[0] == "ended"
+    assert book.open_child("no such")[0] == "ended"
+
+
+def test_a_child_that_lost_its_parents_key_is_ended_whatever_else_is_left(book):
+    _, parent, child = a_family(book)
+    book.client.delete(f"mc:session:{parent}")
+    assert book.verdict(child) == "ended"
+
+
+def test_at_most_16_children_of_a_session_the_oldest_go(book):
+    asset, parent, first = a_family(book)
+    children = [first] + [book.open_child(parent)[1] for _ in range(15)]
+    assert {book.verdict(jti) for jti in children} == {"good"}
+    before = book.head()
+    verdict, last = book.open_child(parent)
+    assert verdict == "good" and book.events_since(before) == [(book.history(), asset, kind) for kind in ("replaced", "session")]
+    assert [book.verdict(jti) for jti in children + [last]] == ["ended"] + ["good"] * 16
+    assert book.client.zcard(f"mc:children:{parent}") == 16
+
+
+def test_a_child_is_begun_in_the_history_that_its_ticket_was_stored_in(book):
+    _, parent, _ = a_family(book)
+    before = book.head()
+    assert book.open_child(parent, history="another")[0] == "history"
+    assert book.head() == before
+
+
+def test_the_chains_age_and_settling_are_no_matter_for_a_child(book):
+    _, parent, _ = a_family(book)
+    book.client.hset("mc:chain", "at", now_ms() - 10**6)
+    book.client.hset("mc:history", "began", now_ms())
+    assert book.open_child(parent)[0] == "good"
+
+
+def test_a_full_redis_opens_no_child(own):
+    book = fresh(own)
+    asset, parent, _ = a_family(book)
+    book.client.config_set("maxmemory", 1)
+    jti, before = name("jti"), book.client.xlen("mc:events")
+    with pytest.raises(redis.exceptions.ResponseError):
+        book.open_child(parent, history=book.client.hget("mc:history", "id"), jti=jti)
+    book.client.config_set("maxmemory", 0)
+    assert book.verdict(jti) == "ended" and book.client.xlen("mc:events") == before
+
+
+# ---- tickets, places, announcements of one asset
+
+def test_a_ticket_is_redeemed_once_and_is_no_nonce(book):
+    ticket = name("hash")
+    assert book.ticket(ticket, "a\nb") == [book.history(), "0"]
+    assert 29000 < book.client.pttl(f"mc:ticket:{ticket}") <= 30000
+    assert book.take(ticket) == [book.history(), "", ""]
+    assert book.redeem(ticket) == [book.history(), book.history(), "a\nb"]
+    assert book.redeem(ticket) == [book.history(), "", ""]
+
+
+def test_tickets_are_limited_as_nonces_are(book):
+    limit, refused = ("opening", name("key"), 60, 1), name("hash")
+    assert book.ticket(name("hash"), "v", *limit)[1] == "0"
+    assert int(book.ticket(refused, "v", *limit)[1]) > 0
+    assert book.redeem(refused)[1] == ""
+
+
+def test_an_agent_stays_on_the_host_that_claimed_it_first(book):
+    asset = name()
+    assert book.place(asset, "one", "0") == [book.history(), ""]
+    assert not book.client.exists(f"mc:place:{asset}")
+    assert book.place(asset, "one", "1")[1] == "one"
+    assert book.place(asset, "two", "1")[1] == "one"
+    assert book.place(asset, "two", "0")[1] == "one"
+    assert book.unplace(asset, "two") == [book.history(), "0"]
+    assert book.unplace(asset, "one") == [book.history(), "1"]
+    assert book.unplace(asset, "one")[1] == "0"
+    assert book.place(asset, "two", "1")[1] == "two"
+
+
+def test_an_announcement_may_be_for_one_asset_and_ends_nothing(book):
+    asset = name()
+    _, jti = book.sign_in(asset, "A", 10)
+    before = book.head()
+    assert book.announce("agent", asset)[1] == book.head()
+    assert book.events_since(before) == [(book.history(), asset, "agent")]
+    assert book.verdict(jti) == "good"
 
 
 def test_looking_notes_when_a_session_was_last_used_at_most_once_a_minute(book):
@@ -810,6 +1003,8 @@ class Model:
         self.seen = {}      # asset -> [(owner, slot)] since it is watched
         self.floor = {}     # asset -> slot below which its record knows nothing
         self.sessions = {}  # jti -> (asset, wallet, slot)
+        self.parent = {}    # jti of a child -> jti
+        self.ended_children = set()
         self.orphans = set()  # sessions of a record that was reset
         self.banned = set()
         self.held = set()   # (asset, holder)
@@ -843,7 +1038,7 @@ class Walk:
         self.book, self.random, self.model = book, random.Random(seed), Model()
         self.assets = [name() for _ in range(2)]
         self.wallets = [name("wallet") for _ in range(3)]
-        self.jtis = []
+        self.jtis, self.children = [], []
         self.slot = 10
 
     def a_slot(self):
@@ -882,6 +1077,27 @@ class Walk:
             asset = self.model.sessions.get(jti, (self.assets[0],))[0]
             self.book.end(asset, jti, "logout")
             self.model.sessions.pop(jti, None)
+
+    def step_open_child(self):
+        if not self.jtis:
+            return
+        parent = self.random.choice(self.jtis)
+        verdict, jti = self.book.open_child(parent)
+        known = self.model.verdict(parent) if parent not in self.model.parent else "ended"
+        if known == "banned" or known == "good":
+            assert verdict == known
+        else:
+            assert verdict in ("ended", "banned")
+        if verdict == "good":
+            self.model.parent[jti] = parent
+            self.children.append(jti)
+
+    def step_end_child(self):
+        if self.children:
+            jti = self.random.choice(self.children)
+            asset = self.model.sessions.get(self.model.parent[jti], (self.assets[0],))[0]
+            self.book.end(asset, jti, "logout")
+            self.model.ended_children.add(jti)
 
     def step_ban(self):
         wallet, banned = self.random.choice(self.wallets), self.random.random() < 0.5
@@ -932,9 +1148,13 @@ class Walk:
             if verdict == "ended":
                 self.model.ever_denied.add(jti)
             assert not (verdict == "good" and jti in self.model.ever_denied)
+        for child in self.children:
+            gone = child in self.model.ended_children or self.model.parent[child] not in self.model.sessions
+            of_parent = self.model.verdict(self.model.parent[child])
+            assert self.book.verdict(child) == ("ended" if gone else of_parent), child
 
     def run(self, steps):
-        kinds = [self.step_see] * 8 + [self.step_open] * 6 + [self.step_end] * 2 + [self.step_ban, self.step_sweep, self.step_sweep,
+        kinds = [self.step_see] * 8 + [self.step_open] * 6 + [self.step_open_child] * 3 + [self.step_end] * 2 + [self.step_end_child] + [self.step_ban, self.step_sweep, self.step_sweep,
                                                                                  self.step_forget, self.step_reset, self.step_end_all,
                                                                                  self.step_hold, self.step_hold]
         for _ in range(steps):

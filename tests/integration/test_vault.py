@@ -279,6 +279,7 @@ def test_puts_of_an_owner_are_limited_and_of_nobody_else(own):
 
 def body_of(v, call, owner):
     grant, boot = v.grant(owner.token)
+    placement = v.materialise(grant, boot)[1]["placement"]
     return {
         "put": {"token": owner.token, "kind": "custom", "name": "x", "value": b"stolen"},
         "list": {"token": owner.token}, "resolve": {"token": owner.token}, "hot": {"token": owner.token},
@@ -287,6 +288,7 @@ def body_of(v, call, owner):
         "generate": {"token": owner.token, "nonce": "0" * 32, "signature": bytes(64), "ip": "203.0.113.7"},
         "grant": {"token": owner.token, "boot_id": boot, "host_key": v.key("sandbox")["public"].decode()},
         "materialise": {"grant": grant, "boot_id": boot, "page": 0},
+        "regrant": {"placement": placement, "boot_id": boot}, "note": {"placement": placement, "act": "exec", "detail": "x"},
         "state": {}, "unseal": {"passphrase": "correct horse battery"}, "rotate": {},
         "global_put": {"provider": "openai", "value": b"sk-" + b"x" * 40}, "global_list": {}, "global_delete": {"provider": "openai"},
         "destroy_owner": {"asset": owner.asset, "wallet": owner.address}, "reinstate": {"asset": owner.asset, "wallet": owner.address},
@@ -297,7 +299,7 @@ def body_of(v, call, owner):
 @pytest.fixture(scope="module")
 def operators(world):
     """Operators with one role each."""
-    roles = ("operator-read", "operator-revoke", "operator-vault")
+    roles = ("operator-read", "operator-revoke", "operator-vault", "operator-exec")
     for role in roles:
         world.new_key(role, role)
     reader = Peer(world, "operator-read", "secret-vault")

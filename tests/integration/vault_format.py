@@ -61,6 +61,11 @@ def record_binding(period, kind, name, version, purpose):
     return text("multiclaw record v1") + period_binding(period) + text(kind) + text(name) + number(version) + text(purpose)
 
 
+def volume_key(data_key, period):
+    binding = text("multiclaw volume v1") + period_binding(period)
+    return hashlib.blake2b(binding, key=data_key, digest_size=32).digest()
+
+
 def open_record(data_key, period, record):
     """The value of a row; None of a tombstone."""
     purpose = "tombstone" if record["deleted"] else "value"

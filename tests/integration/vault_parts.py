@@ -30,8 +30,9 @@ PROVIDERS = ROOT / "deploy/providers.json"
 
 # whose call is it? (issue: router writes and lists, sandbox alone materialises, operators do the rest)
 CALLERS = {
-    **{f"vault.{call}": {"router"} for call in ("put", "list", "delete", "resolve", "audit", "generate", "hot", "grant")},
-    "vault.materialise": {"sandbox"},
+    **{f"vault.{call}": {"router"} for call in ("put", "list", "delete", "resolve", "audit", "generate", "hot")},
+    "vault.grant": {"router", "sandbox"},
+    **{f"vault.{call}": {"sandbox"} for call in ("materialise", "regrant", "note")},
     "vault.state": {"operator-read", "operator-vault"},
     **{f"vault.{call}": {"operator-vault"} for call in ("unseal", "rotate", "global_put", "global_list", "global_delete", "destroy_owner",
                                                         "reinstate", "reset_breaker", "export")},

@@ -239,6 +239,34 @@ static void init_says_what_to_do_with_a_folder_of_an_older_version(void **state)
 	assert_non_null(strstr(users, "\nuser secret-vault on "));
 }
 
+/* No role is new, but one may do more: the list of users was made before that. */
+static void init_says_that_the_list_of_users_is_of_an_older_version(void **state)
+{
+	const struct folder *folder = *state;
+	static const char *const newer[] = {
+	    " (%RW~mc:place:* +set +get +del)", "%RW~mc:ticket:*", "user sandbox "};
+	struct error err = {0};
+
+	init(folder);
+	scoped_free char *users = text_of(folder, "redis/users.acl");
+	for (size_t i = 0; i < ARRAY_LEN(newer); i++) {
+		scoped_free char *older = strdup(users);
+		char *at = strstr(older, newer[i]);
+		assert_non_null(at);
+		memset(at, 'x', strlen(newer[i]));
+		write_text(folder, "redis/users.acl", older);
+		assert_int_equal(keys_init(folder->keys, &err), -1);
+		assert_int_equal(err.code, ERR_CONFLICT);
+		assert_non_null(strstr(err.text, "redis/users.acl"));
+		assert_non_null(strstr(err.text, "of your own back"));
+	}
+	/* lines of one's own are no matter */
+	scoped_free char *more = NULL;
+	assert_true(asprintf(&more, "%suser me on nopass ~* +@all\n", users) > 0);
+	write_text(folder, "redis/users.acl", more);
+	init(folder);
+}
+
 static void the_vaults_key_is_32_random_bytes_in_base64(void **state)
 {
 	const struct folder *folder = *state;
@@ -601,6 +629,20 @@ static void sign_in(const struct guarded *guarded)
 	assert_true(good);
 }
 
+static void open_child(const struct guarded *guarded, int number)
+{
+	char operation[256], history[64];
+
+	history_of(guarded, history);
+	snprintf(operation, sizeof(operation), "mint_child " JTI " %s %032d 1 agent:x ip agent kid",
+	    history, number);
+	redisReply *reply = run(guarded, SESSION, operation);
+	if (reply->type == REDIS_REPLY_ERROR)
+		fail_msg("mint_child: %s", reply->str);
+	assert_string_equal(reply->element[1]->str, "good");
+	freeReplyObject(reply);
+}
+
 static void every_role_can_do_its_own_work(void **state)
 {
 	const struct guarded *guarded = *state;
@@ -623,6 +665,17 @@ static void every_role_can_do_its_own_work(void **state)
 	assert_runs(guarded, SESSION, "ban wallet 1");
 	assert_runs(guarded, SESSION, "look " JTI);
 	assert_runs(guarded, SESSION, "ban wallet 0");
+	for (int i = 0; i < 20; i++)
+		open_child(guarded, i);
+	assert_runs(guarded, SESSION, "ticket hash value opening asset 10 5");
+	assert_runs(guarded, SESSION, "redeem hash");
+	assert_runs(guarded, SESSION, "end asset 00000000000000000000000000000019 logout");
+	assert_runs(guarded, SANDBOX, "hold asset sandbox:one");
+	assert_runs(guarded, SANDBOX, "owner asset");
+	assert_runs(guarded, SANDBOX, "place asset one 1");
+	assert_runs(guarded, SANDBOX, "unplace asset one");
+	assert_runs(guarded, SANDBOX, "release asset sandbox:one");
+	assert_runs(guarded, SANDBOX, "announce agent asset");
 	assert_runs(guarded, ORACLE, "observe asset other " LATER " 0");
 	assert_runs(guarded, ORACLE, "observe asset third " SLOT " 0");
 	assert_runs(guarded, ORACLE, "forget asset");
@@ -659,6 +712,13 @@ static void no_role_can_do_another_ones_work(void **state)
 		const char *operation;
 	} operations[] = {
 	    {1 << AUTH | 1 << VAULT, "limit challenge wallet 10 5"},
+	    {1 << AUTH | 1 << VAULT | 1 << SESSION, "limit opening asset 10 5"},
+	    {1 << SESSION, "ticket hash text"},
+	    {1 << SESSION, "redeem hash"},
+	    {1 << SANDBOX, "place asset one 1"},
+	    {1 << SANDBOX, "unplace asset one"},
+	    {1 << SANDBOX | 1 << VAULT, "hold asset one"},
+	    {1 << SANDBOX | 1 << VAULT, "release asset one"},
 	    {1 << AUTH, "issue nonce text"},
 	    {1 << AUTH, "take nonce"},
 	    {1 << SESSION, "look " JTI},
@@ -709,8 +769,15 @@ static void no_role_can_write_what_is_not_its_own(void **state)
 	    {1 << SESSION, "SET mc:banned:x y"},
 	    {0, "SET mc:owner:x y"},
 	    {1 << ORACLE, "SADD mc:assets x"},
-	    {1 << VAULT, "SADD mc:held:x vault"},
-	    {1 << VAULT, "SREM mc:held:x vault"},
+	    {1 << VAULT | 1 << SANDBOX, "SADD mc:held:x vault"},
+	    {1 << VAULT | 1 << SANDBOX, "SREM mc:held:x vault"},
+	    {1 << SESSION, "SET mc:ticket:x y"},
+	    {1 << SESSION, "GETDEL mc:ticket:x"},
+	    {0, "DEL mc:ticket:x"},
+	    {1 << SESSION, "ZADD mc:children:x 1 y"},
+	    {1 << SANDBOX, "SET mc:place:x y"},
+	    {1 << SANDBOX, "GET mc:place:x"},
+	    {1 << SANDBOX, "DEL mc:place:x"},
 	    {0, "DEL mc:held:x"},
 	    {1 << ORACLE, "DEL mc:owner:x"},
 	    {1 << SESSION, "DEL mc:session:x"},
@@ -762,7 +829,8 @@ static void no_role_can_read_the_others_secrets(void **state)
 	assert_forbidden(guarded, SESSION, "HMGET mc:rate:x left");
 	assert_forbidden(guarded, VAULT, "HMGET mc:session:x asset");
 	assert_forbidden(guarded, VAULT, "GETDEL mc:nonce:x");
-	assert_forbidden(guarded, SANDBOX, "HMGET mc:owner:x owner");
+	assert_forbidden(guarded, SANDBOX, "GETDEL mc:ticket:x");
+	assert_forbidden(guarded, ROUTER, "GETDEL mc:ticket:x");
 	assert_forbidden(guarded, SANDBOX, "HMGET mc:session:x asset");
 }
 
@@ -822,6 +890,7 @@ int main(void)
 	    FOLDER(init_goes_on_where_it_was_interrupted),
 	    FOLDER(init_refuses_a_secret_that_a_list_would_not_know),
 	    FOLDER(init_says_what_to_do_with_a_folder_of_an_older_version),
+	    FOLDER(init_says_that_the_list_of_users_is_of_an_older_version),
 	    FOLDER(the_vaults_key_is_32_random_bytes_in_base64),
 	    FOLDER(the_next_key_takes_the_keys_place),
 	    FOLDER(init_says_why_it_cannot),

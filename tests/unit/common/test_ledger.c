@@ -37,7 +37,7 @@ struct got {
 	struct ledger_session session;
 	size_t nsessions;
 	struct ledger_wait wait;
-	char stored_history[HISTORY_MAX + 1], value[32], word[16], history[HISTORY_MAX + 1];
+	char stored_history[HISTORY_MAX + 1], value[32], word[65], history[HISTORY_MAX + 1];
 	size_t len;
 };
 
@@ -247,6 +247,7 @@ static void each_way_to_end_sessions_says_so(void **state)
 	assert_true(ASK(b, ledger_end_everything, on_ended).ended.changed);
 	assert_true(ASK(b, ledger_ban, ALICE, true, on_ended).ended.changed);
 	assert_true(ASK(b, ledger_announce, "key", on_ended).ended.changed);
+	assert_true(ASK(b, ledger_announce_asset, ASSET, "agent", on_ended).ended.changed);
 	struct got reset = ASK(b, ledger_reset, ASSET, on_ended);
 	assert_true(reset.ended.changed);
 	assert_int_equal(event_id_compare(follow(b, "", NULL).follow.head, reset.ended.event), 0);
@@ -282,6 +283,61 @@ static void a_nonces_value_may_be_any_bytes_and_is_taken_once(void **state)
 	assert_memory_equal(taken.value, value, sizeof(value));
 	assert_string_equal(ASK(b, ledger_take, "nonce", on_taken).stored_history, "");
 	assert_string_equal(ASK(b, ledger_take, "other", on_taken).stored_history, "");
+}
+
+static void a_ticket_is_redeemed_once_and_opens_a_child_of_the_session(void **state)
+{
+	struct bench *b = *state;
+	const char *child_jti = "fedcba9876543210fedcba9876543210";
+	struct got first = follow(b, "", NULL);
+
+	settle(b);
+	ASK(b, ledger_chain, 9, 0, "genesis", on_word);
+	ASK(b, ledger_observe, ASSET, ALICE, 10, true, on_record);
+	struct ledger_mint mint = mint_of(first.follow.history, ALICE, 10);
+	ASK(b, ledger_mint, &mint, on_ended);
+
+	struct ledger_limit limit = {.kind = "opening", .key = ASSET, .per_minute = 60, .burst = 1};
+	assert_int_equal(
+	    ASK(b, ledger_ticket, "hash", "a\0b", 3, &limit, 1, on_wait).wait.wait_ms, 0);
+	assert_true(ASK(b, ledger_ticket, "hash2", "a\0b", 3, &limit, 1, on_wait).wait.wait_ms > 0);
+	assert_string_equal(ASK(b, ledger_take, "hash", on_taken).stored_history, "");
+	struct got taken = ASK(b, ledger_redeem, "hash", on_taken);
+	assert_string_equal(taken.stored_history, first.follow.history);
+	assert_memory_equal(taken.value, "a\0b", 3);
+	assert_string_equal(ASK(b, ledger_redeem, "hash", on_taken).stored_history, "");
+
+	struct ledger_child child = {.parent = JTI,
+	    .history = "another",
+	    .jti = child_jti,
+	    .aud = "agent:0123456789abcdef0123456789abcdef",
+	    .ip = "192.0.2.2",
+	    .agent = "browser",
+	    .kid = "k1",
+	    .iat_ms = mint.iat_ms};
+	assert_int_equal(ASK(b, ledger_mint_child, &child, on_ended).ended.verdict, LEDGER_HISTORY);
+	child.history = taken.stored_history;
+	assert_int_equal(ASK(b, ledger_mint_child, &child, on_ended).ended.verdict, LEDGER_GOOD);
+	struct got look = ASK(b, ledger_look, child_jti, on_look);
+	assert_int_equal(look.look.verdict, LEDGER_GOOD);
+	assert_string_equal(look.look.aud, child.aud);
+	assert_string_equal(look.look.wallet, ALICE);
+	assert_int_equal(look.look.exp_ms, mint.exp_ms);
+	ASK(b, ledger_end, ASSET, JTI, "logout", on_ended);
+	assert_int_equal(ASK(b, ledger_look, child_jti, on_look).look.verdict, LEDGER_ENDED);
+}
+
+static void an_agent_has_one_place(void **state)
+{
+	struct bench *b = *state;
+	const char *host = "sandbox-1.example_one";
+
+	assert_string_equal(ASK(b, ledger_place, ASSET, host, false, on_word).word, "");
+	assert_string_equal(ASK(b, ledger_place, ASSET, host, true, on_word).word, host);
+	assert_string_equal(ASK(b, ledger_place, ASSET, "other", true, on_word).word, host);
+	assert_string_equal(ASK(b, ledger_unplace, ASSET, "other", on_word).word, "0");
+	assert_string_equal(ASK(b, ledger_unplace, ASSET, host, on_word).word, "1");
+	assert_string_equal(ASK(b, ledger_place, ASSET, "other", true, on_word).word, "other");
 }
 
 static void limits_of_all_kinds_count(void **state)
@@ -472,6 +528,13 @@ static int parse_word(const redisReply *reply)
 	return ledger_parse_word(reply, word);
 }
 
+static int parse_host(const redisReply *reply)
+{
+	char host[LEDGER_HOST_MAX + 1];
+
+	return ledger_parse_host(reply, host);
+}
+
 #define PARSES(name, shape) \
 	static int parse_##name(const redisReply *reply) \
 	{ \
@@ -572,6 +635,11 @@ static const struct answer_case {
     {parse_word, H " 1", true},
     {parse_word, H " a-b", false},
     {parse_word, H " abcdefghijklmnop", false},
+    {parse_host, H " _", true},
+    {parse_host, H " sandbox-1.example_one", true},
+    {parse_host, H " a/b", false},
+    {parse_host, H " a:b", false},
+    {parse_host, "_ one", false},
     {parse_list, H " [ ]", true},
     {parse_list, H " [ [ " JTI " 1 2 3 192.0.2.1 curl ] [ " JTI " 1 2 3 _ _ ] ]", true},
     {parse_list, H " [ [ " JTI "0 1 2 3 _ _ ] ]", false},
@@ -693,6 +761,9 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(each_way_to_end_sessions_says_so, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_nonces_value_may_be_any_bytes_and_is_taken_once, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		a_ticket_is_redeemed_once_and_opens_a_child_of_the_session, setup, teardown),
+	    cmocka_unit_test_setup_teardown(an_agent_has_one_place, setup, teardown),
 	    cmocka_unit_test_setup_teardown(limits_of_all_kinds_count, setup, teardown),
 	    cmocka_unit_test_setup_teardown(what_is_not_needed_is_forgotten, setup, teardown),
 	    cmocka_unit_test_setup_teardown(

@@ -29,6 +29,7 @@
 
 struct bus_request {
 	const char *peer;
+	unsigned caller;
 };
 static struct world {
 	char dir[64];
@@ -50,6 +51,8 @@ static struct world {
 		struct vault_generate_rsp generate;
 		struct vault_hot_rsp hot;
 		struct vault_grant_rsp grant;
+		struct vault_regrant_rsp regrant;
+		struct vault_note_rsp note;
 		struct vault_materialise_rsp materialise;
 		struct vault_global_list_rsp global_list;
 	} rsp;
@@ -90,6 +93,10 @@ void bus_fail(struct bus_request *request, const struct error *err)
 const char *bus_request_peer(const struct bus_request *request)
 {
 	return request->peer;
+}
+unsigned bus_request_caller(const struct bus_request *request)
+{
+	return request->caller;
 }
 const char *bus_request_trace(const struct bus_request *request)
 {
@@ -274,7 +281,7 @@ static inline int world_open(void **state)
 	    "{\"name\":\"gemini\",\"env\":[\"GEMINI_API_KEY\",\"GOOGLE_API_KEY\"]},"
 	    "{\"name\":\"openai\",\"env\":[\"OPENAI_API_KEY\"]}]}";
 	struct error err;
-	world = (struct world){.times = 1, .request = {HOST}};
+	world = (struct world){.times = 1, .request = {HOST, ROLE_ROUTER}};
 	assert_true(sodium_init() >= 0);
 	clock_fake(NOW, 1000);
 	snprintf(world.dir, sizeof(world.dir), "/tmp/vault-calls-XXXXXX");

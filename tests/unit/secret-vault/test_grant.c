@@ -197,6 +197,107 @@ static void refuses_texts_that_name_no_start_or_host(void **state)
 	assert_string_equal(err.reason, "grant_invalid");
 }
 
+/* ---- placements */
+
+static void placed(const struct secret *key, uint8_t bytes_r[PLACEMENT_LEN])
+{
+	struct placement placement;
+	char host[41];
+	struct error err;
+	assert_int_equal(
+	    placement_fill(&placement, &holding, 0x99aabbccddeeff00u, host_of(7, host), &err), 0);
+	placement_sign(key, &placement, bytes_r);
+}
+
+static void a_placement_comes_back_as_it_was_made_and_is_for_one_host(void **state)
+{
+	(void)state;
+	scoped_secret struct secret *key = key_of(1), *other = key_of(2);
+	uint8_t bytes[PLACEMENT_LEN], again[PLACEMENT_LEN];
+	struct placement placement;
+	struct holding back;
+	struct error err = {0};
+	char host[41];
+	placed(key, bytes);
+	assert_true(placement_open(key, bytes, sizeof(bytes), &placement));
+	assert_false(placement_open(other, bytes, sizeof(bytes), &placement));
+	assert_true(placement.period == 0x99aabbccddeeff00u);
+	placement_holding(&placement, &back);
+	assert_string_equal(back.asset, holding.asset);
+	assert_string_equal(back.wallet, holding.wallet);
+	assert_true(back.slot == holding.slot && back.other_slot == 0);
+	assert_int_equal(placement_judge(&placement, host_of(7, host), &err), 0);
+	static const char *const no_hosts[] = {
+	    "", "0000", "~000000000000000000000000000000000000000"};
+	for (size_t i = 0; i < ARRAY_LEN(no_hosts); i++)
+		assert_int_equal(placement_judge(&placement, no_hosts[i], &err), -1);
+	assert_int_equal(placement_judge(&placement, host_of(8, host), &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	assert_string_equal(err.reason, "grant_refused");
+	placed(key, again);
+	assert_memory_not_equal(bytes, again, PLACEMENT_LEN);
+}
+
+static void a_placements_bytes_are_where_the_header_says(void **state)
+{
+	(void)state;
+	scoped_secret struct secret *key = key_of(1);
+	uint8_t bytes[PLACEMENT_LEN], asset[PUBKEY_LEN], host[32], mac[32];
+	static const uint8_t slots[] = {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0xff,
+	    0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99};
+	placed(key, bytes);
+	assert_int_equal(PLACEMENT_LEN, 161);
+	assert_int_equal(bytes[0], 2);
+	assert_int_equal(pubkey_parse(holding.asset, asset), 0);
+	assert_memory_equal(bytes + 1, asset, 32);
+	assert_memory_equal(bytes + 65, slots, 16);
+	memset(host, 7, sizeof(host));
+	assert_memory_equal(bytes + 81, host, 32);
+	crypto_generichash(mac, 32, bytes, 129, secret_bytes(key), 32);
+	assert_memory_equal(bytes + 129, mac, 32);
+}
+
+static void no_flipped_bit_and_no_other_length_of_a_placement_passes(void **state)
+{
+	(void)state;
+	scoped_secret struct secret *key = key_of(1);
+	uint8_t bytes[PLACEMENT_LEN + 1] = {0};
+	struct placement placement;
+	placed(key, bytes);
+	for (size_t bit = 0; bit < 8 * PLACEMENT_LEN; bit++) {
+		bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+		assert_false(placement_open(key, bytes, PLACEMENT_LEN, &placement));
+		bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
+	}
+	for (size_t len = 0; len <= sizeof(bytes); len++)
+		assert_int_equal(placement_open(key, bytes, len, &placement), len == PLACEMENT_LEN);
+}
+
+/* Neither as it is, nor cut or filled up to the other's length, nor with the other's version under a good MAC of its own length. */
+static void a_grant_is_no_placement_and_a_placement_no_grant(void **state)
+{
+	(void)state;
+	scoped_secret struct secret *key = key_of(1);
+	uint8_t as_grant[GRANT_LEN], as_placement[GRANT_LEN] = {0};
+	struct grant grant;
+	struct placement placement;
+	made(key, as_grant);
+	placed(key, as_placement);
+	assert_false(placement_open(key, as_grant, GRANT_LEN, &placement));
+	assert_false(placement_open(key, as_grant, PLACEMENT_LEN, &placement));
+	assert_false(grant_open(key, as_placement, PLACEMENT_LEN, &grant));
+	assert_false(grant_open(key, as_placement, GRANT_LEN, &grant));
+	as_grant[0] = 2;
+	crypto_generichash(
+	    as_grant + GRANT_BODY_LEN, 32, as_grant, GRANT_BODY_LEN, secret_bytes(key), 32);
+	assert_false(placement_open(key, as_grant, GRANT_LEN, &placement));
+	as_placement[0] = 1;
+	crypto_generichash(as_placement + PLACEMENT_BODY_LEN, 32, as_placement, PLACEMENT_BODY_LEN,
+	    secret_bytes(key), 32);
+	assert_false(placement_open(key, as_placement, PLACEMENT_LEN, &placement));
+	assert_false(grant_open(key, as_placement, PLACEMENT_LEN, &grant));
+}
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -215,6 +316,10 @@ int main(void)
 	    cmocka_unit_test(refuses_a_version_it_does_not_know),
 	    cmocka_unit_test(a_grant_is_for_one_start_on_one_host_for_30_s),
 	    cmocka_unit_test(refuses_texts_that_name_no_start_or_host),
+	    cmocka_unit_test(a_placement_comes_back_as_it_was_made_and_is_for_one_host),
+	    cmocka_unit_test(a_placements_bytes_are_where_the_header_says),
+	    cmocka_unit_test(no_flipped_bit_and_no_other_length_of_a_placement_passes),
+	    cmocka_unit_test(a_grant_is_no_placement_and_a_placement_no_grant),
 	};
 	return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -8,6 +8,8 @@
 
 #define KEY "sk-ant-0123456789abcdefghijklmnopqrstuv"
 
+#define OTHER_BOOT "ffeeddccbbaa99887766554433221100"
+
 static uint8_t the_grant[256];
 static size_t the_grant_len;
 
@@ -108,7 +110,9 @@ static void who_stored_nothing_gets_a_gateway_token_and_no_channels(void **state
 	assert_string_equal(world.rsp.materialise.asset, ASSET);
 	assert_string_equal(world.rsp.materialise.wallet, WALLET);
 	assert_true(world.rsp.materialise.slot == 1000);
-	assert_string_equal(trail(0), "");
+	assert_true(world.rsp.materialise.period == 1000);
+	assert_int_equal(world.rsp.materialise.volume_key.len, 32);
+	assert_string_equal(trail(0), "grant / v0; materialise / v0");
 }
 
 static void every_boot_has_another_gateway_token(void **state)
@@ -372,8 +376,7 @@ static void the_sellers_grant_brings_the_seller_nothing_after_the_sale(void **st
 	/* that asking refuses it is asking's to test; here, that even then no period is found */
 	world.holding.other_slot = 1500;
 	ask_page(0, "");
-	assert_answered();
-	assert_int_equal(world.rsp.materialise.files.len, 2);
+	assert_refused(ERR_DENIED, "not_owner");
 }
 
 static void refuses_pages_that_continue_nothing(void **state)
@@ -454,6 +457,221 @@ static void refuses_to_grant_for_what_is_no_start_and_no_host(void **state)
 	assert_string_equal(world.limited, "vault-grant");
 }
 
+/* ---- placements ---- */
+
+static struct vault_regrant_req placed;
+
+/* Starts a container, and keeps the placement that it brought. */
+static void place(void)
+{
+	start_container();
+	get_grant();
+	ask_page(0, "");
+	assert_answered();
+	placed = (struct vault_regrant_req){.boot_id = OTHER_BOOT};
+	placed.placement.len = world.rsp.materialise.placement.len;
+	memcpy(placed.placement.data, world.rsp.materialise.placement.data, placed.placement.len);
+	world.request.caller = ROLE_SANDBOX;
+}
+
+static void regrant(void)
+{
+	world.answers = 0;
+	world.message = &vault_regrant_rsp_message;
+	vault_regrant(&world.vault, &placed, &world.request);
+	assert_int_equal(world.answers, 1);
+}
+
+static void say(const char *act, const char *detail)
+{
+	struct vault_note_req req = {.placement.len = placed.placement.len};
+	memcpy(req.placement.data, placed.placement.data, placed.placement.len);
+	snprintf(req.act, sizeof(req.act), "%s", act);
+	snprintf(req.detail, sizeof(req.detail), "%s", detail);
+	world.answers = 0;
+	world.message = &vault_note_rsp_message;
+	vault_note(&world.vault, &req, &world.request);
+	assert_int_equal(world.answers, 1);
+}
+
+static void a_placement_brings_a_grant_without_the_owner(void **state)
+{
+	(void)state;
+	put("custom", "a", "1");
+	place();
+	regrant();
+	assert_answered();
+	assert_string_equal(world.limited, "vault-grant");
+	assert_true(world.rsp.regrant.expires_ms == NOW + VAULT_GRANT_MS);
+	struct vault_materialise_req req = {.boot_id = OTHER_BOOT};
+	req.grant.len = world.rsp.regrant.grant.len;
+	memcpy(req.grant.data, world.rsp.regrant.grant.data, req.grant.len);
+	world.answers = 0;
+	world.message = &vault_materialise_rsp_message;
+	vault_materialise(&world.vault, &req, &world.request);
+	assert_answered();
+	assert_int_equal(world.rsp.materialise.files.len, 3);
+	assert_non_null(strstr(trail(0), "regrant"));
+}
+
+static void a_placement_is_for_its_host(void **state)
+{
+	(void)state;
+	place();
+	world.request.peer = OTHER_HOST;
+	regrant();
+	assert_refused(ERR_DENIED, "grant_refused");
+	say("exec", "x");
+	assert_refused(ERR_DENIED, "grant_refused");
+}
+
+static void a_grant_in_a_placements_place_is_refused(void **state)
+{
+	(void)state;
+	place();
+	memcpy(placed.placement.data, the_grant, the_grant_len);
+	placed.placement.len = the_grant_len;
+	regrant();
+	assert_refused(ERR_DENIED, "grant_refused");
+}
+
+static void a_placement_in_a_grants_place_is_refused(void **state)
+{
+	(void)state;
+	place();
+	memcpy(the_grant, placed.placement.data, placed.placement.len);
+	the_grant_len = placed.placement.len;
+	ask_page(0, "");
+	assert_refused(ERR_DENIED, "grant_refused");
+}
+
+/* That asking refuses it before is asking's to test. */
+static void a_placement_of_a_period_that_is_over_is_refused(void **state)
+{
+	(void)state;
+	place();
+	world.holding.other_slot = 1500;
+	regrant();
+	assert_refused(ERR_DENIED, "grant_refused");
+	say("exec", "x");
+	assert_refused(ERR_DENIED, "grant_refused");
+}
+
+static void destroy_period(void)
+{
+	struct error err;
+	struct store_period row;
+	const struct period period = {.asset = ASSET, .wallet = WALLET, .slot = 1000};
+	assert_int_equal(db_begin(world.desk.db, true, &err), 0);
+	assert_int_equal(store_period_find(world.desk.db, &period, &row, &err), 1);
+	assert_int_equal(store_period_destroy(world.desk.db, row.id, NOW, &err), 0);
+	assert_int_equal(db_commit(world.desk.db, &err), 0);
+}
+
+/* The proof is the same, and so is the owner; but what was placed is not what there is now. */
+static void a_placement_is_for_the_period_that_it_was_made_in(void **state)
+{
+	(void)state;
+	place();
+	uint8_t key[32];
+	memcpy(key, world.rsp.materialise.volume_key.data, sizeof(key));
+	destroy_period();
+	regrant();
+	assert_refused(ERR_DENIED, "grant_refused");
+	world.request.caller = ROLE_ROUTER;
+	start_container();
+	assert_true(world.rsp.materialise.period == 1001);
+	assert_memory_not_equal(key, world.rsp.materialise.volume_key.data, sizeof(key));
+	regrant();
+	assert_refused(ERR_DENIED, "grant_refused");
+}
+
+static void a_placement_needs_a_vault_that_is_open(void **state)
+{
+	(void)state;
+	place();
+	world.vault.state = VAULT_SEALED;
+	regrant();
+	assert_refused(ERR_UNAVAILABLE, "vault_sealed");
+	say("exec", "x");
+	assert_refused(ERR_UNAVAILABLE, "vault_sealed");
+}
+
+static void a_placement_outlives_a_change_of_the_master_key_until_the_old_one_is_forgotten(
+    void **state)
+{
+	(void)state;
+	place();
+	world.vault.next_grant_key = world.vault.grant_key;
+	world.vault.grant_key = secret_new("another key of thirty-two bytes..", 32);
+	regrant();
+	assert_answered();
+	secret_destroy(&world.vault.next_grant_key);
+	regrant();
+	assert_refused(ERR_DENIED, "grant_refused");
+}
+
+static void a_volume_has_the_same_key_at_each_start_and_only_on_the_first_page(void **state)
+{
+	(void)state;
+	uint8_t key[32];
+	start_container();
+	memcpy(key, world.rsp.materialise.volume_key.data, sizeof(key));
+	assert_false(sodium_is_zero(key, sizeof(key)));
+	for (size_t i = 0; i < 100; i++) {
+		char name[8];
+		snprintf(name, sizeof(name), "n%zu", i);
+		put("custom", name, "1");
+	}
+	get_grant();
+	ask_page(0, "");
+	assert_answered();
+	assert_memory_equal(key, world.rsp.materialise.volume_key.data, sizeof(key));
+	assert_int_equal(world.rsp.materialise.next, 1);
+	drop();
+	keep_page();
+	ask_page(1, got.file[got.len - 1].path);
+	assert_answered();
+	assert_int_equal(world.rsp.materialise.volume_key.len, 0);
+	assert_int_equal(world.rsp.materialise.placement.len, 0);
+}
+
+static void a_sandbox_asks_for_its_own_host_alone(void **state)
+{
+	(void)state;
+	world.request.caller = ROLE_SANDBOX;
+	ASK(grant, .token = "t", .boot_id = BOOT, .host_key = HOST);
+	assert_answered();
+	ASK(grant, .token = "t", .boot_id = BOOT, .host_key = OTHER_HOST);
+	assert_refused(ERR_DENIED, "grant_refused");
+	world.request.caller = ROLE_ROUTER;
+	ASK(grant, .token = "t", .boot_id = BOOT, .host_key = OTHER_HOST);
+	assert_answered();
+}
+
+static void a_host_says_in_the_trail_what_was_run_and_nothing_else(void **state)
+{
+	(void)state;
+	place();
+	say("exec", "operator x: /bin/ls -l");
+	assert_answered();
+	assert_string_equal(world.limited, "vault-note");
+	assert_non_null(strstr(trail(0), "; exec / v0"));
+	const struct entries_item *last =
+	    &world.rsp.audit.entries.item[world.rsp.audit.entries.len - 1];
+	assert_string_equal(last->by, "sandbox " HOST);
+	assert_string_equal(last->detail, "operator x: /bin/ls -l");
+	static const char *const others[] = {"grant", "erase", "release", "EXEC", "exec ", "x"};
+	for (size_t i = 0; i < ARRAY_LEN(others); i++) {
+		say(others[i], "x");
+		assert_refused(ERR_INVALID, "note_invalid");
+	}
+	say("exec", "a\nb");
+	assert_refused(ERR_INVALID, "note_invalid");
+	say("exec", "\x1b[2J");
+	assert_refused(ERR_INVALID, "note_invalid");
+}
+
 static int close_world(void **state)
 {
 	drop();
@@ -484,6 +702,17 @@ int main(void)
 	    TEST(a_record_missing_from_the_store_stops_the_start),
 	    TEST(what_is_asked_again_answers_the_same_files),
 	    TEST(refuses_to_grant_for_what_is_no_start_and_no_host),
+	    TEST(a_placement_brings_a_grant_without_the_owner),
+	    TEST(a_placement_is_for_its_host),
+	    TEST(a_grant_in_a_placements_place_is_refused),
+	    TEST(a_placement_in_a_grants_place_is_refused),
+	    TEST(a_placement_of_a_period_that_is_over_is_refused),
+	    TEST(a_placement_is_for_the_period_that_it_was_made_in),
+	    TEST(a_placement_needs_a_vault_that_is_open),
+	    TEST(a_placement_outlives_a_change_of_the_master_key_until_the_old_one_is_forgotten),
+	    TEST(a_volume_has_the_same_key_at_each_start_and_only_on_the_first_page),
+	    TEST(a_sandbox_asks_for_its_own_host_alone),
+	    TEST(a_host_says_in_the_trail_what_was_run_and_nothing_else),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

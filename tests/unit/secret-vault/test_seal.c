@@ -235,6 +235,23 @@ static void wraps_data_keys_for_their_period_and_master_only(void **state)
 	assert_string_equal(err.reason, "secret_undecryptable");
 }
 
+static void a_volumes_key_is_of_its_data_key_and_period_alone(void **state)
+{
+	(void)state;
+	scoped_secret struct secret *key = data_key_new(), *other = data_key_new();
+	uint8_t volume[DATA_KEY_LEN], again[DATA_KEY_LEN];
+	data_key_volume(key, &periods[0], volume);
+	data_key_volume(key, &periods[0], again);
+	assert_memory_equal(volume, again, sizeof(volume));
+	assert_false(secret_equal(key, volume, sizeof(volume)));
+	data_key_volume(other, &periods[0], again);
+	assert_memory_not_equal(volume, again, sizeof(volume));
+	for (size_t i = 1; i < ARRAY_LEN(periods); i++) {
+		data_key_volume(key, &periods[i], again);
+		assert_memory_not_equal(volume, again, sizeof(volume));
+	}
+}
+
 static void finds_each_flipped_bit_of_a_wrapped_key(void **state)
 {
 	(void)state;
@@ -352,6 +369,7 @@ int main(void)
 	    cmocka_unit_test(opens_into_a_buffer_what_fits),
 	    cmocka_unit_test(wraps_data_keys_for_their_period_and_master_only),
 	    cmocka_unit_test(finds_each_flipped_bit_of_a_wrapped_key),
+	    cmocka_unit_test(a_volumes_key_is_of_its_data_key_and_period_alone),
 	    cmocka_unit_test(each_data_key_is_another),
 	    cmocka_unit_test(knows_the_store_of_its_master_key),
 	    cmocka_unit_test(agrees_with_wycheproof),

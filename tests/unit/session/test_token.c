@@ -23,7 +23,8 @@ static const char key_file[] = "old 1 1767323000 ZlVb8n2QmT5xwR0kJ7yPc4hGdEoLsA9
 			       "k2 100 4000000000 0c5n3pYw9tJ3c0k7oZb2f1xk6a8sPqLr4uDvWgHhXyE=\n";
 static struct keys *keys;
 static const struct token_claims claims = {
-    .asset = ASSET, .wallet = WALLET, .jti = JTI, .slot = 250000000, .iat_s = IAT, .exp_s = EXP};
+    .asset = ASSET, .wallet = WALLET, 
+    .jti = JTI, .aud = TOKEN_AUD, .slot = 250000000, .iat_s = IAT, .exp_s = EXP};
 
 static int open_keys(void **state)
 {

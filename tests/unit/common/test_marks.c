@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "services/secret-vault/marks.h"
+#include "common/marks.h"
 
 #define ASSET "So11111111111111111111111111111111111111112"
 #define OTHER "Stake11111111111111111111111111111111111111"

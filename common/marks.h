@@ -1,6 +1,6 @@
 /* marks - which answers are overtaken: the newest event per bucket of assets, and of all assets (architecture, rule 13). Within a history they only rise. */
-#ifndef SECRET_VAULT_MARKS_H
-#define SECRET_VAULT_MARKS_H
+#ifndef COMMON_MARKS_H
+#define COMMON_MARKS_H
 
 #include "common/ledger.h"
 

@@ -1,4 +1,4 @@
-#include "services/secret-vault/marks.h"
+#include "common/marks.h"
 
 #include <sodium.h>
 #include <stdlib.h>

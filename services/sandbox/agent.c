@@ -1,0 +1,257 @@
+#include "services/sandbox/agent.h"
+
+#include <arpa/inet.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "services/sandbox/asking.h"
+#include "services/sandbox/exec.h"
+#include "services/sandbox/start.h"
+
+/* ---- what is known of it */
+
+bool agent_runs(const struct agent *agent)
+{
+	return agent->machine.phase == MACHINE_RUNNING && agent->upstream[0] &&
+	       agent->gateway_token;
+}
+
+const char *agent_origin(const struct agent *agent, char *buf, size_t size)
+{
+	snprintf(buf, size, "%s%s.%s", agent->sandbox->scheme, agent->id,
+	    agent->sandbox->process->settings.agents_domain);
+	return buf;
+}
+
+int agent_has_room(const struct agent *agent, struct error *err)
+{
+	const struct sandbox *sandbox = agent->sandbox;
+	size_t others = agents_active(sandbox->agents) - (agent->machine.phase != MACHINE_NONE);
+	if (others < sandbox->agents_max && others < sandbox->slots)
+		return 0;
+	error_refuse(err, ERR_BUSY, "host_full", "%zu agents run on this host", others);
+	err->retry_after_s = 60;
+	return -1;
+}
+
+void agent_save(struct agent *agent, records_done done, void *arg)
+{
+	agent->record.wish = agent->machine.wish;
+	records_write(agent->sandbox->records, agent->id, &agent->record, done, arg);
+}
+
+/* ---- telling */
+
+struct announcement {
+	struct process *process;
+	char asset[PUBKEY_TEXT_MAX + 1];
+};
+
+static void on_announced(void *arg, const struct ledger_ended *out, const struct error *err)
+{
+	struct announcement *announcement = arg;
+	if (!err)
+		process_announce(
+		    announcement->process, out->history, out->event, announcement->asset);
+	free(announcement);
+}
+
+/* Lost if Redis is not there: then no router has a lease either, and asks anew later. */
+static void announce(const struct agent *agent)
+{
+	struct announcement *announcement = calloc(1, sizeof(*announcement));
+	bug_if(!announcement);
+	announcement->process = agent->sandbox->process;
+	memcpy(announcement->asset, agent->record.asset, sizeof(announcement->asset));
+	ledger_announce_asset(agent->sandbox->process->redis, agent->record.asset, "agent",
+	    on_announced, announcement);
+}
+
+static void show(struct agent *agent)
+{
+	const char *state = machine_state(&agent->machine);
+	if (agent->is_damaged || strcmp(agent->shown, state) == 0)
+		return;
+	log_info("agent", "agent", agent->id, "state", state, "was", agent->shown, "why",
+	    agent->machine.why[0] ? agent->machine.why : NULL);
+	snprintf(agent->shown, sizeof(agent->shown), "%s", state);
+	announce(agent);
+}
+
+/* ---- doing */
+
+static void forget_boot(struct agent *agent)
+{
+	agent->boot[0] = agent->upstream[0] = '\0';
+	agent->address.s_addr = 0;
+	agent->started_ms = 0;
+	secret_destroy(&agent->gateway_token);
+}
+
+static void begin(struct agent *agent)
+{
+	struct error err;
+	agent->has_failure = false;
+	agent->starting_us = clock_boot_us();
+	if (agent_has_room(agent, &err) != 0) {
+		agent_start_failed(
+		    agent, agent->record.placement_len ? MACHINE_LATER : MACHINE_REFUSED, &err);
+		return;
+	}
+	start_new(agent);
+}
+
+/* Nobody but this process knows of it yet: nothing is to be killed. */
+static void drop_start(struct agent *agent)
+{
+	start_cancel(&agent->start);
+	machine_gone(&agent->machine, clock_boot_ms());
+	forget_boot(agent);
+}
+
+static void end(struct agent *agent, bool is_kill)
+{
+	struct sandbox *sandbox = agent->sandbox;
+	const struct driver_boot of = {agent->id, agent->boot};
+	struct error err;
+	if (agent->start) {
+		drop_start(agent);
+		return;
+	}
+	/* without a driver: it is found again, and this is done then */
+	int rc = is_kill ? sandbox->driver->kill(sandbox->driven, &of, &err)
+			 : sandbox->driver->stop(sandbox->driven, &of, sandbox->grace_ms, &err);
+	if (is_kill)
+		metric_add(sandbox->metrics.kills, 1);
+	if (rc != 0)
+		log_warn("an agent could not be stopped now", "agent", agent->id, "why", err.text);
+	agent->upstream[0] = '\0';
+}
+
+static void arm(struct agent *agent)
+{
+	uint64_t ms = machine_wait_ms(&agent->machine, clock_boot_ms());
+	if (ms == UINT64_MAX) {
+		evtimer_del(agent->timer);
+		return;
+	}
+	const struct timeval wait = {
+	    .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000 + 1000)};
+	evtimer_add(agent->timer, &wait);
+}
+
+/* An unserved wish waits until its driver is there; what is to end is ended at once. */
+static bool may_act(const struct agent *agent)
+{
+	return !agent->sandbox->is_stopping && agent->sandbox->is_driver_ready &&
+	       !(agent->is_damaged && agent->machine.phase == MACHINE_NONE);
+}
+
+static void act(struct agent *agent)
+{
+	enum machine_action action;
+	unsigned steps = 0;
+	while (may_act(agent) && steps++ < 8 &&
+	       (action = machine_next(&agent->machine, clock_boot_ms())) != MACHINE_WAIT) {
+		if (action == MACHINE_START)
+			begin(agent);
+		else
+			end(agent, action == MACHINE_KILL);
+	}
+	if (may_act(agent))
+		arm(agent);
+}
+
+void agent_step(struct agent *agent)
+{
+	if (agent->sandbox->is_stopping)
+		return;
+	act(agent);
+	if (agent->record.wish != agent->machine.wish && agent->record.wallet[0] &&
+	    !agent->is_damaged)
+		agent_save(agent, NULL, NULL);
+	show(agent);
+	asking_tell(agent);
+}
+
+void agent_start_failed(struct agent *agent, enum machine_fault fault, const struct error *err)
+{
+	const char *name = fault == MACHINE_BROKEN    ? "broken"
+			   : fault == MACHINE_REFUSED ? "refused"
+						      : "unavailable";
+	char labels[32];
+	snprintf(labels, sizeof(labels), "reason=\"%s\"", name);
+	metric_add(metrics_counter(agent->sandbox->process->metrics,
+		       "multiclaw_sandbox_start_failures_total",
+		       "Starts that came to nothing, by reason.", labels),
+	    1);
+	log_warn("an agent did not start", "agent", agent->id, "why", err->text);
+	agent->failure = *err;
+	agent->has_failure = fault != MACHINE_BROKEN;
+	forget_boot(agent);
+	machine_not_started(&agent->machine, clock_boot_ms(), fault, err->text);
+}
+
+/* ---- owners */
+
+static void end_period(struct agent *agent)
+{
+	record_end_period(&agent->record, clock_unix_ms());
+	secret_destroy(&agent->owner_token);
+	secret_destroy(&agent->gateway_token);
+	agent->upstream[0] = '\0';
+	journal_destroy(&agent->journal);
+	agent->machine.wish = MACHINE_NEW;
+	agent_save(agent, NULL, NULL);
+}
+
+void agent_is_over(struct agent *agent)
+{
+	struct error err;
+	if (!agent->record.wallet[0])
+		return;
+	machine_want_kill(&agent->machine, MACHINE_NEW, "");
+	agent->has_failure = false;
+	error_refuse(&err, ERR_UNAUTHENTICATED, "session_revoked",
+	    "somebody else was seen to own the asset since");
+	act(agent); /* the KILL goes first */
+	log_audit("agent", "outcome", "owner is another", "asset", agent->record.asset, "wallet",
+	    agent->record.wallet);
+	asking_fail_all(agent, &err);
+	exec_fail(agent, &err);
+	end_period(agent);
+	agent_step(agent);
+}
+
+void agent_is_unvouched(struct agent *agent)
+{
+	enum machine_wish wish = agent->machine.wish;
+	struct error err;
+	if (agent->machine.phase == MACHINE_NONE && wish != MACHINE_UP)
+		return;
+	machine_want_kill(&agent->machine, wish == MACHINE_UP ? MACHINE_ASLEEP : wish,
+	    "nobody vouches for its owner");
+	act(agent);
+	log_audit("agent", "outcome", "nobody vouches for its owner", "asset", agent->record.asset,
+	    "wallet", agent->record.wallet);
+	error_refuse(&err, ERR_UNAUTHENTICATED, "session_revoked", "nobody vouches for the owner");
+	asking_fail_all(agent, &err);
+	exec_fail(agent, &err);
+	agent_step(agent);
+}
+
+void agent_take_owner(struct agent *agent, const char *wallet, uint64_t slot)
+{
+	struct record *record = &agent->record;
+	if (record->wallet[0] && strcmp(record->wallet, wallet) != 0)
+		agent_is_over(agent);
+	if (!record->wallet[0]) {
+		snprintf(record->wallet, sizeof(record->wallet), "%s", wallet);
+		record->slot = slot;
+	} else if (slot > record->slot && agent->machine.phase == MACHINE_NONE) {
+		record->slot = slot;
+	}
+}

@@ -1,0 +1,93 @@
+/* agent - one asset's agent on this host: what is held for it (record.h), what is to happen (machine.h), and the doing of it. There is one for every
+ * record; whoever changes a wish ends with agent_step.
+ */
+#ifndef SANDBOX_AGENT_H
+#define SANDBOX_AGENT_H
+
+#include <sys/queue.h>
+
+#include "services/sandbox/journal.h"
+#include "services/sandbox/sandbox.h"
+
+struct asking;
+struct exec;
+struct start;
+
+TAILQ_HEAD(askings, asking);
+TAILQ_HEAD(agent_queue, agent);
+
+struct agent {
+	struct sandbox *sandbox;
+	char id[AGENT_ID_LEN + 1];
+	bool is_damaged; /* its record is: nothing is done for it until somebody has looked */
+	struct record record;
+	struct machine machine;
+	struct event *timer;
+
+	struct start *start;              /* under way, and not yet the driver's */
+	char boot[VAULT_BOOT_ID_LEN + 1]; /* what the driver has of it; "": nothing */
+	struct secret *owner_token;       /* for the next start; NULL: without the owner */
+	struct secret *gateway_token;     /* of this boot */
+	char upstream[64 + 1];            /* "" unless it runs */
+	struct in_addr address;
+	uint64_t started_ms;  /* Unix */
+	uint64_t starting_us; /* boot clock: when the start began */
+	uint64_t used_ms;     /* boot clock: last asked for, or seen with a connection */
+	uint64_t counted_ms;  /* boot clock: when its connections were asked for */
+	struct journal *journal;
+	struct askings waiting; /* calls that wait for it to run, or for its log */
+	size_t nwaiting;
+	struct exec *exec;
+	bool is_erasing;      /* the oldest former period */
+	bool is_found;        /* by the driver, since it was lost */
+	char shown[9];        /* state that everybody was told */
+	struct error failure; /* of the last start, for those who wait */
+	bool has_failure;
+
+	/* holder.c */
+	struct {
+		TAILQ_ENTRY(agent) link;
+		bool is_queued, is_under_way, is_again, must_reset, is_of_all;
+		uint64_t noticed_us;
+	} look;
+};
+
+/* ---- the table, by id */
+struct agents *agents_new(struct sandbox *sandbox);
+void agents_destroy(struct agents **agents); /* containers go on */
+size_t agents_count(const struct agents *agents);
+struct agent *agents_at(const struct agents *agents, size_t i);
+/* Index of the first whose id is above id. */
+size_t agents_after(const struct agents *agents, const char *id);
+struct agent *agents_find(const struct agents *agents, const char *id);
+struct agent *agents_of(const struct agents *agents, const char *asset); /* NULL: none here */
+struct agent *agents_make(struct agents *agents, const char *asset);
+struct agent *agents_add(
+    struct agents *agents, const char *id, const struct record *record); /* NULL: damaged */
+void agents_remove(struct agents *agents, struct agent *agent);
+size_t agents_active(const struct agents *agents); /* of which the driver has something */
+
+/* ---- one */
+/* Does what its machine says, tells who waits, and everybody if its state is another. */
+void agent_step(struct agent *agent);
+/* Whose it is from now on, as a session proves. What belonged to somebody else ends at once. */
+void agent_take_owner(struct agent *agent, const char *wallet, uint64_t slot);
+/* Somebody else was seen to own it: nothing of it goes on, now. */
+void agent_is_over(struct agent *agent);
+/* Nobody vouches for its owner at this moment. */
+void agent_is_unvouched(struct agent *agent);
+void agent_save(struct agent *agent, records_done done, void *arg);
+/* Is there room for it among those that run? ERR_BUSY host_full. */
+int agent_has_room(const struct agent *agent, struct error *err);
+bool agent_runs(const struct agent *agent);
+const char *agent_origin(const struct agent *agent, char *buf, size_t size);
+
+/* As everybody is told it; NULL: one that was never here. */
+void agent_describe(const struct agent *agent, struct sandbox_state_rsp *rsp_r);
+
+/* ---- from start.c */
+void agent_start_failed(struct agent *agent, enum machine_fault fault, const struct error *err);
+/* ---- told.c: what the driver says. arg is the sandbox. */
+extern const struct driver_told told_hooks;
+
+#endif

@@ -1,0 +1,273 @@
+/* driver_oci - containers by warden, which is root and runs an OCI runtime: this end asks, over warden_link.h. */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "services/sandbox/driver.h"
+#include "services/sandbox/image.h"
+#include "services/sandbox/warden_link.h"
+
+#define ALIVE_MS 1000
+
+struct oci {
+	struct driver_config config;
+	struct warden_link *link;
+	struct event *alive;
+	bool is_ready, is_up;
+	char runtime[64], warning[160];
+};
+
+/* ---- what warden says */
+
+static void take_found(struct oci *oci, const struct warden_packet *packet, int fd)
+{
+	const struct driver_found found = {
+	    .of = {packet->agent, packet->boot},
+	    .address = packet->u.found.address,
+	    .port = packet->u.found.port,
+	    .is_ending = packet->u.found.is_ending,
+	    .started_ms = packet->u.found.started_ms,
+	    .wallet = packet->u.found.wallet,
+	    .period = packet->u.found.period,
+	};
+	oci->config.told.found(oci->config.told.arg, &found, fd);
+}
+
+static void take_ready(struct oci *oci, const struct warden_packet *packet, int fd)
+{
+	const struct driver_ready ready = {
+	    .slots = packet->u.ready.slots,
+	    .slots_used = packet->u.ready.slots_used,
+	    .runtime = packet->u.ready.runtime,
+	    .warning = packet->u.ready.warning,
+	    .resolver = packet->u.ready.resolver,
+	};
+	memcpy(oci->runtime, packet->u.ready.runtime, sizeof(oci->runtime));
+	memcpy(oci->warning, packet->u.ready.warning, sizeof(oci->warning));
+	log_info("warden", "runtime", oci->runtime, "warning",
+	    oci->warning[0] ? oci->warning : NULL, "slots", log_u64(ready.slots));
+	oci->is_ready = true;
+	oci->config.told.ready(oci->config.told.arg, &ready, fd);
+}
+
+static void on_packet(void *arg, const struct warden_packet *packet, int fd)
+{
+	struct oci *oci = arg;
+	const struct driver_told *told = &oci->config.told;
+	const struct driver_boot of = {packet->agent, packet->boot};
+	const struct driver_ended ended = {.was_asked = packet->u.ended.was_asked,
+	    .was_oom = packet->u.ended.was_oom,
+	    .status = packet->u.ended.status,
+	    .us = packet->u.ended.us};
+	int rights = fd;
+	if (packet->what == WARDEN_FOUND && !oci->is_ready)
+		take_found(oci, packet, fd), rights = -1;
+	else if (packet->what == WARDEN_READY && !oci->is_ready)
+		take_ready(oci, packet, fd), rights = -1;
+	else if (!oci->is_ready)
+		log_warn("warden speaks before it is ready", "what", log_u64(packet->what));
+	else if (packet->what == WARDEN_STARTED)
+		told->started(
+		    told->arg, &of, packet->u.started.address, packet->u.started.port, fd),
+		    rights = -1;
+	else if (packet->what == WARDEN_FAILED)
+		told->failed(told->arg, &of, packet->u.text);
+	else if (packet->what == WARDEN_ENDED)
+		told->ended(told->arg, &of, &ended);
+	else if (packet->what == WARDEN_GONE)
+		told->gone(told->arg, &of, packet->u.text);
+	else if (packet->what == WARDEN_COUNTED)
+		told->counted(told->arg, &of, packet->u.counted.connections);
+	else if (packet->what == WARDEN_EXECED)
+		told->execed(told->arg, &of, packet->u.execed.status, packet->u.execed.was_cut,
+		    packet->u.execed.why, fd),
+		    rights = -1;
+	else if (packet->what == WARDEN_ERASED)
+		told->erased(told->arg, packet->agent, packet->u.text);
+	else
+		log_warn("warden says again what it has", "what", log_u64(packet->what));
+	if (rights >= 0)
+		close(rights);
+}
+
+static void say_alive(struct oci *oci)
+{
+	struct warden_packet packet = {.what = WARDEN_ALIVE};
+	struct error err;
+	if (oci->is_ready && oci->config.told.is_alive(oci->config.told.arg))
+		warden_link_send(oci->link, &packet, -1, &err);
+}
+
+static void on_alive(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	say_alive(arg);
+}
+
+static void on_up(void *arg)
+{
+	struct oci *oci = arg;
+	oci->is_up = true;
+}
+
+static void on_down(void *arg)
+{
+	struct oci *oci = arg;
+	oci->is_up = oci->is_ready = false;
+	oci->config.told.lost(oci->config.told.arg);
+}
+
+/* ---- what it is asked */
+
+static int send_packet(struct oci *oci, struct warden_packet *packet, const struct driver_boot *of,
+    int fd, struct error *err)
+{
+	/* what was found is killed without waiting for the rest */
+	if (!oci->is_ready && packet->what != WARDEN_KILL)
+		return error_refuse(
+		    err, ERR_UNAVAILABLE, "service_unavailable", "warden is not ready");
+	snprintf(packet->agent, sizeof(packet->agent), "%s", of->agent);
+	snprintf(packet->boot, sizeof(packet->boot), "%s", of->boot);
+	return warden_link_send(oci->link, packet, fd, err);
+}
+
+static int oci_start(void *self, const struct driver_start *start, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_START};
+	const struct driver_limits *limits = start->limits;
+	snprintf(packet.u.start.image, sizeof(packet.u.start.image), "%s", start->image->digest);
+	snprintf(packet.u.start.kind, sizeof(packet.u.start.kind), "%s", start->image->kind);
+	snprintf(packet.u.start.wallet, sizeof(packet.u.start.wallet), "%s", start->wallet);
+	packet.u.start.period = start->period;
+	memcpy(packet.u.start.volume_key, start->volume_key, sizeof(packet.u.start.volume_key));
+	packet.u.start.limits = (struct warden_limits){.memory_bytes = limits->memory_bytes,
+	    .pids = limits->pids,
+	    .cpu_percent = limits->cpu_percent,
+	    .volume_bytes = limits->volume_bytes,
+	    .tmp_bytes = limits->tmp_bytes,
+	    .connections = limits->connections,
+	    .io_bytes_per_s = limits->io_bytes_per_s};
+	packet.u.start.ready_ms = start->ready_ms;
+	packet.u.start.is_narrowed = start->is_narrowed;
+	int rc = send_packet(self, &packet, &start->of, start->files, err);
+	sodium_memzero(&packet, sizeof(packet));
+	return rc;
+}
+
+static int oci_stop(void *self, const struct driver_boot *of, uint64_t grace_ms, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_STOP, .u.stop.grace_ms = grace_ms};
+	return send_packet(self, &packet, of, -1, err);
+}
+
+static int oci_kill(void *self, const struct driver_boot *of, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_KILL};
+	return send_packet(self, &packet, of, -1, err);
+}
+
+static int oci_reset(void *self, const struct driver_boot *of, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_RESET};
+	return send_packet(self, &packet, of, -1, err);
+}
+
+static int oci_count(void *self, const struct driver_boot *of, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_COUNT};
+	return send_packet(self, &packet, of, -1, err);
+}
+
+static int oci_exec(void *self, const struct driver_boot *of, const char *argv, size_t len,
+    uint64_t timeout_ms, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_EXEC};
+	if (len > sizeof(packet.u.exec.text))
+		return error_set(
+		    err, ERR_INVALID, "more than %d bytes of arguments", WARDEN_EXEC_BYTES);
+	packet.u.exec.len = (uint32_t)len;
+	packet.u.exec.timeout_ms = timeout_ms;
+	memcpy(packet.u.exec.text, argv, len);
+	return send_packet(self, &packet, of, -1, err);
+}
+
+static int oci_allow(void *self, const struct driver_boot *of, const struct in_addr *address,
+    size_t n, uint32_t ttl_s, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_ALLOW};
+	n = n < WARDEN_ALLOW_MAX ? n : WARDEN_ALLOW_MAX;
+	packet.u.allow.len = (uint32_t)n;
+	packet.u.allow.ttl_s = ttl_s;
+	memcpy(packet.u.allow.address, address, n * sizeof(*address));
+	return send_packet(self, &packet, of, -1, err);
+}
+
+static int oci_erase(
+    void *self, const char *agent, const char *wallet, uint64_t period, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_ERASE, .u.erase.period = period};
+	const struct driver_boot of = {agent, ""};
+	snprintf(packet.u.erase.wallet, sizeof(packet.u.erase.wallet), "%s", wallet);
+	return send_packet(self, &packet, &of, -1, err);
+}
+
+static int oci_prepare(
+    void *self, const char *image, struct driver_image *image_r, struct error *err)
+{
+	struct oci *oci = self;
+	return image_find(oci->config.images, image, image_r, err);
+}
+
+static bool oci_is_ready(const void *self, char *why, size_t size)
+{
+	const struct oci *oci = self;
+	if (!oci->is_ready)
+		snprintf(why, size, "%s",
+		    oci->is_up ? "warden is not ready" : "no connection to warden");
+	else
+		snprintf(why, size, "warden with %s%s%s", oci->runtime, oci->warning[0] ? "; " : "",
+		    oci->warning);
+	return oci->is_ready;
+}
+
+/* ---- life */
+
+static void *oci_open(const struct driver_config *config)
+{
+	struct oci *oci = calloc(1, sizeof(*oci));
+	const struct timeval every = {.tv_sec = ALIVE_MS / 1000};
+	bug_if(!oci);
+	oci->config = *config;
+	const struct warden_link_hooks hooks = {on_packet, on_up, on_down, oci};
+	oci->link = warden_link_new(config->base, config->socket, &hooks);
+	oci->alive = event_new(config->base, -1, EV_PERSIST, on_alive, oci);
+	bug_if(!oci->alive || event_add(oci->alive, &every) != 0);
+	return oci;
+}
+
+static void oci_close(void *self)
+{
+	struct oci *oci = self;
+	warden_link_destroy(&oci->link);
+	event_free(oci->alive);
+	free(oci);
+}
+
+const struct driver driver_oci = {
+    .name = "oci",
+    .open = oci_open,
+    .close = oci_close,
+    .is_ready = oci_is_ready,
+    .prepare = oci_prepare,
+    .start = oci_start,
+    .stop = oci_stop,
+    .kill = oci_kill,
+    .reset = oci_reset,
+    .count = oci_count,
+    .exec = oci_exec,
+    .allow = oci_allow,
+    .erase = oci_erase,
+};

@@ -1,0 +1,150 @@
+#include "services/sandbox/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "proto/warden.h"
+#include "services/sandbox/openclaw.h"
+
+#define CHANNELS "channels.json"
+#define TOKEN "gateway-token"
+#define HOSTS "custom/egress-hosts"
+
+struct files {
+	int fd;
+	size_t len;
+	char last[128 + 1];
+	struct secret *channels;
+	struct egress egress;
+};
+
+struct files *files_new(void)
+{
+	struct files *files = calloc(1, sizeof(*files));
+	bug_if(!files);
+	files->fd = memfd_create("secrets", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	bug_if(files->fd < 0);
+	return files;
+}
+
+void files_destroy(struct files **files)
+{
+	struct files *f = *files;
+	if (!f)
+		return;
+	*files = NULL;
+	secret_destroy(&f->channels);
+	close(f->fd);
+	sodium_memzero(f, sizeof(*f));
+	free(f);
+}
+
+static int put(struct files *files, const void *bytes, size_t len, struct error *err)
+{
+	const uint8_t *at = bytes;
+	files->len += len;
+	if (files->len > FILES_BYTES_MAX)
+		return error_set(err, ERR_INVALID, "too many bytes of secrets");
+	while (len > 0) {
+		ssize_t n = write(files->fd, at, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return error_set(err, ERR_UNAVAILABLE, "secrets: %s", strerror(errno));
+		at += n, len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int put_file(struct files *files, const char *path, unsigned mode, const uint8_t *bytes,
+    size_t size, struct error *err)
+{
+	const struct warden_file head = {
+	    .size = (uint32_t)size, .mode = (uint16_t)mode, .path_len = (uint16_t)strlen(path)};
+	if (put(files, &head, sizeof(head), err) != 0 || put(files, path, strlen(path), err) != 0)
+		return -1;
+	return put(files, bytes, size, err);
+}
+
+static int add(
+    struct files *files, const struct files_item *item, const uint8_t *bytes, struct error *err)
+{
+	memcpy(files->last, item->path, sizeof(files->last));
+	if (strcmp(item->path, TOKEN) == 0)
+		return 0;
+	if (strcmp(item->path, HOSTS) == 0 &&
+	    egress_parse(&files->egress, bytes, item->size, err) != 0)
+		return -1;
+	if (strcmp(item->path, CHANNELS) == 0 && item->size > 0) {
+		secret_destroy(&files->channels);
+		files->channels = secret_new(bytes, item->size);
+	}
+	return put_file(files, item->path, (unsigned)item->mode & 0400, bytes, item->size, err);
+}
+
+int files_add_page(struct files *files, const struct vault_materialise_rsp *page, struct error *err)
+{
+	size_t at = 0;
+	for (size_t i = 0; i < page->files.len; i++) {
+		const struct files_item *item = &page->files.item[i];
+		if (item->size > page->bytes.len - at)
+			return error_set(err, ERR_INTERNAL, "the vault's page is short");
+		if (add(files, item, page->bytes.data + at, err) != 0)
+			return -1;
+		at += item->size;
+	}
+	return at == page->bytes.len ? 0 : error_set(err, ERR_INTERNAL, "the vault's page is long");
+}
+
+static int put_openclaw(
+    struct files *files, const char *token, const char *origin, struct error *err)
+{
+	scoped_secret struct secret *text = openclaw_write(token, origin, files->channels, err);
+	if (!text)
+		return -1;
+	return put_file(files, "openclaw.json", 0400, secret_bytes(text), secret_len(text), err);
+}
+
+int files_finish(struct files *files, const char *token, const char *origin, bool is_openclaw,
+    int *fd_r, struct error *err)
+{
+	if (put_file(files, TOKEN, 0400, (const uint8_t *)token, strlen(token), err) != 0 ||
+	    (is_openclaw && put_openclaw(files, token, origin, err) != 0))
+		return -1;
+	if (fcntl(files->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0 ||
+	    lseek(files->fd, 0, SEEK_SET) != 0)
+		return error_set(err, ERR_UNAVAILABLE, "secrets: %s", strerror(errno));
+	*fd_r = files->fd;
+	return 0;
+}
+
+const char *files_last(const struct files *files)
+{
+	return files->last;
+}
+
+const struct egress *files_egress(const struct files *files)
+{
+	return &files->egress;
+}
+
+struct secret *gateway_token(const uint8_t *placement, size_t len, const char *boot)
+{
+	static const char label[] = "multiclaw gateway token v1";
+	uint8_t key[32], made[GATEWAY_TOKEN_LEN / 2];
+	char text[GATEWAY_TOKEN_LEN + 1];
+	crypto_generichash(key, sizeof(key), placement, len, (const uint8_t *)label, sizeof(label));
+	crypto_generichash(
+	    made, sizeof(made), (const uint8_t *)boot, strlen(boot), key, sizeof(key));
+	sodium_bin2hex(text, sizeof(text), made, sizeof(made));
+	struct secret *token = secret_new(text, GATEWAY_TOKEN_LEN);
+	sodium_memzero(key, sizeof(key));
+	sodium_memzero(made, sizeof(made));
+	sodium_memzero(text, sizeof(text));
+	return token;
+}

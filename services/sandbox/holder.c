@@ -1,0 +1,265 @@
+#include "services/sandbox/holder.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#define LOOKS_MAX 256 /* under way at a time */
+#define AGAIN_MS 250
+
+struct holder {
+	struct sandbox *sandbox;
+	struct marks *marks;
+	uint32_t history_number;
+	struct agent_queue waiting;
+	size_t under_way, left; /* left: of the look at all */
+	bool has_looked;        /* at all of them, in this history */
+	struct event *again;
+};
+
+/* Of one look; the agent may be gone when it ends. */
+struct look {
+	struct sandbox *sandbox;
+	char id[AGENT_ID_LEN + 1];
+};
+
+static void pump(struct holder *holder);
+
+static void queue(struct agent *agent, bool is_first)
+{
+	struct holder *holder = agent->sandbox->holder;
+	if (agent->look.is_queued)
+		return;
+	agent->look.is_queued = true;
+	if (is_first)
+		TAILQ_INSERT_HEAD(&holder->waiting, agent, look.link);
+	else
+		TAILQ_INSERT_TAIL(&holder->waiting, agent, look.link);
+}
+
+static void unqueue(struct agent *agent)
+{
+	if (agent->look.is_queued)
+		TAILQ_REMOVE(&agent->sandbox->holder->waiting, agent, look.link);
+	agent->look.is_queued = false;
+}
+
+static void done_of_all(struct agent *agent)
+{
+	struct holder *holder = agent->sandbox->holder;
+	if (!agent->look.is_of_all)
+		return;
+	agent->look.is_of_all = false;
+	if (--holder->left > 0)
+		return;
+	holder->has_looked = true;
+	log_info("looked at everything that is held");
+}
+
+/* ---- what was seen */
+
+static void reset(struct agent *agent)
+{
+	struct sandbox *sandbox = agent->sandbox;
+	const struct driver_boot of = {agent->id, agent->boot};
+	struct error err;
+	agent->look.must_reset = false;
+	if (agent->machine.phase != MACHINE_RUNNING)
+		return;
+	metric_add(sandbox->metrics.resets, 1);
+	if (sandbox->driver->reset(sandbox->driven, &of, &err) != 0)
+		log_warn("connections could not be reset", "agent", agent->id, "why", err.text);
+}
+
+static void tell_killed(const struct agent *agent)
+{
+	uint64_t us = agent->look.noticed_us ? clock_boot_us() - agent->look.noticed_us : 0;
+	if (agent->look.noticed_us)
+		histogram_observe_us(agent->sandbox->metrics.kill_time, us);
+	log_info("killed", "agent", agent->id, "us", log_u64(us));
+}
+
+static void judge(struct agent *agent, const struct ledger_owner *owner)
+{
+	const struct record *record = &agent->record;
+	bool was_up = agent->machine.phase != MACHINE_NONE;
+	if (!record->wallet[0]) {
+		; /* only former periods: noted that something of it is here */
+	} else if (ledger_owner_vouches(owner, record->wallet, record->slot)) {
+		if (agent->look.must_reset)
+			reset(agent);
+	} else {
+		if (owner->owner[0])
+			agent_is_over(agent);
+		else
+			agent_is_unvouched(agent);
+		if (was_up)
+			tell_killed(agent);
+	}
+	agent->look.must_reset = false;
+	agent->look.noticed_us = 0;
+}
+
+static void look_later(struct agent *agent)
+{
+	const struct timeval wait = {.tv_usec = AGAIN_MS * 1000};
+	queue(agent, false);
+	if (!evtimer_pending(agent->sandbox->holder->again, NULL))
+		evtimer_add(agent->sandbox->holder->again, &wait);
+}
+
+static void on_look(void *arg, const struct ledger_owner *owner, const struct error *err)
+{
+	struct look *look = arg;
+	struct sandbox *sandbox = look->sandbox;
+	struct agent *agent = sandbox->is_stopping ? NULL : agents_find(sandbox->agents, look->id);
+	free(look);
+	if (sandbox->is_stopping)
+		return;
+	sandbox->holder->under_way--;
+	if (!agent)
+		return;
+	agent->look.is_under_way = false;
+	if (err) {
+		look_later(agent);
+		return;
+	}
+	bool is_again = agent->look.is_again;
+	agent->look.is_again = false;
+	if (is_again)
+		queue(agent, true);
+	judge(agent, owner);
+	if (!is_again)
+		done_of_all(agent);
+	pump(sandbox->holder);
+}
+
+/* ---- looking */
+
+static void begin(struct agent *agent)
+{
+	struct sandbox *sandbox = agent->sandbox;
+	struct look *look = calloc(1, sizeof(*look));
+	bug_if(!look);
+	look->sandbox = sandbox;
+	memcpy(look->id, agent->id, sizeof(look->id));
+	agent->look.is_under_way = true;
+	sandbox->holder->under_way++;
+	ledger_hold(
+	    sandbox->process->redis, agent->record.asset, sandbox->holder_name, on_look, look);
+}
+
+static void pump(struct holder *holder)
+{
+	struct agent *agent;
+	while (holder->under_way < LOOKS_MAX && (agent = TAILQ_FIRST(&holder->waiting)) &&
+	       !evtimer_pending(holder->again, NULL)) {
+		unqueue(agent);
+		if (agent->look.is_under_way)
+			agent->look.is_again = true;
+		else
+			begin(agent);
+	}
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	pump(arg);
+}
+
+void holder_look_at(struct agent *agent, bool must_reset)
+{
+	if (agent->is_damaged)
+		return;
+	agent->look.must_reset |= must_reset;
+	if (!agent->look.noticed_us)
+		agent->look.noticed_us = clock_boot_us();
+	queue(agent, true);
+	pump(agent->sandbox->holder);
+}
+
+void holder_look_at_all(struct holder *holder)
+{
+	const struct agents *agents = holder->sandbox->agents;
+	holder->has_looked = false;
+	holder->left = 0;
+	for (size_t i = 0; i < agents_count(agents); i++) {
+		struct agent *agent = agents_at(agents, i);
+		agent->look.is_of_all = !agent->is_damaged;
+		if (agent->is_damaged)
+			continue;
+		holder->left++;
+		agent->look.must_reset = true;
+		queue(agent, false);
+	}
+	if (holder->left == 0)
+		holder->has_looked = true;
+	pump(holder);
+}
+
+void holder_forget(struct agent *agent)
+{
+	if (!agent->sandbox->holder)
+		return;
+	unqueue(agent);
+	done_of_all(agent);
+}
+
+bool holder_has_looked(const struct holder *holder)
+{
+	return holder->has_looked;
+}
+
+/* ---- marks */
+
+void holder_mark(struct holder *holder, const struct ledger_event *event)
+{
+	marks_add(holder->marks, event->asset, event->id);
+}
+
+/* Within a history marks never fall. */
+void holder_unmark(struct holder *holder, struct event_id head)
+{
+	uint32_t number = follower_history_number(holder->sandbox->process->follower);
+	if (number != holder->history_number)
+		marks_restart(holder->marks, head);
+	else
+		marks_add(holder->marks, "*", head);
+	holder->history_number = number;
+}
+
+bool holder_is_current(
+    const struct holder *holder, const char *asset, const char *history, struct event_id position)
+{
+	const struct follower *follower = holder->sandbox->process->follower;
+	return strcmp(history, follower_history(follower)) == 0 &&
+	       marks_is_current(holder->marks, asset, position);
+}
+
+/* ---- life */
+
+struct holder *holder_new(struct sandbox *sandbox)
+{
+	struct holder *holder = calloc(1, sizeof(*holder));
+	bug_if(!holder);
+	holder->sandbox = sandbox;
+	holder->marks = marks_new();
+	holder->again = evtimer_new(sandbox->process->base, on_again, holder);
+	bug_if(!holder->again);
+	TAILQ_INIT(&holder->waiting);
+	return holder;
+}
+
+void holder_destroy(struct holder **holder)
+{
+	struct holder *h = *holder;
+	if (!h)
+		return;
+	*holder = NULL;
+	event_free(h->again);
+	marks_destroy(&h->marks);
+	free(h);
+}

@@ -1,0 +1,144 @@
+#include "services/sandbox/housekeeping.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#define TICK_MS 500
+#define COUNT_MS 30000
+#define ERASE_MS 60000 /* between tries */
+
+struct housekeeping {
+	struct sandbox *sandbox;
+	struct event *tick;
+	uint64_t erase_at_ms;
+};
+
+/* ---- idle */
+
+static void look_at_use(struct agent *agent, uint64_t now)
+{
+	struct sandbox *sandbox = agent->sandbox;
+	const struct driver_boot of = {agent->id, agent->boot};
+	uint64_t idle_ms = sandbox->idle_s * 1000;
+	uint64_t every = idle_ms / 2 < COUNT_MS ? idle_ms / 2 : COUNT_MS;
+	struct error err;
+	if (agent->machine.phase != MACHINE_RUNNING || idle_ms == 0 ||
+	    now - agent->counted_ms < every)
+		return;
+	agent->counted_ms = now;
+	if (sandbox->driver->count(sandbox->driven, &of, &err) != 0)
+		log_debug("connections could not be counted", "agent", agent->id, "why", err.text);
+}
+
+/* ---- former periods */
+
+static void on_released(void *arg, const char *word, const struct error *err)
+{
+	(void)arg, (void)word;
+	if (err)
+		log_debug("a holding could not be given back", "why", err->text);
+}
+
+/* Nothing of it is here any more. */
+static void forget(struct agent *agent)
+{
+	struct sandbox *sandbox = agent->sandbox;
+	records_write(sandbox->records, agent->id, NULL, NULL, NULL);
+	ledger_release(
+	    sandbox->process->redis, agent->record.asset, sandbox->holder_name, on_released, NULL);
+	agents_remove(sandbox->agents, agent);
+}
+
+static bool is_empty(const struct agent *agent)
+{
+	return !agent->is_damaged && !agent->record.wallet[0] && agent->record.nformer == 0 &&
+	       agent->machine.phase == MACHINE_NONE && !agent->start && agent->nwaiting == 0;
+}
+
+void housekeeping_erased(struct agent *agent, const char *why)
+{
+	struct record *record = &agent->record;
+	agent->is_erasing = false;
+	if (why[0]) {
+		log_warn(
+		    "a former owner's volume could not be erased", "agent", agent->id, "why", why);
+		return;
+	}
+	log_info("a former owner's volume is erased", "agent", agent->id, "wallet",
+	    record->former[0].wallet);
+	memmove(
+	    &record->former[0], &record->former[1], --record->nformer * sizeof(record->former[0]));
+	if (is_empty(agent))
+		forget(agent);
+	else
+		agent_save(agent, NULL, NULL);
+}
+
+static void erase_oldest(struct agent *agent, uint64_t now_ms)
+{
+	struct sandbox *sandbox = agent->sandbox;
+	const struct record_former *former = &agent->record.former[0];
+	struct error err;
+	if (agent->is_damaged || agent->is_erasing || agent->record.nformer == 0 ||
+	    now_ms < former->over_at_ms + sandbox->former_keep_s * 1000)
+		return;
+	agent->is_erasing = sandbox->driver->erase(sandbox->driven, agent->id, former->wallet,
+				former->period, &err) == 0;
+}
+
+/* ---- by the clock */
+
+static void erase(struct housekeeping *housekeeping)
+{
+	struct sandbox *sandbox = housekeeping->sandbox;
+	uint64_t now = clock_boot_ms(), unix_ms = clock_unix_ms();
+	uint64_t every = sandbox->former_keep_s * 1000;
+	if (now < housekeeping->erase_at_ms)
+		return;
+	housekeeping->erase_at_ms = now + (every < ERASE_MS ? every + TICK_MS : ERASE_MS);
+	for (size_t i = agents_count(sandbox->agents); i-- > 0;) {
+		struct agent *agent = agents_at(sandbox->agents, i);
+		if (is_empty(agent))
+			forget(agent);
+		else
+			erase_oldest(agent, unix_ms);
+	}
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct housekeeping *housekeeping = arg;
+	struct sandbox *sandbox = housekeeping->sandbox;
+	uint64_t now = clock_boot_ms();
+	(void)fd, (void)what;
+	if (!sandbox->is_driver_ready || sandbox->is_stopping)
+		return;
+	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
+		look_at_use(agents_at(sandbox->agents, i), now);
+	erase(housekeeping);
+}
+
+struct housekeeping *housekeeping_new(struct sandbox *sandbox)
+{
+	const struct timeval every = {.tv_usec = TICK_MS * 1000};
+	struct housekeeping *housekeeping = calloc(1, sizeof(*housekeeping));
+	bug_if(!housekeeping);
+	housekeeping->sandbox = sandbox;
+	housekeeping->tick =
+	    event_new(sandbox->process->base, -1, EV_PERSIST, on_tick, housekeeping);
+	bug_if(!housekeeping->tick || event_add(housekeeping->tick, &every) != 0);
+	return housekeeping;
+}
+
+void housekeeping_destroy(struct housekeeping **housekeeping)
+{
+	struct housekeeping *h = *housekeeping;
+	if (!h)
+		return;
+	*housekeeping = NULL;
+	event_free(h->tick);
+	free(h);
+}

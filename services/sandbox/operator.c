@@ -1,0 +1,173 @@
+/* sandbox.agents, halt, wake, exec - what an operator may do with the agents of this host. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "services/sandbox/agent.h"
+#include "services/sandbox/exec.h"
+
+static void describe(const struct agent *agent, struct agents_item *item_r)
+{
+	memcpy(item_r->agent, agent->id, sizeof(item_r->agent));
+	memcpy(item_r->asset, agent->record.asset, sizeof(agent->record.asset));
+	memcpy(item_r->wallet, agent->record.wallet, sizeof(agent->record.wallet));
+	item_r->slot = agent->record.slot;
+	strcpy(item_r->state, machine_state(&agent->machine));
+	snprintf(item_r->why, sizeof(item_r->why), "%s", agent->machine.why);
+	memcpy(item_r->boot_id, agent->record.boot, sizeof(agent->record.boot));
+	memcpy(item_r->upstream, agent->upstream, sizeof(item_r->upstream));
+	item_r->started_ms = agent->started_ms;
+	item_r->restarts = agent->machine.restarts;
+}
+
+void sandbox_agents(
+    struct sandbox *self, const struct sandbox_agents_req *req, struct bus_request *request)
+{
+	struct sandbox_agents_rsp *rsp = calloc(1, sizeof(*rsp));
+	bug_if(!rsp);
+	size_t i = agents_after(self->agents, req->after), n = agents_count(self->agents);
+	for (; i < n && rsp->agents.len < ARRAY_LEN(rsp->agents.item); i++) {
+		const struct agent *agent = agents_at(self->agents, i);
+		if (!agent->is_damaged && agent->record.wallet[0])
+			describe(agent, &rsp->agents.item[rsp->agents.len++]);
+	}
+	rsp->more = i < n;
+	bus_reply(request, rsp);
+	free(rsp);
+}
+
+/* ---- which agent */
+
+struct errand {
+	struct sandbox *sandbox;
+	struct bus_request *request;
+	char asset[PUBKEY_TEXT_MAX + 1];
+	void (*reply)(struct bus_request *request, const char *host);
+};
+
+static void reply_host(struct bus_request *request, const char *host)
+{
+	struct sandbox_state_rsp rsp = {0};
+	snprintf(rsp.host, sizeof(rsp.host), "%s", host);
+	bus_reply(request, &rsp);
+}
+
+static void reply_exec_host(struct bus_request *request, const char *host)
+{
+	struct sandbox_exec_rsp *rsp = calloc(1, sizeof(*rsp));
+	bug_if(!rsp);
+	snprintf(rsp->host, sizeof(rsp->host), "%s", host);
+	bus_reply(request, rsp);
+	free(rsp);
+}
+
+static void on_place(void *arg, const char *host, const struct error *err)
+{
+	struct errand *errand = arg;
+	struct error missing;
+	bool is_here = !err && strcmp(host, errand->sandbox->process->settings.replica) == 0;
+	if (err) {
+		bus_fail(errand->request, err);
+	} else if (host[0] && !is_here) {
+		errand->reply(errand->request, host);
+	} else {
+		error_refuse(
+		    &missing, ERR_NOT_FOUND, "agent_unknown", "no agent of this asset is here");
+		bus_fail(errand->request, &missing);
+	}
+	free(errand);
+}
+
+/* NULL: the call is answered, or will be. */
+static struct agent *find(struct sandbox *self, const char *asset,
+    void (*reply)(struct bus_request *, const char *), struct bus_request *request)
+{
+	struct agent *agent = agents_of(self->agents, asset);
+	struct error err;
+	uint8_t key[PUBKEY_LEN];
+	if (pubkey_parse(asset, key) != 0) {
+		error_set(&err, ERR_INVALID, "asset is not an address");
+		bus_fail(request, &err);
+		return NULL;
+	}
+	if (agent && !agent->is_damaged && agent->record.wallet[0])
+		return agent;
+	struct errand *errand = calloc(1, sizeof(*errand));
+	bug_if(!errand);
+	*errand = (struct errand){.sandbox = self, .request = request, .reply = reply};
+	snprintf(errand->asset, sizeof(errand->asset), "%s", asset);
+	ledger_place(self->process->redis, errand->asset, self->process->settings.replica, false,
+	    on_place, errand);
+	return NULL;
+}
+
+static void answer(const struct agent *agent, struct bus_request *request)
+{
+	struct sandbox_state_rsp rsp;
+	agent_describe(agent, &rsp);
+	bus_reply(request, &rsp);
+}
+
+static void note(const char *act, const struct agent *agent, struct bus_request *request)
+{
+	log_audit("agent", "outcome", act, "asset", agent->record.asset, "operator",
+	    bus_request_peer(request), "trace", bus_request_trace(request));
+}
+
+/* ---- calls */
+
+/* Also without a lease: stopping needs no knowledge. */
+void sandbox_halt(
+    struct sandbox *self, const struct sandbox_halt_req *req, struct bus_request *request)
+{
+	struct agent *agent = find(self, req->asset, reply_host, request);
+	if (!agent)
+		return;
+	note("halted by an operator", agent, request);
+	machine_want_kill(&agent->machine, MACHINE_DOWN, "halted by an operator");
+	agent_step(agent);
+	answer(agent, request);
+}
+
+static int may_wake(const struct agent *agent, struct error *err)
+{
+	if (sandbox_serves(agent->sandbox, err) != 0)
+		return -1;
+	if (agent->record.placement_len == 0)
+		return error_refuse(
+		    err, ERR_CONFLICT, "owner_needed", "its owner has not started it here");
+	return agent->machine.phase == MACHINE_NONE ? agent_has_room(agent, err) : 0;
+}
+
+void sandbox_wake(
+    struct sandbox *self, const struct sandbox_wake_req *req, struct bus_request *request)
+{
+	struct agent *agent = find(self, req->asset, reply_host, request);
+	struct error err;
+	if (!agent)
+		return;
+	if (may_wake(agent, &err) != 0) {
+		bus_fail(request, &err);
+		return;
+	}
+	note("woken by an operator", agent, request);
+	agent->used_ms = clock_boot_ms();
+	machine_want_start(&agent->machine);
+	agent_step(agent);
+	answer(agent, request);
+}
+
+void sandbox_exec(
+    struct sandbox *self, const struct sandbox_exec_req *req, struct bus_request *request)
+{
+	struct agent *agent = find(self, req->asset, reply_exec_host, request);
+	struct error err;
+	if (!agent)
+		return;
+	if (sandbox_serves(self, &err) != 0)
+		bus_fail(request, &err);
+	else
+		exec_begin(agent, req, request);
+}

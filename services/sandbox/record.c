@@ -1,0 +1,222 @@
+#include "services/sandbox/record.h"
+
+#include <jansson.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/scoped.h"
+
+#define VERSION 1
+
+static const char *const wishes[] = {[MACHINE_NEW] = "new",
+    [MACHINE_UP] = "up",
+    [MACHINE_ASLEEP] = "asleep",
+    [MACHINE_DOWN] = "down"};
+
+/* ---- writing */
+
+static json_t *former_json(const struct record *record)
+{
+	json_t *list = json_array();
+	for (size_t i = 0; i < record->nformer; i++)
+		json_array_append_new(
+		    list, json_pack("{s:s, s:I, s:I}", "wallet", record->former[i].wallet, "period",
+			      (json_int_t)record->former[i].period, "over_at_ms",
+			      (json_int_t)record->former[i].over_at_ms));
+	return list;
+}
+
+static json_t *egress_json(const struct egress *egress)
+{
+	if (!egress->is_narrowed)
+		return json_null();
+	json_t *list = json_array();
+	for (size_t i = 0; i < egress->n; i++)
+		json_array_append_new(list, json_string(egress->host[i]));
+	return list;
+}
+
+char *record_text(const struct record *record)
+{
+	char placement[2 * sizeof(record->placement) + 1];
+	sodium_bin2hex(placement, sizeof(placement), record->placement, record->placement_len);
+	scoped_json json_t *json = json_pack(
+	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:o}", "version", VERSION, "asset",
+	    record->asset, "wallet", record->wallet, "slot", (json_int_t)record->slot, "period",
+	    record->has_period ? json_integer((json_int_t)record->period) : json_null(), "boot",
+	    record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
+	    placement, "egress", egress_json(&record->egress), "former", former_json(record));
+	bug_if(!json);
+	char *text = json_dumps(json, JSON_INDENT(1) | JSON_ENSURE_ASCII);
+	bug_if(!text);
+	sodium_memzero(placement, sizeof(placement));
+	return text;
+}
+
+/* ---- reading */
+
+static bool take_text(const json_t *from, const char *key, char *to, size_t size)
+{
+	const char *text = json_string_value(json_object_get(from, key));
+	if (!text || strlen(text) >= size)
+		return false;
+	strcpy(to, text);
+	return true;
+}
+
+static bool take_number(const json_t *from, const char *key, uint64_t *to)
+{
+	const json_t *number = json_object_get(from, key);
+	if (!json_is_integer(number))
+		return false;
+	*to = (uint64_t)json_integer_value(number);
+	return true;
+}
+
+static bool is_address(const char *text)
+{
+	uint8_t key[PUBKEY_LEN];
+	return pubkey_parse(text, key) == 0;
+}
+
+static bool take_asset(const json_t *from, const char *id, struct record *record)
+{
+	uint8_t key[PUBKEY_LEN];
+	char own[AGENT_ID_LEN + 1];
+	if (!take_text(from, "asset", record->asset, sizeof(record->asset)) ||
+	    pubkey_parse(record->asset, key) != 0)
+		return false;
+	agent_id(key, own);
+	return strcmp(own, id) == 0;
+}
+
+static bool take_wish(const json_t *from, struct record *record)
+{
+	char wish[8];
+	if (!take_text(from, "wish", wish, sizeof(wish)))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(wishes); i++) {
+		if (strcmp(wish, wishes[i]) == 0) {
+			record->wish = (enum machine_wish)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool take_placement(const json_t *from, struct record *record)
+{
+	char text[2 * sizeof(record->placement) + 1];
+	const char *end;
+	bool is_good = take_text(from, "placement", text, sizeof(text)) &&
+		       sodium_hex2bin(record->placement, sizeof(record->placement), text,
+			   strlen(text), NULL, &record->placement_len, &end) == 0 &&
+		       *end == '\0';
+	sodium_memzero(text, sizeof(text));
+	return is_good;
+}
+
+static bool take_egress(const json_t *from, struct record *record)
+{
+	const json_t *list = json_object_get(from, "egress"), *host;
+	size_t i;
+	if (json_is_null(list))
+		return true;
+	record->egress.is_narrowed = true;
+	json_array_foreach(list, i, host)
+	{
+		if (!json_is_string(host) || !egress_add(&record->egress, json_string_value(host)))
+			return false;
+	}
+	return json_is_array(list);
+}
+
+static bool take_former(const json_t *from, struct record *record)
+{
+	const json_t *list = json_object_get(from, "former"), *item;
+	size_t i;
+	json_array_foreach(list, i, item)
+	{
+		struct record_former *former = &record->former[record->nformer++];
+		if (record->nformer > RECORD_FORMER_MAX ||
+		    !take_text(item, "wallet", former->wallet, sizeof(former->wallet)) ||
+		    !is_address(former->wallet) || !take_number(item, "period", &former->period) ||
+		    !take_number(item, "over_at_ms", &former->over_at_ms))
+			return false;
+	}
+	return json_is_array(list);
+}
+
+static bool take_period(const json_t *from, struct record *record)
+{
+	if (json_is_null(json_object_get(from, "period")))
+		return true;
+	record->has_period = true;
+	return take_number(from, "period", &record->period);
+}
+
+static bool is_boot(const char *boot)
+{
+	size_t len = strlen(boot);
+	return strspn(boot, "0123456789abcdef") == len && (len == 0 || len == VAULT_BOOT_ID_LEN);
+}
+
+static bool take_all(const json_t *from, const char *id, struct record *record)
+{
+	uint64_t version;
+	return take_number(from, "version", &version) && version == VERSION &&
+	       take_asset(from, id, record) &&
+	       take_text(from, "wallet", record->wallet, sizeof(record->wallet)) &&
+	       (!record->wallet[0] || is_address(record->wallet)) &&
+	       take_number(from, "slot", &record->slot) && take_period(from, record) &&
+	       take_text(from, "boot", record->boot, sizeof(record->boot)) &&
+	       is_boot(record->boot) &&
+	       take_text(from, "image", record->image, sizeof(record->image)) &&
+	       take_wish(from, record) && take_placement(from, record) &&
+	       take_egress(from, record) && take_former(from, record);
+}
+
+int record_parse(
+    const char *text, size_t len, const char *id, struct record *record_r, struct error *err)
+{
+	json_error_t where;
+	scoped_json json_t *json = json_loadb(text, len, JSON_REJECT_DUPLICATES, &where);
+	*record_r = (struct record){0};
+	if (json && take_all(json, id, record_r))
+		return 0;
+	*record_r = (struct record){0};
+	return error_set(err, ERR_INVALID, "not a record of this agent");
+}
+
+static void add_former(struct record *record, uint64_t now_ms)
+{
+	if (!record->has_period)
+		return;
+	if (record->nformer == RECORD_FORMER_MAX)
+		memmove(&record->former[0], &record->former[1],
+		    --record->nformer * sizeof(record->former[0]));
+	struct record_former *former = &record->former[record->nformer++];
+	*former = (struct record_former){.period = record->period, .over_at_ms = now_ms};
+	memcpy(former->wallet, record->wallet, sizeof(former->wallet));
+}
+
+void record_set_period(struct record *record, uint64_t period, uint64_t now_ms)
+{
+	if (record->has_period && record->period != period)
+		add_former(record, now_ms);
+	record->has_period = true;
+	record->period = period;
+}
+
+void record_end_period(struct record *record, uint64_t now_ms)
+{
+	add_former(record, now_ms);
+	record->wallet[0] = record->boot[0] = record->image[0] = '\0';
+	record->slot = record->period = 0;
+	record->has_period = false;
+	record->wish = MACHINE_NEW;
+	record->egress = (struct egress){0};
+	sodium_memzero(record->placement, sizeof(record->placement));
+	record->placement_len = 0;
+}

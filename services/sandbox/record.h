@@ -1,0 +1,50 @@
+/* record - what this host holds for one asset, as it stands on disk: a file of its agent's name, written before a secret is fetched or anything is made
+ * (architecture, rule 14), so that whatever happens to this process, the next one knows what to look at. No secret stands in it but the placement, which
+ * is sealed by the vault and of no use without this host's key.
+ */
+#ifndef SANDBOX_RECORD_H
+#define SANDBOX_RECORD_H
+
+#include "common/error.h"
+#include "common/pubkey.h"
+#include "proto/vault.h"
+#include "services/sandbox/egress.h"
+#include "services/sandbox/machine.h"
+
+#define RECORD_TEXT_MAX 65536
+#define RECORD_FORMER_MAX 64
+#define RECORD_IMAGE_MAX 160
+
+struct record_former { /* volume of an ownership period that is over */
+	char wallet[PUBKEY_TEXT_MAX + 1];
+	uint64_t period, over_at_ms; /* Unix */
+};
+
+struct record {
+	char asset[PUBKEY_TEXT_MAX + 1];
+	char wallet[PUBKEY_TEXT_MAX + 1]; /* whose it is; "": only former periods are left */
+	uint64_t slot;                    /* of proof */
+	bool has_period;                  /* period is known: a volume may exist */
+	uint64_t period;
+	char boot[VAULT_BOOT_ID_LEN + 1]; /* of the last start; "": none */
+	char image[RECORD_IMAGE_MAX + 1]; /* name@sha256:digest */
+	enum machine_wish wish;
+	size_t placement_len;
+	uint8_t placement[256];
+	struct egress egress; /* of the last start */
+	size_t nformer;
+	struct record_former former[RECORD_FORMER_MAX];
+};
+
+/* The file's bytes; the caller wipes and frees them. */
+char *record_text(const struct record *record);
+/* id: the agent's, whose file it is. ERR_INVALID. */
+int record_parse(
+    const char *text, size_t len, const char *id, struct record *record_r, struct error *err);
+
+/* The period that its volume is of, as the vault says: another one than before is over. */
+void record_set_period(struct record *record, uint64_t period, uint64_t now_ms);
+/* Its present period is over: what may have a volume is kept among the former ones. */
+void record_end_period(struct record *record, uint64_t now_ms);
+
+#endif

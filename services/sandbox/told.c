@@ -1,0 +1,299 @@
+/* told - what the driver says of containers, matched with what this host holds: what is not known here, by agent and boot, is killed. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "services/sandbox/agent.h"
+#include "services/sandbox/asking.h"
+#include "services/sandbox/exec.h"
+#include "services/sandbox/files.h"
+#include "services/sandbox/housekeeping.h"
+#include "services/sandbox/names.h"
+#include "services/sandbox/start.h"
+
+/* NULL: not a boot that is known of. */
+static struct agent *find(const struct sandbox *sandbox, const struct driver_boot *of)
+{
+	struct agent *agent = agents_find(sandbox->agents, of->agent);
+	bool is_its =
+	    agent && !agent->start && agent->boot[0] && strcmp(agent->boot, of->boot) == 0;
+	if (!is_its)
+		log_debug("the driver tells of a boot that is not known", "agent", of->agent,
+		    "boot", of->boot);
+	return is_its ? agent : NULL;
+}
+
+static void drop(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+static void on_grown(void *arg)
+{
+	asking_tell_log(arg);
+}
+
+static void follow_log(struct agent *agent, int fd)
+{
+	struct sandbox *sandbox = agent->sandbox;
+	const struct journal_config config = {.bytes = sandbox->log_kb * 1024,
+	    .bytes_per_s = sandbox->log_kb_s * 1024,
+	    .lost = sandbox->metrics.log_lost,
+	    .grown = on_grown,
+	    .arg = agent};
+	if (!agent->journal)
+		agent->journal = journal_new(sandbox->process->base, &config);
+	journal_follow(agent->journal, fd);
+}
+
+static void take_address(struct agent *agent, struct in_addr address, uint16_t port)
+{
+	char text[INET_ADDRSTRLEN];
+	agent->address = address;
+	inet_ntop(AF_INET, &address, text, sizeof(text));
+	snprintf(agent->upstream, sizeof(agent->upstream), "%s:%u", text, port);
+}
+
+/* ---- what there is */
+
+/* Of a boot that this host never noted, or of an owner before: it may not live, whoever it is of. */
+static void kill_stray(
+    struct sandbox *sandbox, struct agent *agent, const struct driver_found *found)
+{
+	struct error err;
+	log_audit("agent", "outcome", "a container that is not held is killed", "agent",
+	    found->of.agent, "boot", found->of.boot);
+	metric_add(sandbox->metrics.strays, 1);
+	/* also what is said to end: a start under way would go on */
+	if (sandbox->driver->kill(sandbox->driven, &found->of, &err) != 0)
+		log_warn("a container could not be killed now", "agent", found->of.agent, "why",
+		    err.text);
+	if (!agent)
+		return;
+	/* nothing new of it before this one is gone */
+	if (agent->start)
+		start_cancel(&agent->start);
+	snprintf(agent->boot, sizeof(agent->boot), "%s", found->of.boot);
+	machine_found(&agent->machine, true);
+	agent->is_found = true;
+}
+
+static bool is_held(const struct agent *agent, const struct driver_found *found)
+{
+	const struct record *record = &agent->record;
+	return !agent->is_damaged && record->wallet[0] && record->has_period &&
+	       record->placement_len > 0 && record->wish != MACHINE_DOWN &&
+	       strcmp(record->boot, found->of.boot) == 0 &&
+	       strcmp(record->wallet, found->wallet) == 0 && record->period == found->period &&
+	       found->port != 0;
+}
+
+static void adopt(struct agent *agent, const struct driver_found *found, int log)
+{
+	const struct record *record = &agent->record;
+	if (agent->start)
+		start_cancel(&agent->start);
+	snprintf(agent->boot, sizeof(agent->boot), "%s", found->of.boot);
+	take_address(agent, found->address, found->port);
+	agent->started_ms = found->started_ms;
+	agent->used_ms = clock_boot_ms();
+	secret_destroy(&agent->gateway_token);
+	agent->gateway_token =
+	    gateway_token(record->placement, record->placement_len, record->boot);
+	machine_found(&agent->machine, false);
+	agent->is_found = true;
+	follow_log(agent, log);
+	log_info("a running agent was found", "agent", agent->id, "boot", agent->boot);
+}
+
+static void on_found(void *arg, const struct driver_found *found, int log)
+{
+	struct sandbox *sandbox = arg;
+	struct agent *agent = agents_find(sandbox->agents, found->of.agent);
+	if (agent && agent->is_found) {
+		log_warn("the driver has an agent twice", "agent", found->of.agent);
+		drop(log);
+	} else if (agent && !found->is_ending && is_held(agent, found)) {
+		adopt(agent, found, log);
+	} else {
+		drop(log);
+		kill_stray(sandbox, agent, found);
+	}
+}
+
+/* What the driver does not name is not there any more. */
+static void settle(struct agent *agent)
+{
+	struct error err;
+	if (agent->is_found || agent->start || agent->machine.phase == MACHINE_NONE)
+		return;
+	agent->boot[0] = agent->upstream[0] = '\0';
+	if (agent->machine.phase == MACHINE_STARTING) {
+		error_set(&err, ERR_UNAVAILABLE, "the driver forgot it while it started");
+		agent_start_failed(agent, MACHINE_LATER, &err);
+	} else {
+		machine_gone(&agent->machine, clock_boot_ms());
+	}
+}
+
+static void on_ready(void *arg, const struct driver_ready *ready, int resolver)
+{
+	struct sandbox *sandbox = arg;
+	sandbox->is_driver_ready = true;
+	sandbox->slots = ready->slots;
+	names_listen(sandbox->names, resolver);
+	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
+		settle(agents_at(sandbox->agents, i));
+	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
+		agent_step(agents_at(sandbox->agents, i));
+}
+
+static void on_lost(void *arg)
+{
+	struct sandbox *sandbox = arg;
+	struct error err;
+	sandbox->is_driver_ready = false;
+	error_refuse(&err, ERR_UNAVAILABLE, "service_unavailable", "the driver is gone");
+	names_listen(sandbox->names, -1);
+	for (size_t i = 0; i < agents_count(sandbox->agents); i++) {
+		struct agent *agent = agents_at(sandbox->agents, i);
+		agent->is_found = agent->is_erasing = false;
+		exec_fail(agent, &err);
+	}
+}
+
+/* ---- one of them */
+
+static void on_started(
+    void *arg, const struct driver_boot *of, struct in_addr address, uint16_t port, int log)
+{
+	struct sandbox *sandbox = arg;
+	struct agent *agent = find(sandbox, of);
+	struct error err;
+	if (!agent || agent->machine.phase != MACHINE_STARTING || port == 0) {
+		log_warn("the driver started what was not asked for", "agent", of->agent);
+		drop(log);
+		sandbox->driver->kill(sandbox->driven, of, &err);
+		return;
+	}
+	take_address(agent, address, port);
+	agent->started_ms = clock_unix_ms();
+	agent->used_ms = clock_boot_ms();
+	follow_log(agent, log);
+	histogram_observe_us(sandbox->metrics.start_time, clock_boot_us() - agent->starting_us);
+	machine_started(&agent->machine, clock_boot_ms());
+	agent_step(agent);
+}
+
+static void on_failed(void *arg, const struct driver_boot *of, const char *why)
+{
+	struct agent *agent = find(arg, of);
+	struct error err;
+	if (!agent || agent->machine.phase == MACHINE_RUNNING)
+		return;
+	error_set(&err, ERR_UNAVAILABLE, "%s", why);
+	agent_start_failed(agent, MACHINE_BROKEN, &err);
+	agent_step(agent);
+}
+
+static void describe(const struct driver_ended *ended, char *buf, size_t size)
+{
+	if (ended->was_oom)
+		snprintf(buf, size, "out of memory");
+	else if (ended->status < 0)
+		snprintf(buf, size, "it ended");
+	else if (WIFSIGNALED(ended->status))
+		snprintf(buf, size, "ended by signal %d", WTERMSIG(ended->status));
+	else
+		snprintf(buf, size, "ended with status %d", WEXITSTATUS(ended->status));
+}
+
+static void on_ended(void *arg, const struct driver_boot *of, const struct driver_ended *ended)
+{
+	struct sandbox *sandbox = arg;
+	struct agent *agent = find(sandbox, of);
+	struct error err;
+	char why[MACHINE_WHY_MAX + 1];
+	if (!agent)
+		return;
+	describe(ended, why, sizeof(why));
+	if (!ended->was_asked) {
+		metric_add(sandbox->metrics.crashes, 1);
+		log_warn("an agent ended by itself", "agent", agent->id, "why", why);
+	}
+	histogram_observe_us(sandbox->metrics.end_time, ended->us);
+	agent->upstream[0] = '\0';
+	if (agent->journal)
+		journal_follow(agent->journal, -1);
+	error_set(&err, ERR_UNAVAILABLE, "the agent ended");
+	exec_fail(agent, &err);
+	machine_ended(&agent->machine, clock_boot_ms(), ended->was_asked, why);
+	agent_step(agent);
+}
+
+static void on_gone(void *arg, const struct driver_boot *of, const char *left)
+{
+	struct agent *agent = find(arg, of);
+	if (left[0])
+		log_warn("the driver could not clean up", "agent", of->agent, "what", left);
+	if (!agent)
+		return;
+	machine_gone(&agent->machine, clock_boot_ms());
+	agent->boot[0] = agent->upstream[0] = '\0';
+	secret_destroy(&agent->gateway_token);
+	agent_step(agent);
+}
+
+static void on_counted(void *arg, const struct driver_boot *of, uint64_t connections)
+{
+	struct sandbox *sandbox = arg;
+	struct agent *agent = find(sandbox, of);
+	uint64_t now = clock_boot_ms();
+	if (!agent || agent->machine.phase != MACHINE_RUNNING)
+		return;
+	if (connections > 0)
+		agent->used_ms = now;
+	if (now - agent->used_ms < sandbox->idle_s * 1000)
+		return;
+	machine_want_sleep(&agent->machine);
+	agent_step(agent);
+}
+
+static void on_execed(
+    void *arg, const struct driver_boot *of, int status, bool was_cut, const char *why, int output)
+{
+	struct agent *agent = find(arg, of);
+	if (agent)
+		exec_done(agent, status, was_cut, why, output);
+	drop(output);
+}
+
+static void on_erased(void *arg, const char *id, const char *why)
+{
+	const struct sandbox *sandbox = arg;
+	struct agent *agent = agents_find(sandbox->agents, id);
+	if (agent && agent->is_erasing)
+		housekeeping_erased(agent, why);
+}
+
+static bool is_alive(void *arg)
+{
+	return sandbox_knows(arg);
+}
+
+const struct driver_told told_hooks = {.found = on_found,
+    .ready = on_ready,
+    .lost = on_lost,
+    .started = on_started,
+    .failed = on_failed,
+    .ended = on_ended,
+    .gone = on_gone,
+    .counted = on_counted,
+    .execed = on_execed,
+    .erased = on_erased,
+    .is_alive = is_alive};

@@ -1,0 +1,132 @@
+/* Records on disk. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <jansson.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/scoped.h"
+#include "services/sandbox/record.h"
+
+#define ASSET "So11111111111111111111111111111111111111112"
+#define WALLET "Stake11111111111111111111111111111111111111"
+
+static char id[AGENT_ID_LEN + 1];
+
+static struct record sample(void)
+{
+	struct record record = {.slot = UINT64_MAX - 7,
+	    .has_period = true,
+	    .period = 12345678901234567,
+	    .wish = MACHINE_ASLEEP,
+	    .placement_len = 3,
+	    .placement = {0, 255, 7}};
+	strcpy(record.asset, ASSET);
+	strcpy(record.wallet, WALLET);
+	strcpy(record.boot, "00112233445566778899aabbccddeeff");
+	strcpy(record.image, "demo@sha256:abc");
+	record.egress.is_narrowed = true;
+	assert_true(egress_add(&record.egress, "*.example.org"));
+	return record;
+}
+
+static void what_was_written_is_read_again(void **state)
+{
+	struct record record = sample(), read;
+	struct error err;
+	(void)state;
+	record_end_period(&record, 99);
+	struct record again = sample();
+	again.nformer = record.nformer;
+	memcpy(again.former, record.former, sizeof(again.former));
+	scoped_free char *text = record_text(&again);
+	assert_int_equal(record_parse(text, strlen(text), id, &read, &err), 0);
+	assert_memory_equal(&read, &again, sizeof(read));
+}
+
+static void a_damaged_record_is_refused(void **state)
+{
+	static const char *const keys[] = {"version", "asset", "wallet", "slot", "period", "boot",
+	    "image", "wish", "placement", "egress", "former"};
+	struct record record = sample(), read;
+	struct error err;
+	(void)state;
+	scoped_free char *text = record_text(&record);
+	for (size_t len = 0; len + 1 < strlen(text); len++)
+		assert_int_equal(record_parse(text, len, id, &read, &err), -1);
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		json_error_t where;
+		scoped_json json_t *json = json_loads(text, 0, &where);
+		if (strcmp(keys[i], "period") != 0) {
+			assert_int_equal(json_object_del(json, keys[i]), 0);
+			scoped_free char *less = json_dumps(json, 0);
+			assert_int_equal(record_parse(less, strlen(less), id, &read, &err), -1);
+		}
+		json_object_set_new(json, keys[i], json_true());
+		scoped_free char *other = json_dumps(json, 0);
+		assert_int_equal(record_parse(other, strlen(other), id, &read, &err), -1);
+	}
+}
+
+static void a_record_under_another_agents_name_is_refused(void **state)
+{
+	struct record record = sample(), read;
+	struct error err;
+	(void)state;
+	scoped_free char *text = record_text(&record);
+	assert_int_equal(
+	    record_parse(text, strlen(text), "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", &read, &err), -1);
+}
+
+static void a_period_that_ends_leaves_its_volume_and_nothing_else(void **state)
+{
+	struct record record = sample();
+	(void)state;
+	record_end_period(&record, 1000);
+	assert_int_equal(record.nformer, 1);
+	assert_string_equal(record.former[0].wallet, WALLET);
+	assert_int_equal(record.former[0].period, 12345678901234567);
+	assert_int_equal(record.former[0].over_at_ms, 1000);
+	assert_string_equal(record.wallet, "");
+	assert_string_equal(record.boot, "");
+	assert_int_equal(record.placement_len, 0);
+	assert_true(sodium_is_zero(record.placement, sizeof(record.placement)));
+	assert_int_equal(record.wish, MACHINE_NEW);
+	assert_false(record.egress.is_narrowed);
+	record_end_period(&record, 2000); /* never had a volume */
+	assert_int_equal(record.nformer, 1);
+}
+
+static void another_period_of_the_same_owner_makes_the_one_before_a_former_one(void **state)
+{
+	struct record record = sample();
+	(void)state;
+	record_set_period(&record, record.period, 5);
+	assert_int_equal(record.nformer, 0);
+	record_set_period(&record, 7, 6);
+	assert_int_equal(record.nformer, 1);
+	assert_int_equal(record.period, 7);
+	for (int i = 0; i < 200; i++)
+		record_set_period(&record, (uint64_t)i + 100, 7);
+	assert_int_equal(record.nformer, RECORD_FORMER_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(what_was_written_is_read_again),
+	    cmocka_unit_test(a_damaged_record_is_refused),
+	    cmocka_unit_test(a_record_under_another_agents_name_is_refused),
+	    cmocka_unit_test(a_period_that_ends_leaves_its_volume_and_nothing_else),
+	    cmocka_unit_test(another_period_of_the_same_owner_makes_the_one_before_a_former_one),
+	};
+	uint8_t key[PUBKEY_LEN];
+	if (sodium_init() < 0 || pubkey_parse(ASSET, key) != 0)
+		return 1;
+	agent_id(key, id);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
