@@ -171,22 +171,22 @@ static void do_stop(struct asking *asking, struct agent *agent)
 
 static void do_reach(struct asking *asking, struct agent *agent)
 {
+	const struct machine *machine = &agent->machine;
 	struct error err;
-	bool must_start = agent->machine.phase == MACHINE_NONE &&
-			  agent->machine.wish != MACHINE_UP && !agent->machine.is_failed &&
-			  agent->machine.wish != MACHINE_DOWN;
+	bool is_new = machine->wish == MACHINE_NEW || machine->wish == MACHINE_ASLEEP;
+	bool must_start = is_new && machine->phase == MACHINE_NONE && !machine->is_failed;
 	if (must_start && agent_has_room(agent, &err) != 0) {
 		asking_fail(asking, &err);
 		return;
 	}
 	agent->used_ms = clock_boot_ms();
-	if (must_start)
+	if (is_new && is_idle(agent))
 		keep_token(asking, agent);
 	if (machine_want_wake(&agent->machine))
 		agent_step(agent);
 	if (must_start && agent->has_failure)
 		asking_fail(asking, &agent->failure);
-	else if (agent_runs(agent) || strcmp(machine_state(&agent->machine), "starting") != 0 ||
+	else if (agent_runs(agent) || strcmp(machine_state(machine), "starting") != 0 ||
 		 !asking_wait(asking, agent))
 		answer_reach(asking, agent);
 }

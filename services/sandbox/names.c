@@ -11,20 +11,29 @@ struct names {
 	struct resolver *resolver; /* NULL: nobody can ask */
 };
 
+/* The pool is this host's own, and its rules drop what comes from another's address. One that starts asks before its address is told here: it is answered if
+ * it cannot be a narrowed one. Open ones have no name for the resolver: they may ask while they start and be answered when they run. */
 static const struct egress *policy(void *arg, struct in_addr source, const char **agent_r)
 {
+	static const struct egress open;
 	const struct names *names = arg;
 	const struct agents *agents = names->sandbox->agents;
+	bool may_be_starting = false, may_be_narrowed = false;
 
 	for (size_t i = 0; i < agents_count(agents); i++) {
 		const struct agent *agent = agents_at(agents, i);
 
 		if (agent->upstream[0] && agent->address.s_addr == source.s_addr) {
-			*agent_r = agent->id;
+			*agent_r = agent->record.egress.is_narrowed ? agent->id : "";
 			return &agent->record.egress;
 		}
+		if (agent->machine.phase == MACHINE_STARTING && !agent->start) {
+			may_be_starting = true;
+			may_be_narrowed |= agent->record.egress.is_narrowed;
+		}
 	}
-	return NULL;
+	*agent_r = "";
+	return may_be_starting && !may_be_narrowed ? &open : NULL;
 }
 
 /* What the driver could not be told stays closed: its answer is never sent. */

@@ -39,7 +39,8 @@ struct resolver_allowing {
 
 /* Called from the loop; none of them may destroy the resolver. */
 struct resolver_hooks {
-	/* Which agent has this container's address, and what may it reach? Borrowed for the moment. NULL: nobody's, the packet is dropped. */
+	/* Which agent has this container's address, and what may it reach? Borrowed for the moment. NULL: nobody's, the packet is dropped.
+	 * The agent is named to allow; another one when the answer comes than when it was asked for: it is dropped. */
 	const struct egress *(*policy)(void *arg, struct in_addr source, const char **agent_r);
 	/* Let it through, then say resolver_allowed(ticket), at once or later: only then the answer leaves. Never said: SERVFAIL. */
 	void (*allow)(void *arg, const struct resolver_allowing *allowing);

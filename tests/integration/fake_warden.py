@@ -60,13 +60,13 @@ def read_files(fd):
 
 
 class Agent:
-    def __init__(self, packet, files, number):
+    def __init__(self, packet, files, number, network):
         self.id, self.boot = packet.agent.decode(), packet.boot.decode()
         start = packet.u.start
         self.image, self.wallet, self.period = start.image.decode(), start.wallet.decode(), start.period
         self.kind, self.volume_key, self.is_narrowed = start.kind.decode(), bytes(start.volume_key), start.is_narrowed
         self.limits = {n: getattr(start.limits, n) for n, _ in Limits._fields_}
-        self.files, self.address = files, (10, 222, number // 128 % 256, number * 2 % 256 + 1)
+        self.files, self.address = files, (*network, number // 128 % 256, number * 2 % 256 + 1)
         self.log_read, self.log_write = os.pipe()
         os.set_blocking(self.log_write, False)
         self.is_running, self.is_ending, self.connections = False, False, 0
@@ -80,8 +80,8 @@ class Agent:
 class FakeWarden:
     """holds: names of requests that are taken and not answered. answers: name -> function(packet, fds) instead of the usual."""
 
-    def __init__(self, path, slots=100):
-        self.path, self.slots = pathlib.Path(path), slots
+    def __init__(self, path, slots=100, network=(10, 222), resolver=None):
+        self.path, self.slots, self.network, self.resolver = pathlib.Path(path), slots, network, resolver
         self.lock = threading.RLock()
         self.agents, self.packets, self.doubles, self.lies = {}, [], [], 0
         self.holds, self.answers, self.numbers = set(), {}, 0
@@ -145,7 +145,7 @@ class FakeWarden:
             packet = self.packet("READY")
             packet.u.ready.slots, packet.u.ready.slots_used = self.slots, len(self.agents)
             packet.u.ready.runtime = b"fake 1.0"
-            self.send(packet)
+            self.send(packet, self.resolver)
 
     def say_found(self, agent):
         packet = self.packet("FOUND", agent)
@@ -211,7 +211,7 @@ class FakeWarden:
         if len(self.agents) >= self.slots:
             return self.fail(packet, "no slot is free")
         self.numbers += 1
-        agent = self.agents[name] = Agent(packet, read_files(fds[0]), self.numbers)
+        agent = self.agents[name] = Agent(packet, read_files(fds[0]), self.numbers, self.network)
         return agent
 
     def fail(self, of, why):

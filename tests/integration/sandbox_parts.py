@@ -20,6 +20,8 @@ def agent_id(asset):
 
 
 class Sandboxes(Vaults):
+    warden_options = {}
+
     def __init__(self, sandboxes=1, **settings):
         self.sandboxes, self.wardens = sandboxes, {}
         super().__init__(**{
@@ -34,7 +36,7 @@ class Sandboxes(Vaults):
         (self.state / "images/names").mkdir(parents=True)
         self.import_image("demo", DIGEST)
         for i in range(1, self.sandboxes + 1):
-            self.wardens[i] = FakeWarden(self.state / f"run/sandbox-{i}.warden").start()
+            self.wardens[i] = FakeWarden(self.state / f"run/sandbox-{i}.warden", **self.warden_options).start()
             self.launch_sandbox(i)
         for i in range(1, self.sandboxes + 1):
             self.wait_sandbox(i)
