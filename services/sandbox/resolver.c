@@ -87,7 +87,7 @@ static void on_packet(evutil_socket_t fd, short what, void *arg)
 {
 	struct resolver *resolver = arg;
 	uint8_t packet[RESOLVER_PACKET_MAX + 1]; /* one more than counts: a longer one is seen */
-	struct sockaddr_in client;
+	struct sockaddr_in client = {0};
 
 	(void)what;
 	for (int i = 0; i < PACKETS_AT_ONCE; i++) {

@@ -91,6 +91,15 @@ void resolver_upstreams_clear(struct resolver_upstreams *upstreams)
 	*upstreams = (struct resolver_upstreams){0};
 }
 
+static bool is_same(const struct resolver_upstreams *a, const struct resolver_upstreams *b)
+{
+	for (size_t i = 0; i < a->n; i++)
+		if (i == b->n || evutil_sockaddr_cmp((const struct sockaddr *)&a->at[i].address,
+				     (const struct sockaddr *)&b->at[i].address, 1) != 0)
+			return false;
+	return a->n == b->n;
+}
+
 void resolver_upstreams_look(struct resolver_upstreams *upstreams)
 {
 	struct resolver_upstreams now = {.file = upstreams->file};
@@ -98,8 +107,6 @@ void resolver_upstreams_look(struct resolver_upstreams *upstreams)
 	if (!upstreams->file || clock_boot_ms() - upstreams->looked_at_ms < LOOK_AFTER_MS)
 		return;
 	upstreams->looked_at_ms = clock_boot_ms();
-	if (read_file(&now, NULL) != 0 ||
-	    (now.n == upstreams->n && memcmp(now.at, upstreams->at, sizeof(now.at)) == 0))
-		return;
-	*upstreams = now;
+	if (read_file(&now, NULL) == 0 && !is_same(&now, upstreams))
+		*upstreams = now;
 }

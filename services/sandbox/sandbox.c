@@ -27,8 +27,7 @@ const struct setting sandbox_settings[] = {
 	"Folder of what this host holds: one small file for each agent."),
     ROW("RESOLVERS", STR, upstreams, 0, 255, "",
 	"Who is asked for the names that containers ask for: comma list of addresses[:port], or "
-	"the path of a file like "
-	"resolv.conf; empty: /etc/resolv.conf."),
+	"the path of a file like resolv.conf; empty: /etc/resolv.conf."),
     ROW("IDLE_S", UINT, idle_s, 0, 604800, "600",
 	"An agent that nobody used for so long is put to sleep; 0: never."),
     ROW("READY_MS", UINT, ready_ms, 100, 600000, "60000",

@@ -161,7 +161,7 @@ static void on_upstream(evutil_socket_t fd, short what, void *arg)
 {
 	struct world *world = arg;
 	struct packet packet = {0};
-	struct sockaddr_in from;
+	struct sockaddr_in from = {0};
 	socklen_t size = sizeof(from);
 	(void)what;
 	packet.len = (size_t)recvfrom(

@@ -64,8 +64,7 @@ static void refuses_what_is_no_entry_and_says_where(void **state)
 	    "a-.example",
 	    "a.example-",
 	    "a b.example",
-	    "b\xc3\xbc"
-	    "cher.example",
+	    "\xc3\xbc.example",
 	    "https://a.example",
 	    "a.example:443",
 	    "a.example/path",
