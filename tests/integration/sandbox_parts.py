@@ -36,7 +36,7 @@ class Sandboxes(Vaults):
         (self.state / "images/names").mkdir(parents=True)
         self.import_image("demo", DIGEST)
         for i in range(1, self.sandboxes + 1):
-            self.wardens[i] = FakeWarden(self.state / f"run/sandbox-{i}.warden", **self.warden_options).start()
+            self.launch_warden(i)
             self.launch_sandbox(i)
         for i in range(1, self.sandboxes + 1):
             self.wait_sandbox(i)
@@ -46,10 +46,16 @@ class Sandboxes(Vaults):
         for i in range(1, self.sandboxes + 1):
             if f"sandbox-{i}" in self.processes and self.processes[f"sandbox-{i}"].poll() is None:
                 self.stop_sandbox(i)
+        self.stop_wardens()
+        super().stop()
+
+    def launch_warden(self, i=1):
+        self.wardens[i] = FakeWarden(self.state / f"run/sandbox-{i}.warden", **self.warden_options).start()
+
+    def stop_wardens(self):
         for warden in self.wardens.values():
             if warden.listener:
                 warden.stop(forget=True)
-        super().stop()
 
     @property
     def warden(self):
