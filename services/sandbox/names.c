@@ -36,7 +36,8 @@ static const struct egress *policy(void *arg, struct in_addr source, const char 
 	return may_be_starting && !may_be_narrowed ? &open : NULL;
 }
 
-/* What the driver could not be told stays closed: its answer is never sent. */
+/* What the driver could not be told stays closed: its answer is never sent. It says nothing when it has let something through, so an answer leaves once it was
+ * told: a first packet that is faster than its rules is lost, and TCP sends it again. */
 static void allow(void *arg, const struct resolver_allowing *allowing)
 {
 	struct names *names = arg;

@@ -109,6 +109,8 @@ def test_a_narrowed_agent_gets_its_list_and_a_way_to_it(s):
     assert len(s.upstream.asked) == asked  # nothing leaves this host by way of a name
     assert client.ask("listed.example") == (0, ["8.8.8.8"])
     assert client.ask("a.cdn.example") == (0, ["9.9.9.9"])
+    # the driver is told before the answer leaves, but does not say when it has done it
+    wait_until("both allowed", lambda: len(s.warden.asked("ALLOW", agent=owner.agent)) == 2, 5)
     allowed = s.warden.asked("ALLOW", agent=owner.agent)
     assert [bytes(p.u.allow.address[0]) for _, _, _, p in allowed] == [bytes([8] * 4), bytes([9] * 4)]
     assert all(p.u.allow.len == 1 and p.u.allow.ttl_s == 60 + 30 for _, _, _, p in allowed)

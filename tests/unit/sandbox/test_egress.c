@@ -19,6 +19,7 @@ static int parse(const char *text)
 }
 
 #define L63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
+#define TOO_LONG L63 "x.example"
 
 static void entries_are_taken_as_they_are_meant(void **state)
 {
@@ -70,7 +71,7 @@ static void refuses_what_is_no_entry_and_says_where(void **state)
 	    "a.example/path",
 	    "user@a.example",
 	    "a.example;",
-	    L63 "x.example",
+	    TOO_LONG,
 	    "1.2.3",
 	    "1.2.3.4.5",
 	    "1.2.3.400",
