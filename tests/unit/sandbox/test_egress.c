@@ -19,7 +19,7 @@ static int parse(const char *text)
 }
 
 #define L63 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijk"
-#define TOO_LONG L63 "x.example"
+#define TOO_LONG "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkx.example"
 
 static void entries_are_taken_as_they_are_meant(void **state)
 {
