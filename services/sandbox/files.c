@@ -77,8 +77,9 @@ static int add(
 	memcpy(files->last, item->path, sizeof(files->last));
 	if (strcmp(item->path, TOKEN) == 0)
 		return 0;
-	if (strcmp(item->path, HOSTS) == 0)
-		egress_parse(&files->egress, bytes, item->size);
+	if (strcmp(item->path, HOSTS) == 0 &&
+	    egress_parse(&files->egress, bytes, item->size, err) != 0)
+		return -1;
 	if (strcmp(item->path, CHANNELS) == 0 && item->size > 0) {
 		secret_destroy(&files->channels);
 		files->channels = secret_new(bytes, item->size);

@@ -9,7 +9,7 @@
 #include "services/sandbox/agent.h"
 #include "services/sandbox/holder.h"
 #include "services/sandbox/housekeeping.h"
-#include "services/sandbox/resolver.h"
+#include "services/sandbox/names.h"
 
 #define MIB (1024 * 1024)
 
@@ -25,8 +25,9 @@ const struct setting sandbox_settings[] = {
     ROW("IMAGES", PATH, images, 1, 256, "images", "The store of images: `multiclaw image import`."),
     ROW("STATE", PATH, state_folder, 1, 256, "sandbox",
 	"Folder of what this host holds: one small file for each agent."),
-    ROW("RESOLV_CONF", PATH, resolv_conf, 1, 256, "/etc/resolv.conf",
-	"Where the resolvers of this host stand that agents' questions are forwarded to."),
+    ROW("RESOLVERS", STR, upstreams, 0, 255, "",
+	"Who is asked for the names that containers ask for: comma list of addresses[:port], or "
+	"the path of a file like resolv.conf; empty: /etc/resolv.conf."),
     ROW("IDLE_S", UINT, idle_s, 0, 604800, "600",
 	"An agent that nobody used for so long is put to sleep; 0: never."),
     ROW("READY_MS", UINT, ready_ms, 100, 600000, "60000",
@@ -161,7 +162,9 @@ int sandbox_service_start(void *arg, struct error *err)
 		return -1;
 	self->sessions = process_client(process, ROLE_SESSION);
 	self->vaults = process_client(process, ROLE_VAULT);
-	self->resolver = resolver_new(self);
+	self->names = names_new(self, err);
+	if (!self->names)
+		return -1;
 	self->housekeeping = housekeeping_new(self);
 	const struct driver_config config = {.base = process->base,
 	    .metrics = process->metrics,
@@ -187,7 +190,7 @@ void sandbox_service_stop(void *arg)
 	self->driver->close(self->driven);
 	agents_destroy(&self->agents);
 	holder_destroy(&self->holder);
-	resolver_destroy(&self->resolver);
+	names_destroy(&self->names);
 }
 
 /* ---- events */

@@ -17,7 +17,7 @@
 struct agents;
 struct holder;
 struct housekeeping;
-struct resolver;
+struct names;
 
 struct sandbox_metrics {
 	struct metric *starts, *start_failures, *kills, *crashes, *resets, *log_lost, *strays;
@@ -28,7 +28,7 @@ struct sandbox {
 	struct process *process; /* first: the skeleton sets it */
 
 	/* settings */
-	char *warden, *image, *images, *state_folder, *resolv_conf;
+	char *warden, *image, *images, *state_folder, *upstreams;
 	uint64_t idle_s, ready_ms, grace_ms, restarts_max, memory_mb, cpu_percent, pids, volume_mb,
 	    tmp_mb, connections, io_mb_s, agents_max, log_kb, log_kb_s, former_keep_s;
 
@@ -45,7 +45,7 @@ struct sandbox {
 	struct agents *agents;
 	struct holder *holder;
 	struct housekeeping *housekeeping;
-	struct resolver *resolver;
+	struct names *names;
 	struct bus_client *sessions, *vaults;
 	struct sandbox_metrics metrics;
 	bool is_stopping;

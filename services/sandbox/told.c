@@ -12,7 +12,7 @@
 #include "services/sandbox/exec.h"
 #include "services/sandbox/files.h"
 #include "services/sandbox/housekeeping.h"
-#include "services/sandbox/resolver.h"
+#include "services/sandbox/names.h"
 #include "services/sandbox/start.h"
 
 /* NULL: not a boot that is known of. */
@@ -146,7 +146,7 @@ static void on_ready(void *arg, const struct driver_ready *ready, int resolver)
 	struct sandbox *sandbox = arg;
 	sandbox->is_driver_ready = true;
 	sandbox->slots = ready->slots;
-	resolver_listen(sandbox->resolver, resolver);
+	names_listen(sandbox->names, resolver);
 	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
 		settle(agents_at(sandbox->agents, i));
 	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
@@ -159,7 +159,7 @@ static void on_lost(void *arg)
 	struct error err;
 	sandbox->is_driver_ready = false;
 	error_refuse(&err, ERR_UNAVAILABLE, "service_unavailable", "the driver is gone");
-	resolver_listen(sandbox->resolver, -1);
+	names_listen(sandbox->names, -1);
 	for (size_t i = 0; i < agents_count(sandbox->agents); i++) {
 		struct agent *agent = agents_at(sandbox->agents, i);
 		agent->is_found = agent->is_erasing = false;

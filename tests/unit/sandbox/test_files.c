@@ -94,6 +94,19 @@ static void pages_become_one_sealed_file(void **state)
 	assert_null(files);
 }
 
+/* Left out, a mistake would close what the owner meant to open, or be taken for a host that is not meant. */
+static void a_list_of_hosts_with_a_mistake_stops_the_start(void **state)
+{
+	struct files *files = files_new();
+	struct error err;
+	(void)state;
+	add("custom/egress-hosts", 0400, "api.example.com\nhttps://other.example\n");
+	assert_int_equal(files_add_page(files, page, &err), -1);
+	assert_string_equal(err.reason, "egress_invalid");
+	assert_non_null(strstr(err.text, "line 2"));
+	files_destroy(&files);
+}
+
 static void a_page_that_contradicts_itself_is_refused(void **state)
 {
 	struct files *files = files_new();
@@ -165,6 +178,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	    TEST(pages_become_one_sealed_file),
+	    TEST(a_list_of_hosts_with_a_mistake_stops_the_start),
 	    TEST(a_page_that_contradicts_itself_is_refused),
 	    TEST(openclaws_configuration_has_gateway_and_channels),
 	    TEST(channels_that_are_none_are_refused),
