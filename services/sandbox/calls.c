@@ -117,12 +117,11 @@ void asking_answer(struct asking *asking, struct agent *agent)
 
 /* ---- what they do */
 
-/* For the start that follows: vault.grant wants a session of the console. */
+/* For the start that follows: vault.grant wants the owner's session, the console's or the agent's. */
 static void keep_token(const struct asking *asking, struct agent *agent)
 {
 	secret_destroy(&agent->owner_token);
-	if (asking->is_console)
-		agent->owner_token = secret_new(asking->token, strlen(asking->token));
+	agent->owner_token = secret_new(asking->token, strlen(asking->token));
 }
 
 static bool is_idle(const struct agent *agent)
