@@ -176,7 +176,6 @@ static int take_session(
 	memcpy(asking->wallet, session->wallet, sizeof(session->wallet));
 	memcpy(asking->history, session->history, sizeof(session->history));
 	asking->slot = session->slot;
-	asking->is_console = strcmp(session->aud, "console") == 0;
 	if (!is_for(asking, session->aud))
 		return error_refuse(
 		    err, ERR_UNAUTHENTICATED, "session_invalid", "foreign audience");

@@ -17,7 +17,6 @@ struct asking {
 	uint64_t after;    /* logs */
 	unsigned tries;
 	bool is_done;    /* what the call changes is changed: from now on it only waits */
-	bool is_console; /* whose token it is: the console's, or the agent's own */
 	char history[HISTORY_MAX + 1];
 	struct event_id position;
 	char asset[PUBKEY_TEXT_MAX + 1], wallet[PUBKEY_TEXT_MAX + 1];
