@@ -27,6 +27,7 @@ TOOLS = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "bench"
 SECONDS = float(os.environ.get("BENCH_SECONDS", "4"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "3"))
 CONNECTIONS = "32"
+AGENT_COOKIE = "__Host-multiclaw-agent"  # what the decision reads; the peers read the console's
 UPSTREAM = "127.0.0.1:9"  # named in each allow, never connected to
 TICK = os.sysconf("SC_CLK_TCK")
 
@@ -76,8 +77,8 @@ def row(work, ours, against, theirs, ratio, note):
     print(f"{work:34} {ours:>14}  {against:44} {theirs:>14}  {spread:22} {note}", flush=True)
 
 
-def request(path, token, host="localhost", cookie_headers=()):
-    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"Cookie: __Host-multiclaw={token}", *cookie_headers]
+def request(path, token, host="localhost", headers=(), cookie="__Host-multiclaw"):
+    lines = [f"GET {path} HTTP/1.1", f"Host: {host}", f"Cookie: {cookie}={token}", *headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -202,7 +203,7 @@ def bench_decisions(suite, folder):
     alice = suite.wallet("alice")
     asset = suite.asset_of("alice")
     answer = suite.try_sign_in(alice, asset)
-    token, agent = answer.token, answer.json["agent_id"]
+    token, agent = suite.enter(answer.token), answer.json["agent_id"]
     host = f"{agent}.{suite.authority}"
     secret = "0123456789abcdef0123456789abcdef"
     now = int(time.time())
@@ -213,7 +214,7 @@ def bench_decisions(suite, folder):
 
     router = suite.state / "run/router-1.authz"
     forwarded = [f"X-Original-Host: {host}", "X-Original-URI: /", "X-Original-Method: GET", "X-Real-IP: 127.0.0.1"]
-    ours_request = request("/authz", token, "router", forwarded)
+    ours_request = request("/authz", token, "router", forwarded, AGENT_COOKIE)
     peer_request = request("/authz", peer_token, "router", forwarded)
     router_pid = suite.pid("router-1")
 
@@ -228,8 +229,8 @@ def bench_decisions(suite, folder):
 
     with nginx(folder, router) as pids:
         rates, ratios = compare(
-            lambda: load(f"unix:{folder}/router.sock", request("/index.html", token, "x", forwarded[:1]), [*pids, router_pid]),
-            {"constant": lambda: load(f"unix:{folder}/constant.sock", request("/index.html", token, "x", forwarded[:1]), pids)},
+            lambda: load(f"unix:{folder}/router.sock", request("/index.html", token, "x", forwarded[:1], AGENT_COOKIE), [*pids, router_pid]),
+            {"constant": lambda: load(f"unix:{folder}/constant.sock", request("/index.html", token, "x", forwarded[:1], AGENT_COOKIE), pids)},
         )
     row("decision behind nginx, per core", f"{rates['ours']:,.0f}/s", "nginx auth_request to a constant 204", f"{rates['constant']:,.0f}/s",
         ratios["constant"], "peer decides nothing; an external process reaches about 0.4x")
@@ -322,8 +323,8 @@ def bench_revocation(folder):
             assert answer.status == 200, answer.body
             host = f"{answer.json['agent_id']}.{suite.authority}"
             file = folder / "probe.request"
-            file.write_bytes(request("/authz", answer.token, "router",
-                                     [f"X-Original-Host: {host}", "X-Original-URI: /", "X-Original-Method: GET", "X-Real-IP: 127.0.0.1"]))
+            file.write_bytes(request("/authz", suite.enter(answer.token), "router",
+                                     [f"X-Original-Host: {host}", "X-Original-URI: /", "X-Original-Method: GET", "X-Real-IP: 127.0.0.1"], AGENT_COOKIE))
             probe = subprocess.Popen([TOOLS / "probe", "20", file, *(f"unix:{suite.state}/run/router-{r}.authz" for r in (1, 2))],
                                      stdout=subprocess.PIPE, text=True)
             assert probe.stdout.readline() == "polling\n"
