@@ -1,6 +1,7 @@
 #include "services/sandbox/egress.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 /* RFC 1123: labels of letters, digits, hyphens (and underscores, which names of services have); in lower case, without the dot at the end. */
@@ -34,8 +35,7 @@ bool egress_add(struct egress *egress, const char *host)
 	    strlen(name) + 2 > EGRESS_HOST_MAX)
 		return false;
 	char *to = egress->host[egress->n++];
-	strcpy(to, is_below ? "*." : "");
-	strcat(to, name);
+	snprintf(to, sizeof(egress->host[0]), "%s%s", is_below ? "*." : "", name);
 	return true;
 }
 

@@ -12,7 +12,9 @@
 
 #define HEAD "\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00"
 #define TAIL "\x00\x01\x00\x01"
-#define GOOD HEAD "\x03www\x07" "Ex_mple\x00" TAIL
+#define GOOD \
+	HEAD "\x03www\x07" \
+	     "Ex_mple\x00" TAIL
 
 static int parse(struct dns_question *question, const char *bytes, size_t len)
 {
