@@ -96,7 +96,7 @@ static void begin(struct agent *agent)
 	struct error err;
 	agent->has_failure = false;
 	agent->starting_us = clock_boot_us();
-	if (agent_has_room(agent, &err) != 0) {
+	if (sandbox_serves(agent->sandbox, &err) != 0 || agent_has_room(agent, &err) != 0) {
 		agent_start_failed(
 		    agent, agent->record.placement_len ? MACHINE_LATER : MACHINE_REFUSED, &err);
 		return;
@@ -243,11 +243,16 @@ void agent_is_unvouched(struct agent *agent)
 	agent_step(agent);
 }
 
+void agent_end_others(struct agent *agent, const char *wallet)
+{
+	if (agent->record.wallet[0] && strcmp(agent->record.wallet, wallet) != 0)
+		agent_is_over(agent);
+}
+
 void agent_take_owner(struct agent *agent, const char *wallet, uint64_t slot)
 {
 	struct record *record = &agent->record;
-	if (record->wallet[0] && strcmp(record->wallet, wallet) != 0)
-		agent_is_over(agent);
+	agent_end_others(agent, wallet);
 	if (!record->wallet[0]) {
 		snprintf(record->wallet, sizeof(record->wallet), "%s", wallet);
 		record->slot = slot;

@@ -70,7 +70,9 @@ size_t agents_active(const struct agents *agents); /* of which the driver has so
 /* ---- one */
 /* Does what its machine says, tells who waits, and everybody if its state is another. */
 void agent_step(struct agent *agent);
-/* Whose it is from now on, as a session proves. What belonged to somebody else ends at once. */
+/* Whose it is, as a session proves: what belonged to somebody else ends at once. */
+void agent_end_others(struct agent *agent, const char *wallet);
+/* The same, and it is held for this owner from now on. */
 void agent_take_owner(struct agent *agent, const char *wallet, uint64_t slot);
 /* Somebody else was seen to own it: nothing of it goes on, now. */
 void agent_is_over(struct agent *agent);

@@ -137,7 +137,7 @@ struct agent *agents_make(struct agents *agents, const char *asset)
 		return agent;
 	agent = insert(agents, id);
 	snprintf(agent->record.asset, sizeof(agent->record.asset), "%s", asset);
-	strcpy(agent->shown, machine_state(&agent->machine));
+	snprintf(agent->shown, sizeof(agent->shown), "%s", machine_state(&agent->machine));
 	return agent;
 }
 
@@ -149,7 +149,7 @@ struct agent *agents_add(struct agents *agents, const char *id, const struct rec
 		agent->record = *record;
 		machine_init(&agent->machine, &agents->sandbox->rules, record->wish);
 	}
-	strcpy(agent->shown, machine_state(&agent->machine));
+	snprintf(agent->shown, sizeof(agent->shown), "%s", machine_state(&agent->machine));
 	return agent;
 }
 

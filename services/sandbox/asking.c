@@ -76,9 +76,11 @@ static int may_go_on(const struct asking *asking, struct error *err)
 /* The agent as this caller may see it: what belongs to somebody else ends now. */
 static struct agent *enter(struct asking *asking, struct agent *agent)
 {
-	if (agent)
+	if (agent && (asking->kind == ASK_STATE || asking->kind == ASK_LOGS))
+		agent_end_others(agent, asking->wallet);
+	else if (agent)
 		agent_take_owner(agent, asking->wallet, asking->slot);
-	return agent;
+	return agent && agent->record.wallet[0] ? agent : NULL;
 }
 
 static void act(struct asking *asking, bool may_make)

@@ -51,10 +51,10 @@ void agent_describe(const struct agent *agent, struct sandbox_state_rsp *rsp_r)
 {
 	*rsp_r = (struct sandbox_state_rsp){0};
 	if (!agent) {
-		strcpy(rsp_r->state, "stopped");
+		snprintf(rsp_r->state, sizeof(rsp_r->state), "stopped");
 		return;
 	}
-	strcpy(rsp_r->state, machine_state(&agent->machine));
+	snprintf(rsp_r->state, sizeof(rsp_r->state), "%s", machine_state(&agent->machine));
 	snprintf(rsp_r->why, sizeof(rsp_r->why), "%s", agent->machine.why);
 	rsp_r->started_ms = agent_runs(agent) ? agent->started_ms : 0;
 	memcpy(rsp_r->boot_id, agent->record.boot, sizeof(agent->record.boot));

@@ -22,13 +22,21 @@ struct oci {
 
 /* ---- what warden says */
 
+/* Warden may lie: a byte that is no bool must not be read as one. */
+static bool is_set(const bool *from)
+{
+	uint8_t byte;
+	memcpy(&byte, from, sizeof(byte));
+	return byte != 0;
+}
+
 static void take_found(struct oci *oci, const struct warden_packet *packet, int fd)
 {
 	const struct driver_found found = {
 	    .of = {packet->agent, packet->boot},
 	    .address = packet->u.found.address,
 	    .port = packet->u.found.port,
-	    .is_ending = packet->u.found.is_ending,
+	    .is_ending = is_set(&packet->u.found.is_ending),
 	    .started_ms = packet->u.found.started_ms,
 	    .wallet = packet->u.found.wallet,
 	    .period = packet->u.found.period,
@@ -53,15 +61,21 @@ static void take_ready(struct oci *oci, const struct warden_packet *packet, int 
 	oci->config.told.ready(oci->config.told.arg, &ready, fd);
 }
 
+static void take_ended(const struct oci *oci, const struct warden_packet *packet)
+{
+	const struct driver_boot of = {packet->agent, packet->boot};
+	const struct driver_ended ended = {.was_asked = is_set(&packet->u.ended.was_asked),
+	    .was_oom = is_set(&packet->u.ended.was_oom),
+	    .status = packet->u.ended.status,
+	    .us = packet->u.ended.us};
+	oci->config.told.ended(oci->config.told.arg, &of, &ended);
+}
+
 static void on_packet(void *arg, const struct warden_packet *packet, int fd)
 {
 	struct oci *oci = arg;
 	const struct driver_told *told = &oci->config.told;
 	const struct driver_boot of = {packet->agent, packet->boot};
-	const struct driver_ended ended = {.was_asked = packet->u.ended.was_asked,
-	    .was_oom = packet->u.ended.was_oom,
-	    .status = packet->u.ended.status,
-	    .us = packet->u.ended.us};
 	int rights = fd;
 	if (packet->what == WARDEN_FOUND && !oci->is_ready)
 		take_found(oci, packet, fd), rights = -1;
@@ -76,14 +90,14 @@ static void on_packet(void *arg, const struct warden_packet *packet, int fd)
 	else if (packet->what == WARDEN_FAILED)
 		told->failed(told->arg, &of, packet->u.text);
 	else if (packet->what == WARDEN_ENDED)
-		told->ended(told->arg, &of, &ended);
+		take_ended(oci, packet);
 	else if (packet->what == WARDEN_GONE)
 		told->gone(told->arg, &of, packet->u.text);
 	else if (packet->what == WARDEN_COUNTED)
 		told->counted(told->arg, &of, packet->u.counted.connections);
 	else if (packet->what == WARDEN_EXECED)
-		told->execed(told->arg, &of, packet->u.execed.status, packet->u.execed.was_cut,
-		    packet->u.execed.why, fd),
+		told->execed(told->arg, &of, packet->u.execed.status,
+		    is_set(&packet->u.execed.was_cut), packet->u.execed.why, fd),
 		    rights = -1;
 	else if (packet->what == WARDEN_ERASED)
 		told->erased(told->arg, packet->agent, packet->u.text);

@@ -41,7 +41,7 @@ static int read_kind(const char *store, struct driver_image *image, struct error
 	if (!kind || (strcmp(kind, "") != 0 && strcmp(kind, "openclaw") != 0))
 		return error_refuse(
 		    err, ERR_INVALID, "image_invalid", "%s: no image of a known kind", path);
-	strcpy(image->kind, kind);
+	snprintf(image->kind, sizeof(image->kind), "%s", kind);
 	return 0;
 }
 
@@ -51,7 +51,7 @@ int image_find(const char *store, const char *name, struct driver_image *image_r
 	if (!is_name(name))
 		return error_refuse(
 		    err, ERR_INVALID, "image_invalid", "not a name of an image: %s", name);
-	strcpy(image_r->name, name);
+	snprintf(image_r->name, sizeof(image_r->name), "%s", name);
 	if (read_digest(store, name, image_r->digest, err) != 0)
 		return -1;
 	return read_kind(store, image_r, err);

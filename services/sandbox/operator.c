@@ -14,7 +14,7 @@ static void describe(const struct agent *agent, struct agents_item *item_r)
 	memcpy(item_r->asset, agent->record.asset, sizeof(agent->record.asset));
 	memcpy(item_r->wallet, agent->record.wallet, sizeof(agent->record.wallet));
 	item_r->slot = agent->record.slot;
-	strcpy(item_r->state, machine_state(&agent->machine));
+	snprintf(item_r->state, sizeof(item_r->state), "%s", machine_state(&agent->machine));
 	snprintf(item_r->why, sizeof(item_r->why), "%s", agent->machine.why);
 	memcpy(item_r->boot_id, agent->record.boot, sizeof(agent->record.boot));
 	memcpy(item_r->upstream, agent->upstream, sizeof(item_r->upstream));

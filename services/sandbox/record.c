@@ -61,7 +61,7 @@ static bool take_text(const json_t *from, const char *key, char *to, size_t size
 	const char *text = json_string_value(json_object_get(from, key));
 	if (!text || strlen(text) >= size)
 		return false;
-	strcpy(to, text);
+	memcpy(to, text, strlen(text) + 1);
 	return true;
 }
 

@@ -81,7 +81,8 @@ static int name_self(struct sandbox *self, struct error *err)
 	struct origin origin;
 	if (origin_parse(settings->public_url, &origin, err) != 0)
 		return -1;
-	strcpy(self->scheme, origin.is_https ? "https://" : "http://");
+	snprintf(
+	    self->scheme, sizeof(self->scheme), "%s", origin.is_https ? "https://" : "http://");
 	snprintf(self->holder_name, sizeof(self->holder_name), "sandbox:%s", settings->replica);
 	snprintf(self->host_key, sizeof(self->host_key), "%s",
 	    keyring_own_public(self->process->keyring));

@@ -150,7 +150,7 @@ static int connect_to(const char *path)
 	if (strlen(path) >= sizeof(at.sun_path)) {
 		errno = ENAMETOOLONG;
 	} else {
-		strcpy(at.sun_path, path);
+		memcpy(at.sun_path, path, strlen(path) + 1);
 		if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
 			return fd;
 	}

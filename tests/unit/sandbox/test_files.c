@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ static struct vault_materialise_rsp *page;
 static void add(const char *path, uint64_t mode, const char *bytes)
 {
 	struct files_item *item = &page->files.item[page->files.len++];
-	strcpy(item->path, path);
+	snprintf(item->path, sizeof(item->path), "%s", path);
 	item->mode = mode;
 	item->size = strlen(bytes);
 	memcpy(page->bytes.data + page->bytes.len, bytes, item->size);

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,10 +26,10 @@ static struct record sample(void)
 	    .wish = MACHINE_ASLEEP,
 	    .placement_len = 3,
 	    .placement = {0, 255, 7}};
-	strcpy(record.asset, ASSET);
-	strcpy(record.wallet, WALLET);
-	strcpy(record.boot, "00112233445566778899aabbccddeeff");
-	strcpy(record.image, "demo@sha256:abc");
+	snprintf(record.asset, sizeof(record.asset), "%s", ASSET);
+	snprintf(record.wallet, sizeof(record.wallet), "%s", WALLET);
+	snprintf(record.boot, sizeof(record.boot), "%s", "00112233445566778899aabbccddeeff");
+	snprintf(record.image, sizeof(record.image), "%s", "demo@sha256:abc");
 	record.egress.is_narrowed = true;
 	assert_true(egress_add(&record.egress, "*.example.org"));
 	return record;
