@@ -10,6 +10,8 @@
  *	START  ->  STARTED (it accepts connections)  or FAILED (nothing of it is left)
  *	STOP, KILL, or its own end  ->  ENDED (no process is left and its secrets are wiped), then GONE (volume closed, link and cgroup gone)
  *
+ * A START that is stopped or killed before STARTED ends with ENDED and GONE, not FAILED; so does one whose connection is replaced by a newer one, to which it
+ * is FOUND with is_ending. STOP and KILL of what warden does not have are answered by GONE.
  * A new START of an agent is refused (FAILED) before GONE. Everything a request names is checked again by warden; text is NUL-terminated and what
  * follows the NUL is zero. Numbers are the host's own.
  */

@@ -85,11 +85,12 @@ static void adopt(struct warden *warden, const struct record *record, int pidfd)
 		    agent->log < 0 ? "lost" : "found", "secrets",
 		    agent->secrets < 0 ? "not to be wiped" : "found");
 	if (network_link_adopt(warden->host.network, record->slot, &limits, &err) == 0) {
-		log_info("agent is taken over", "agent", record->agent, "slot",
-		    log_u64(record->slot));
+		log_info(
+		    "agent is taken over", "agent", record->agent, "slot", log_u64(record->slot));
 		return;
 	}
-	log_warn("agent has no link any more and is ended", "agent", record->agent, "why", err.text);
+	log_warn(
+	    "agent has no link any more and is ended", "agent", record->agent, "why", err.text);
 	agent_kill(agent);
 }
 

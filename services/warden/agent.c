@@ -1,5 +1,6 @@
 #include "services/warden/agent.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
@@ -29,9 +30,9 @@ struct agent *agent_find(const struct warden *warden, const char *id)
 {
 	struct agent *agent;
 
-	LIST_FOREACH (agent, &warden->agents, next)
-		if (strcmp(agent->record.agent, id) == 0)
-			return agent;
+	LIST_FOREACH(agent, &warden->agents, next)
+	if (strcmp(agent->record.agent, id) == 0)
+		return agent;
 	return NULL;
 }
 
@@ -46,14 +47,15 @@ void agents_close_fds(const struct warden *warden, const struct agent *except)
 {
 	const struct agent *agent;
 
-	LIST_FOREACH (agent, &warden->agents, next) {
+	LIST_FOREACH(agent, &warden->agents, next)
+	{
 		const int fds[] = {agent->pidfd, agent->secrets, agent->log, agent->root};
 		for (size_t i = 0; i < ARRAY_LEN(fds); i++)
 			if (fds[i] >= 0 && !(agent == except && fds[i] == agent->root))
 				close(fds[i]);
 	}
 	peer_close_fds(warden->peer);
-	close(warden->host.lock);
+	host_close_locks(&warden->host);
 	if (warden->resolver >= 0)
 		close(warden->resolver);
 }
@@ -129,8 +131,8 @@ static void say_started(struct agent *agent)
 	packet.u.started.port = WARDEN_AGENT_PORT;
 	packet.u.started.ms = (clock_boot_us() - agent->began_us) / 1000;
 	peer_send(agent->warden->peer, &packet, log);
-	log_info("agent started", "agent", agent->record.agent, "slot",
-	    log_u64(agent->record.slot), "ms", log_u64(packet.u.started.ms));
+	log_info("agent started", "agent", agent->record.agent, "slot", log_u64(agent->record.slot),
+	    "ms", log_u64(packet.u.started.ms));
 }
 
 static void say_ended(struct agent *agent, bool was_oom)
@@ -160,6 +162,7 @@ static struct agent *agent_new(struct warden *warden, const struct record *recor
 	agent->warden = warden;
 	agent->record = *record;
 	agent->pidfd = agent->secrets = agent->log = agent->root = agent->status = -1;
+	agent->execed_fd = -1;
 	agent->began_us = clock_boot_us();
 	LIST_INSERT_HEAD(&warden->agents, agent, next);
 	warden->nagents++;
@@ -190,6 +193,7 @@ static void agent_free(struct agent *agent)
 	close_fd(&agent->secrets);
 	close_fd(&agent->log);
 	close_fd(&agent->root);
+	close_fd(&agent->execed_fd);
 	free(agent);
 	warden_look_at_exit(warden);
 }
@@ -210,8 +214,7 @@ static void on_clean_again(evutil_socket_t fd, short what, void *arg)
 	clean(arg);
 }
 
-static void on_clean_report(
-    void *arg, const struct job_report *report, const int *fds, size_t nfds)
+static void on_clean_report(void *arg, const struct job_report *report, const int *fds, size_t nfds)
 {
 	struct agent *agent = arg;
 
@@ -258,13 +261,15 @@ static void clean(struct agent *agent)
 	free_event(&agent->timer);
 	packet_put(work.agent, sizeof(work.agent), agent->record.agent);
 	packet_put(work.wallet, sizeof(work.wallet), agent->record.wallet);
-	agent->job =
-	    job_start(warden->reaper, warden->jobs_cgroup, &hooks, clean_job_run, &work);
+	agent->job = job_start(warden->reaper, warden->jobs_cgroup, &hooks, clean_job_run, &work);
 	/* the job has it now: whoever closes it last waits until the volume is written */
 	close_fd(&agent->root);
 	close_fd(&agent->log);
-	if (!agent->job)
+	if (!agent->job) {
+		log_error(
+		    "no process can be made", "agent", agent->record.agent, "why", strerror(errno));
 		on_clean_end(agent, -1);
+	}
 }
 
 /* ---- ending ---- */
@@ -292,7 +297,7 @@ static bool has_ended(struct agent *agent)
 
 	group_of(agent, jobs);
 	return !agent->job && !agent->exec && cgroup_is_empty(cgroups, jobs, true) &&
-	    cgroup_is_empty(cgroups, agent->record.agent, true);
+	       cgroup_is_empty(cgroups, agent->record.agent, true);
 }
 
 static void on_empty(struct agent *agent)
@@ -364,7 +369,8 @@ static void on_grace_over(evutil_socket_t fd, short what, void *arg)
 
 void agent_stop(struct agent *agent, uint64_t grace_ms)
 {
-	const struct timeval grace = {(time_t)(grace_ms / 1000), (suseconds_t)(grace_ms % 1000 * 1000)};
+	const struct timeval grace = {
+	    (time_t)(grace_ms / 1000), (suseconds_t)(grace_ms % 1000 * 1000)};
 
 	if (agent->state == AGENT_STARTING)
 		end(agent, true);
@@ -431,8 +437,7 @@ static void on_ready(struct agent *agent)
 	say_started(agent);
 }
 
-static void on_start_report(
-    void *arg, const struct job_report *report, const int *fds, size_t nfds)
+static void on_start_report(void *arg, const struct job_report *report, const int *fds, size_t nfds)
 {
 	struct agent *agent = arg;
 
@@ -479,8 +484,8 @@ static void take_order(
 }
 
 /* Notes it, makes its groups, starts its job. */
-static int begin(struct agent *agent, const struct warden_packet *packet, int files,
-    struct error *err)
+static int begin(
+    struct agent *agent, const struct warden_packet *packet, int files, struct error *err)
 {
 	struct warden *warden = agent->warden;
 	struct start_job work = {.files = files};
@@ -514,15 +519,13 @@ static int may_start(const struct warden *warden, const char *id, struct error *
 	if (warden->is_stopping)
 		return error_set(err, ERR_UNAVAILABLE, "warden is stopping");
 	if (warden->is_network_broken)
-		return error_set(
-		    err, ERR_UNAVAILABLE, "the host's rules for containers are gone");
+		return error_set(err, ERR_UNAVAILABLE, "the host's rules for containers are gone");
 	if (agent && agent->state == AGENT_CLEANING)
 		return error_set(err, ERR_CONFLICT, "what is left of it is still being cleaned up");
 	if (agent)
 		return error_set(err, ERR_CONFLICT, "it runs, or starts, or ends already");
 	if (warden->nagents >= warden->settings->slots)
-		return error_set(
-		    err, ERR_BUSY, "this host has as many agents as it may have");
+		return error_set(err, ERR_BUSY, "this host has as many agents as it may have");
 	return 0;
 }
 

@@ -25,16 +25,20 @@ struct agent {
 	struct warden *warden;
 	struct record record; /* its name, slot, process ... */
 	enum agent_state state;
-	bool was_asked;  /* its end */
-	bool was_told;   /* GONE, though something is left */
-	bool is_adopted; /* half of it, and nobody asked: no word of it */
+	bool was_asked;                /* its end */
+	bool was_told;                 /* GONE, though something is left */
+	bool is_adopted;               /* half of it, and nobody asked: no word of it */
 	int pidfd, secrets, log, root; /* each -1 until there is one */
 	int status;                    /* of its first process, as of wait(2) */
 	uint64_t began_us, ending_us;  /* CLOCK_BOOTTIME */
 	unsigned polls;
 	char why[160]; /* a START that was not done */
 	struct job *job, *exec;
-	struct event *ended, *poll, *timer; /* of pidfd; while ending; until KILL, or the next try to clean up */
+	struct warden_packet
+	    execed; /* what exec has told, said when it is over; what 0: nothing yet */
+	int execed_fd;
+	struct event *ended, *poll,
+	    *timer; /* of pidfd; while ending; until KILL, or the next try to clean up */
 };
 LIST_HEAD(agents, agent);
 

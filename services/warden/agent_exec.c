@@ -9,46 +9,54 @@
 #include "services/warden/packet.h"
 #include "services/warden/warden.h"
 
-static void say_execed(struct agent *agent, const struct job_report *report, int fd)
+static void fill(
+    const struct agent *agent, struct warden_packet *packet, const struct job_report *report)
 {
+	agent_packet(agent, packet, WARDEN_EXECED);
+	packet->u.execed.status = report->pid;
+	packet->u.execed.was_cut = report->number != 0;
+	if (report->kind == EXEC_DONE)
+		return;
+	packet->u.execed.status = -1;
+	packet_put(packet->u.execed.why, sizeof(packet->u.execed.why),
+	    report->text[0] ? report->text : "it did not run");
+}
+
+static void refuse(const struct agent *agent, const char *why)
+{
+	struct job_report report = {.kind = EXEC_FAILED};
 	struct warden_packet packet;
 
-	agent_packet(agent, &packet, WARDEN_EXECED);
-	packet.u.execed.status = report->pid;
-	packet.u.execed.was_cut = report->number != 0;
-	if (report->kind != EXEC_DONE) {
-		packet.u.execed.status = -1;
-		packet_put(packet.u.execed.why, sizeof(packet.u.execed.why),
-		    report->text[0] ? report->text : "it did not run");
-	}
-	peer_send(agent->warden->peer, &packet, fd);
+	packet_put(report.text, sizeof(report.text), why);
+	fill(agent, &packet, &report);
+	peer_send(agent->warden->peer, &packet, -1);
 }
 
 static void on_report(void *arg, const struct job_report *report, const int *fds, size_t nfds)
 {
-	say_execed(arg, report, nfds ? fds[0] : -1);
-	for (size_t i = 0; i < nfds; i++)
+	struct agent *agent = arg;
+
+	fill(agent, &agent->execed, report);
+	agent->execed_fd = nfds ? fds[0] : -1;
+	for (size_t i = 1; i < nfds; i++)
 		close(fds[i]);
 }
 
+/* Only now is there room for the next one. Killed with its container, it has told nothing; who asked still gets an answer. */
 static void on_end(void *arg, int status)
 {
 	struct agent *agent = arg;
 
+	(void)status;
 	agent->exec = NULL;
-	/* killed with its container, before it could say anything: who asked still gets an answer */
-	if (status != 0 && (status & 0x7f)) {
-		struct job_report report = {.kind = EXEC_FAILED, .text = "the container ended"};
-		say_execed(agent, &report, -1);
-	}
-}
-
-static void refuse(struct agent *agent, const char *why)
-{
-	struct job_report report = {.kind = EXEC_FAILED};
-
-	snprintf(report.text, sizeof(report.text), "%s", why);
-	say_execed(agent, &report, -1);
+	if (agent->execed.what == 0)
+		refuse(agent, "the container ended");
+	else
+		peer_send(agent->warden->peer, &agent->execed, agent->execed_fd);
+	if (agent->execed_fd >= 0)
+		close(agent->execed_fd);
+	agent->execed_fd = -1;
+	agent->execed.what = 0;
 }
 
 /* All but its own container's process. */
@@ -66,8 +74,8 @@ void agent_exec(struct agent *agent, const struct warden_packet *packet)
 {
 	struct warden *warden = agent->warden;
 	struct job_hooks hooks = {close_others, on_report, on_end, agent};
-	struct exec_job work = {.host = &warden->host, .pidfd = agent->pidfd,
-	    .len = packet->u.exec.len};
+	struct exec_job work = {
+	    .host = &warden->host, .pidfd = agent->pidfd, .len = packet->u.exec.len};
 	struct error err = {0};
 	char name[64];
 
@@ -84,8 +92,8 @@ void agent_exec(struct agent *agent, const struct warden_packet *packet)
 	work.timeout_ms = packet->u.exec.timeout_ms;
 	snprintf(name, sizeof(name), "jobs/%s", agent->record.agent);
 	scoped_fd int group = cgroup_make(&warden->host.cgroups, name, &err);
-	agent->exec = group < 0 ? NULL
-				: job_start(warden->reaper, group, &hooks, exec_job_run, &work);
+	agent->exec =
+	    group < 0 ? NULL : job_start(warden->reaper, group, &hooks, exec_job_run, &work);
 	if (!agent->exec)
 		refuse(agent, "no process can be made");
 }

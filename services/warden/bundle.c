@@ -53,7 +53,8 @@ json_t *bundle_environment(const struct bundle *bundle)
 	bool has_path = false;
 	size_t i;
 
-	json_array_foreach (bundle->image->env, i, variable) {
+	json_array_foreach(bundle->image->env, i, variable)
+	{
 		const char *text = json_string_value(variable);
 		has_path |= strncmp(text, "PATH=", 5) == 0;
 		if (!is_ours(text))
@@ -91,18 +92,18 @@ static json_t *process(const struct bundle *bundle)
 	return sure(json_pack("{s:b, s:{s:i, s:i}, s:o, s:o, s:s,"
 			      " s:{s:[], s:[], s:[], s:[], s:[]}, s:b, s:i,"
 			      " s:[{s:s, s:I, s:I}, {s:s, s:i, s:i}]}",
-	    "terminal", 0, "user", "uid", (int)image->uid, "gid", (int)image->gid,
-	    "args", arguments(bundle), "env", bundle_environment(bundle), "cwd",
-	    image->cwd, "capabilities", "bounding", "effective", "permitted",
-	    "inheritable", "ambient", "noNewPrivileges", 1, "oomScoreAdj", 500, "rlimits", "type",
-	    "RLIMIT_NOFILE", "hard", (json_int_t)bundle->files, "soft", (json_int_t)bundle->files,
-	    "type", "RLIMIT_CORE", "hard", 0, "soft", 0));
+	    "terminal", 0, "user", "uid", (int)image->uid, "gid", (int)image->gid, "args",
+	    arguments(bundle), "env", bundle_environment(bundle), "cwd", image->cwd, "capabilities",
+	    "bounding", "effective", "permitted", "inheritable", "ambient", "noNewPrivileges", 1,
+	    "oomScoreAdj", 500, "rlimits", "type", "RLIMIT_NOFILE", "hard",
+	    (json_int_t)bundle->files, "soft", (json_int_t)bundle->files, "type", "RLIMIT_CORE",
+	    "hard", 0, "soft", 0));
 }
 
 /* ---- mounts ---- */
 
-static void add_mount(json_t *list, const char *to, const char *type, const char *from,
-    const char *options)
+static void add_mount(
+    json_t *list, const char *to, const char *type, const char *from, const char *options)
 {
 	json_t *split = sure(json_array());
 
@@ -111,9 +112,8 @@ static void add_mount(json_t *list, const char *to, const char *type, const char
 		json_array_append_new(split, sure(json_stringn(at, len)));
 		at += len + (at[len] == ',');
 	}
-	json_array_append_new(list,
-	    sure(json_pack("{s:s, s:s, s:s, s:o}", "destination", to, "type", type, "source", from,
-		"options", split)));
+	json_array_append_new(list, sure(json_pack("{s:s, s:s, s:s, s:o}", "destination", to,
+					"type", type, "source", from, "options", split)));
 }
 
 static void add_bind(
@@ -133,7 +133,8 @@ static json_t *mounts(const struct bundle *bundle)
 	char options[96];
 
 	add_mount(list, "/proc", "proc", "proc", "nosuid,noexec,nodev");
-	add_mount(list, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=64k,nr_inodes=64");
+	add_mount(
+	    list, "/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=64k,nr_inodes=64");
 	add_mount(list, "/dev/pts", "devpts", "devpts",
 	    "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620");
 	snprintf(options, sizeof(options), "nosuid,noexec,nodev,mode=1777,size=%" PRIu64,
@@ -143,8 +144,8 @@ static json_t *mounts(const struct bundle *bundle)
 	/* sysfs cannot be mounted over a network namespace that is not the container's own; programs look for their limits below it */
 	add_mount(list, "/sys", "tmpfs", "tmpfs", "nosuid,noexec,nodev,ro,nr_inodes=16");
 	add_mount(list, "/sys/fs/cgroup", "cgroup", "cgroup", "nosuid,noexec,nodev,relatime,ro");
-	snprintf(options, sizeof(options), "nosuid,nodev,mode=1777,size=%" PRIu64 ",nr_inodes=65536",
-	    bundle->limits.tmp_bytes);
+	snprintf(options, sizeof(options),
+	    "nosuid,nodev,mode=1777,size=%" PRIu64 ",nr_inodes=65536", bundle->limits.tmp_bytes);
 	add_mount(list, "/tmp", "tmpfs", "tmpfs", options);
 	add_bind(bundle, list, "/data", "data", "rw");
 	add_bind(bundle, list, "/run/secrets", "secrets", "ro,noexec");
@@ -161,8 +162,8 @@ static json_t *mounts(const struct bundle *bundle)
 
 static json_t *throttle(const struct bundle *bundle)
 {
-	return sure(json_pack("[{s:I, s:I, s:I}]", "major", (json_int_t)bundle->volume_major, "minor",
-	    (json_int_t)bundle->volume_minor, "rate",
+	return sure(json_pack("[{s:I, s:I, s:I}]", "major", (json_int_t)bundle->volume_major,
+	    "minor", (json_int_t)bundle->volume_minor, "rate",
 	    (json_int_t)bundle->limits.io_bytes_per_s));
 }
 
@@ -194,9 +195,9 @@ static json_t *id_map(const struct bundle *bundle)
 
 static json_t *namespaces(const struct bundle *bundle)
 {
-	return sure(json_pack("[{s:s}, {s:s}, {s:s}, {s:s}, {s:s}, {s:s}, {s:s, s:s}]", "type", "user",
-	    "type", "pid", "type", "mount", "type", "ipc", "type", "uts", "type", "cgroup", "type",
-	    "network", "path", bundle->netns));
+	return sure(json_pack("[{s:s}, {s:s}, {s:s}, {s:s}, {s:s}, {s:s}, {s:s, s:s}]", "type",
+	    "user", "type", "pid", "type", "mount", "type", "ipc", "type", "uts", "type", "cgroup",
+	    "type", "network", "path", bundle->netns));
 }
 
 static json_t *linux_part(const struct bundle *bundle)

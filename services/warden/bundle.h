@@ -12,7 +12,7 @@
 struct bundle {
 	const char *agent, *kind;
 	const struct image *image;
-	const char *work; /* folder with rootfs, data, secrets, resolv.conf, hosts, hostname */
+	const char *work;   /* folder with rootfs, data, secrets, resolv.conf, hosts, hostname */
 	const char *cgroup; /* "/multiclaw-mc/<agent>" */
 	const char *netns;  /* path */
 	uid_t uid_base;

@@ -22,8 +22,8 @@ extern const char warden_seccomp[] __attribute__((visibility("hidden")));
 json_t *bundle_seccomp(const char *path, struct error *err)
 {
 	json_error_t where;
-	json_t *profile = *path ? json_load_file(path, 0, &where)
-				: json_loads(warden_seccomp, 0, &where);
+	json_t *profile =
+	    *path ? json_load_file(path, 0, &where) : json_loads(warden_seccomp, 0, &where);
 
 	if (!profile) {
 		error_set(err, ERR_INVALID, "seccomp profile %s, line %d: %s", path, where.line,

@@ -62,7 +62,8 @@ static int find_mounts(struct cgroups *cgroups, struct error *err)
 		take_mount(cgroups, line);
 	if (!cgroups->v2)
 		return error_set(err, ERR_UNAVAILABLE,
-		    "no cgroup2 is mounted (alone, or beside v1 controllers): killing at once needs it");
+		    "no cgroup2 is mounted (alone, or beside v1 controllers): killing at once "
+		    "needs it");
 	return 0;
 }
 
@@ -90,7 +91,8 @@ static int check_limits(struct cgroups *cgroups, struct error *err)
 	for (size_t i = 0; i < cgroups->n; i++) {
 		has_memory |= cgroups->hierarchy[i].has_memory;
 		has_cpu |= cgroups->hierarchy[i].has_cpu;
-		cgroups->has_swap_limit |= cgroups->hierarchy[i].has_memory &&
+		cgroups->has_swap_limit |=
+		    cgroups->hierarchy[i].has_memory &&
 		    file_exists(&cgroups->hierarchy[i], "memory.memsw.limit_in_bytes");
 	}
 	snprintf(path, sizeof(path), "%.*s/cgroup.controllers",
@@ -99,8 +101,7 @@ static int check_limits(struct cgroups *cgroups, struct error *err)
 	if (file && fgets(text, sizeof(text), file)) {
 		for (char *c = text; *c; c++)
 			*c = *c == ' ' ? ',' : *c;
-		struct cgroup_hierarchy *v2 =
-		    &cgroups->hierarchy[cgroups->v2 - cgroups->hierarchy];
+		struct cgroup_hierarchy *v2 = &cgroups->hierarchy[cgroups->v2 - cgroups->hierarchy];
 		v2->has_memory = has_option(text, "memory");
 		v2->has_cpu = has_option(text, "cpu");
 		cgroups->has_swap_limit |= v2->has_memory;
@@ -130,7 +131,8 @@ int cgroups_open(struct cgroups *cgroups, const char *prefix, struct error *err)
 	snprintf(path, sizeof(path), "%s/jobs/cgroup.kill", cgroups->v2->base);
 	if (access(path, F_OK) != 0)
 		return error_set(err, ERR_UNAVAILABLE,
-		    "this kernel has no cgroup.kill (5.14): a fork bomb could not be ended at once");
+		    "this kernel has no cgroup.kill (5.14): a fork bomb could not be ended at "
+		    "once");
 	return 0;
 }
 
@@ -167,8 +169,8 @@ static int write_file(
 }
 
 /* Cut to size - 1; returns its length, -1 if there is no such file. */
-static ssize_t read_file(const struct cgroup_hierarchy *in, const char *name, const char *file,
-    char *text, size_t size)
+static ssize_t read_file(
+    const struct cgroup_hierarchy *in, const char *name, const char *file, char *text, size_t size)
 {
 	char path[PATH_ROOM];
 

@@ -36,7 +36,8 @@ static void prepare(const struct enter *enter)
 	struct error err = {0};
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
-	if (null < 0 || dup2(null, 0) < 0 || dup2(enter->output, 1) < 0 || dup2(enter->output, 2) < 0)
+	if (null < 0 || dup2(null, 0) < 0 || dup2(enter->output, 1) < 0 ||
+	    dup2(enter->output, 2) < 0)
 		_exit(126);
 	for (int number = 1; number < NSIG; number++)
 		signal(number, SIG_DFL);
@@ -120,6 +121,7 @@ pid_t enter_run(const struct enter *enter, struct error *err)
 		pass_on(child);
 	}
 	free(program.filter);
-	return pid >= 0 ? pid
-			: error_set(err, ERR_UNAVAILABLE, "no process can be made: %s", strerror(errno));
+	return pid >= 0
+		   ? pid
+		   : error_set(err, ERR_UNAVAILABLE, "no process can be made: %s", strerror(errno));
 }

@@ -11,7 +11,7 @@
 struct enter {
 	const struct host *host;
 	const char *agent;
-	int pidfd; /* of its first process */
+	int pidfd;      /* of its first process */
 	uid_t uid, gid; /* inside */
 	const char *const *argv, *const *environment;
 	int output; /* standard output and error */

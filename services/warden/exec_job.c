@@ -18,7 +18,8 @@
 
 #define ARGS_MAX 256
 #define VARIABLES_MAX 300 /* the image's, and ours */
-#define LINGER_MS 50 /* for what is in the pipe after the end: a child that stays behind may hold it open */
+#define LINGER_MS \
+	50 /* for what is in the pipe after the end: a child that stays behind may hold it open */
 
 struct exec {
 	const struct exec_job *job;
@@ -51,8 +52,8 @@ static int run_with(struct exec *exec, const struct image *image, int output, st
 	split(job, argv);
 	for (size_t i = 0; i < json_array_size(list) && i < VARIABLES_MAX; i++)
 		environment[i] = json_string_value(json_array_get(list, i));
-	struct enter enter = {job->host, job->agent, job->pidfd, image->uid, image->gid, argv,
-	    environment, output};
+	struct enter enter = {
+	    job->host, job->agent, job->pidfd, image->uid, image->gid, argv, environment, output};
 	exec->command = enter_run(&enter, err);
 	return exec->command > 0 ? 0 : -1;
 }

@@ -8,8 +8,9 @@
 #define EXEC_OUTPUT_MAX 65536
 
 enum exec_report {
-	EXEC_DONE = 1, /* pid: status as of wait(2); number: whether output was cut; fd: a memfd of the output */
-	EXEC_FAILED,   /* text */
+	EXEC_DONE =
+	    1, /* pid: status as of wait(2); number: whether output was cut; fd: a memfd of the output */
+	EXEC_FAILED, /* text */
 };
 
 struct exec_job {

@@ -13,11 +13,11 @@
 
 static int bad(struct error *err, const char *what, const char *text)
 {
-	return error_set(err, ERR_INVALID, "seccomp profile: %s %s", what, text ? text : "is missing");
+	return error_set(
+	    err, ERR_INVALID, "seccomp profile: %s %s", what, text ? text : "is missing");
 }
 
-static int action_of(
-    const char *name, const json_t *number, uint32_t *action_r, struct error *err)
+static int action_of(const char *name, const json_t *number, uint32_t *action_r, struct error *err)
 {
 	unsigned value = number ? (unsigned)json_integer_value(number) : EPERM;
 
@@ -72,7 +72,8 @@ static int add_rule(
 	for (i = 0; i < nargs && i < ARGS_MAX; i++)
 		if (compare_of(json_array_get(args, i), &compare[i], err) != 0)
 			return -1;
-	json_array_foreach (names, i, name) {
+	json_array_foreach(names, i, name)
+	{
 		const char *text = json_string_value(name);
 		int number = text ? seccomp_syscall_resolve_name(text) : __NR_SCMP_ERROR;
 		/* of another architecture */
@@ -114,7 +115,8 @@ int filter_compile(const json_t *profile, struct sock_fprog *program_r, struct e
 	scmp_filter_ctx context = seccomp_init(otherwise);
 	bug_if(!context);
 	int status = 0;
-	json_array_foreach (json_object_get(profile, "syscalls"), i, rule) {
+	json_array_foreach(json_object_get(profile, "syscalls"), i, rule)
+	{
 		status = add_rule(context, otherwise, rule, err);
 		if (status != 0)
 			break;

@@ -41,7 +41,8 @@ static int make_folders(struct host *host, struct error *err)
 	if (!absolute)
 		return error_set(err, ERR_UNAVAILABLE, "%s: %s", run, strerror(errno));
 	if (strlen(absolute) >= sizeof(host->run) - 64)
-		return error_set(err, ERR_INVALID, "MULTICLAW_WARDEN_RUN is too long: %s", absolute);
+		return error_set(
+		    err, ERR_INVALID, "MULTICLAW_WARDEN_RUN is too long: %s", absolute);
 	snprintf(host->run, sizeof(host->run), "%s", absolute);
 	/* not in the state folder: containers' runtimes look for mounts as the container's user */
 	snprintf(host->work, sizeof(host->work), "/run/multiclaw-%s", host->settings->prefix);
@@ -50,13 +51,21 @@ static int make_folders(struct host *host, struct error *err)
 	return 0;
 }
 
-static int lock_run(struct host *host, struct error *err)
+static int lock_folder(const char *path, int *lock_r, struct error *err)
 {
-	host->lock = open(host->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (host->lock >= 0 && flock(host->lock, LOCK_EX | LOCK_NB) == 0)
+	*lock_r = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*lock_r >= 0 && flock(*lock_r, LOCK_EX | LOCK_NB) == 0)
 		return 0;
-	return error_set(err, ERR_CONFLICT, "%s: %s", host->run,
+	return error_set(err, ERR_CONFLICT, "%s: %s", path,
 	    errno == EWOULDBLOCK ? "another warden runs" : strerror(errno));
+}
+
+/* One warden of a folder, and one of a prefix: two would take each other's containers for their own dead ones. */
+static int lock_both(struct host *host, struct error *err)
+{
+	if (lock_folder(host->run, &host->lock, err) != 0)
+		return -1;
+	return lock_folder(host->work, &host->work_lock, err);
 }
 
 static void look_at_swap(void)
@@ -98,8 +107,8 @@ int host_network_open(struct host *host, struct error *err)
 
 int host_open(struct host *host, const struct warden_settings *settings, struct error *err)
 {
-	*host = (struct host){.settings = settings, .lock = -1};
-	if (check_tools(err) != 0 || make_folders(host, err) != 0 || lock_run(host, err) != 0)
+	*host = (struct host){.settings = settings, .lock = -1, .work_lock = -1};
+	if (check_tools(err) != 0 || make_folders(host, err) != 0 || lock_both(host, err) != 0)
 		return -1;
 	limit_files(host);
 	look_at_swap();
@@ -116,6 +125,14 @@ int host_open(struct host *host, const struct warden_settings *settings, struct 
 	return 0;
 }
 
+void host_close_locks(const struct host *host)
+{
+	if (host->lock >= 0)
+		close(host->lock);
+	if (host->work_lock >= 0)
+		close(host->work_lock);
+}
+
 void host_close(struct host *host)
 {
 	if (host->network)
@@ -123,6 +140,5 @@ void host_close(struct host *host)
 	cgroups_close(&host->cgroups);
 	json_decref(host->seccomp);
 	rmdir(host->work);
-	if (host->lock >= 0)
-		close(host->lock);
+	host_close_locks(host);
 }

@@ -17,14 +17,16 @@ struct host {
 	struct network *network;
 	json_t *seccomp;
 	char run[RUNTIME_PATH_MAX]; /* MULTICLAW_WARDEN_RUN, absolute */
-	char work[40];              /* /run/multiclaw-<prefix>: where a job mounts, empty for everybody else */
-	int lock;                   /* of run: one warden */
-	uint64_t files;             /* open ones that a container may have */
+	char work[40]; /* /run/multiclaw-<prefix>: where a job mounts, empty for everybody else */
+	int lock, work_lock; /* of run and work: one warden */
+	uint64_t files;      /* open ones that a container may have */
 };
 
 /* Looks for everything that a container needs; ERR_UNAVAILABLE says what is missing and what to do. Warnings go to the log. */
 int host_open(struct host *host, const struct warden_settings *settings, struct error *err);
 void host_close(struct host *host);
+/* In a job, which must not keep another warden from starting. */
+void host_close_locks(const struct host *host);
 /* What MULTICLAW_* says of the network; denied points into settings. */
 int host_network_open(struct host *host, struct error *err);
 

@@ -58,7 +58,8 @@ static int take_words(
 	if (!json_is_array(words) || json_array_size(words) > WORDS_MAX)
 		return error_set(err, ERR_INVALID, "image.json: %s is not a list of at most %d",
 		    name, WORDS_MAX);
-	json_array_foreach (words, i, word) {
+	json_array_foreach(words, i, word)
+	{
 		size_t len = json_string_length(word);
 		total += len;
 		/* jansson refuses a NUL in a text already */
@@ -127,7 +128,7 @@ static int take_cwd(const json_t *root, struct image *image, struct error *err)
 		at++;
 		size_t len = strcspn(at, "/");
 		good = !(len == 1 && at[0] == '.') && !(len == 2 && at[0] == '.' && at[1] == '.') &&
-		    !(len == 0 && *at == '/');
+		       !(len == 0 && *at == '/');
 	}
 	for (size_t i = 0; good && i < ARRAY_LEN(never); i++)
 		good = !is_below(path, never[i]);
@@ -139,8 +140,7 @@ static int take_cwd(const json_t *root, struct image *image, struct error *err)
 	return 0;
 }
 
-static int take_all(
-    const json_t *root, const char *digest, struct image *image, struct error *err)
+static int take_all(const json_t *root, const char *digest, struct image *image, struct error *err)
 {
 	const char *said = json_string_value(json_object_get(root, "digest"));
 
@@ -217,8 +217,8 @@ static int read_json(int folder, char **text_r, size_t *len_r, struct error *err
 static bool is_there(int rootfs, const char *path, mode_t type)
 {
 	struct stat about;
-	scoped_fd int fd = open_in(
-	    rootfs, path, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	scoped_fd int fd =
+	    open_in(rootfs, path, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 
 	return fd >= 0 && fstat(fd, &about) == 0 && (about.st_mode & S_IFMT) == type;
 }
@@ -231,7 +231,7 @@ static bool is_good_cwd(const struct image *image)
 	if (strcmp(cwd, "/") == 0 || strcmp(cwd, "/data") == 0 || strcmp(cwd, "/tmp") == 0)
 		return true;
 	return !is_below(cwd, "/data") && !is_below(cwd, "/tmp") &&
-	    is_there(image->rootfs, cwd + 1, S_IFDIR);
+	       is_there(image->rootfs, cwd + 1, S_IFDIR);
 }
 
 /* Made by the import; a link in their place would have the runtime mount somewhere else. */
@@ -258,8 +258,7 @@ static int open_rootfs(int folder, struct image *image, struct error *err)
 	image->rootfs = open_in(folder, "rootfs", O_PATH | O_DIRECTORY | O_NOFOLLOW,
 	    RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	if (image->rootfs < 0)
-		return error_set(
-		    err, ERR_INVALID, "the image has no rootfs: %s", strerror(errno));
+		return error_set(err, ERR_INVALID, "the image has no rootfs: %s", strerror(errno));
 	return check_rootfs(image, err);
 }
 

@@ -20,7 +20,7 @@ struct image {
 	json_t *env;  /* "NAME=value" */
 	char *cwd;
 	uint32_t uid, gid;
-	int rootfs; /* descriptor of the folder */
+	int rootfs;                                    /* descriptor of the folder */
 	bool has_resolv_conf, has_hosts, has_hostname; /* as files that can be mounted over */
 };
 

@@ -137,7 +137,8 @@ struct job *job_start(struct reaper *reaper, int cgroup_fd, const struct job_hoo
 	struct job *job = calloc(1, sizeof(*job));
 	bug_if(!job);
 	*job = (struct job){.reaper = reaper, .hooks = *hooks, .pid = pid, .fd = pair[0]};
-	job->readable = event_new(reaper_base(reaper), job->fd, EV_READ | EV_PERSIST, on_readable, job);
+	job->readable =
+	    event_new(reaper_base(reaper), job->fd, EV_READ | EV_PERSIST, on_readable, job);
 	bug_if(!job->readable || event_add(job->readable, NULL) != 0);
 	return job;
 }

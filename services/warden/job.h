@@ -24,8 +24,7 @@ struct job_hooks {
 	/* In the child, before the work: closes what the work must not hold on to. */
 	void (*close_all)(void *arg);
 	/* In the loop. fds are the hook's to close. */
-	void (*on_report)(
-	    void *arg, const struct job_report *report, const int *fds, size_t nfds);
+	void (*on_report)(void *arg, const struct job_report *report, const int *fds, size_t nfds);
 	/* The last word: everything it reported came before. The job is gone. */
 	void (*on_end)(void *arg, int status);
 	void *arg;

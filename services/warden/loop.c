@@ -26,9 +26,8 @@ static int open_device(int control, char device[32])
 
 int loop_make(int file, char device[32], unsigned *major_r, unsigned *minor_r, struct error *err)
 {
-	struct loop_config config = {.fd = (uint32_t)file,
-	    .block_size = 4096,
-	    .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
+	struct loop_config config = {
+	    .fd = (uint32_t)file, .block_size = 4096, .info = {.lo_flags = LO_FLAGS_AUTOCLEAR}};
 	scoped_fd int control = open("/dev/loop-control", O_RDWR | O_CLOEXEC);
 	struct stat about;
 
@@ -47,5 +46,6 @@ int loop_make(int file, char device[32], unsigned *major_r, unsigned *minor_r, s
 		if (why != EBUSY)
 			break;
 	}
-	return error_set(err, ERR_UNAVAILABLE, "no loop device for the volume: %s", strerror(errno));
+	return error_set(
+	    err, ERR_UNAVAILABLE, "no loop device for the volume: %s", strerror(errno));
 }

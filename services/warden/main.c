@@ -19,7 +19,8 @@
 /* What the reading of options asks of a service. */
 static const struct service about = {
     .name = "warden",
-    .about = "Makes, watches and ends agents' containers, for the sandbox of this host; needs root.",
+    .about =
+	"Makes, watches and ends agents' containers, for the sandbox of this host; needs root.",
     .settings = warden_settings_rows,
 };
 

@@ -98,8 +98,8 @@ int mounts_secrets(const char *path, uint64_t bytes, uint64_t files, uid_t owner
 	fsconfig(fs, FSCONFIG_SET_FLAG, "noswap", NULL, 0);
 	if (fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) != 0)
 		return failed(err, "cannot make", path);
-	int tree = fsmount(
-	    fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+	int tree =
+	    fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
 	if (tree < 0)
 		return failed(err, "cannot make", path);
 	if (fstatfs(tree, &about) != 0 || about.f_type != TMPFS_MAGIC) {
@@ -145,7 +145,7 @@ static int make_userns(uid_t uid_base, struct error *err)
 	close(ready[1]);
 	char byte;
 	bool is_made = pid > 0 && read(ready[0], &byte, 1) == 1 &&
-	    write_map(pid, "uid_map", uid_base) && write_map(pid, "gid_map", uid_base);
+		       write_map(pid, "uid_map", uid_base) && write_map(pid, "gid_map", uid_base);
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
 	if (is_made)
 		userns = open(path, O_RDONLY | O_CLOEXEC);

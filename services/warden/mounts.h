@@ -17,7 +17,8 @@ int mounts_leave_behind(const char *folder, struct error *err);
 int mounts_bind_image(int source, const char *path, struct error *err);
 /* A tmpfs for secrets at path: size and files bounded, 0500 and owner's, never swapped where the kernel can promise that. Returns a descriptor of its root, writable
  * for as long as it is open, or -1. */
-int mounts_secrets(const char *path, uint64_t bytes, uint64_t files, uid_t owner, struct error *err);
+int mounts_secrets(
+    const char *path, uint64_t bytes, uint64_t files, uid_t owner, struct error *err);
 /* What is mounted at from, at to too, with ids 0..65535 on disk shown as uid_base.. . Returns an O_PATH descriptor of its root, or -1. */
 int mounts_bind_shifted(const char *from, const char *to, uid_t uid_base, struct error *err);
 

@@ -111,13 +111,13 @@ int packet_check(struct warden_packet *packet, size_t nfds, struct error *err)
 		return check_exec(packet, err);
 	case WARDEN_ALLOW:
 		return packet->u.allow.len <= WARDEN_ALLOW_MAX
-		    ? 0
-		    : error_set(err, ERR_INVALID, "ALLOW: more than %d", WARDEN_ALLOW_MAX);
+			   ? 0
+			   : error_set(err, ERR_INVALID, "ALLOW: more than %d", WARDEN_ALLOW_MAX);
 	case WARDEN_ERASE:
 		return packet_is_text(
 			   packet->u.erase.wallet, sizeof(packet->u.erase.wallet), 32, BASE58)
-		    ? 0
-		    : error_set(err, ERR_INVALID, "ERASE: wallet is no address");
+			   ? 0
+			   : error_set(err, ERR_INVALID, "ERASE: wallet is no address");
 	default:
 		return error_set(err, ERR_INVALID, "%u is no request", packet->what);
 	}

@@ -241,8 +241,8 @@ static int listen_at(struct peer *peer, gid_t gid, struct error *err)
 	unlink(peer->path);
 	mode_t before = umask(0177);
 	int status = peer->listener < 0
-	    ? -1
-	    : bind(peer->listener, (const struct sockaddr *)&address, sizeof(address));
+			 ? -1
+			 : bind(peer->listener, (const struct sockaddr *)&address, sizeof(address));
 	umask(before);
 	if (status != 0 || (gid && chown(peer->path, 0, gid) != 0) ||
 	    (gid && chmod(peer->path, 0660) != 0) || listen(peer->listener, 8) != 0)
@@ -264,8 +264,7 @@ struct peer *peer_new(struct event_base *base, const char *path, uid_t uid, gid_
 		peer_destroy(&peer);
 		return NULL;
 	}
-	peer->accepts =
-	    event_new(base, peer->listener, EV_READ | EV_PERSIST, on_connection, peer);
+	peer->accepts = event_new(base, peer->listener, EV_READ | EV_PERSIST, on_connection, peer);
 	bug_if(!peer->accepts || event_add(peer->accepts, NULL) != 0);
 	return peer;
 }
@@ -293,7 +292,7 @@ void peer_close_fds(const struct peer *peer)
 	if (peer->connection >= 0)
 		close(peer->connection);
 	struct waiting *each;
-	STAILQ_FOREACH (each, &peer->queue, next)
-		if (each->fd >= 0)
-			close(each->fd);
+	STAILQ_FOREACH(each, &peer->queue, next)
+	if (each->fd >= 0)
+		close(each->fd);
 }

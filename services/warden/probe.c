@@ -8,7 +8,7 @@
 #include "common/clock.h"
 #include "common/scoped.h"
 
-#define TRY_MS 50     /* a packet that the link was not up for is not waited for */
+#define TRY_MS 50 /* a packet that the link was not up for is not waited for */
 #define PAUSE_MS_MAX 50
 
 static bool accepts(const struct sockaddr_in *address)
@@ -30,7 +30,8 @@ static bool accepts(const struct sockaddr_in *address)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error == 0;
 }
 
-int probe_wait(struct in_addr address, uint16_t port, int pidfd, uint64_t timeout_ms, struct error *err)
+int probe_wait(
+    struct in_addr address, uint16_t port, int pidfd, uint64_t timeout_ms, struct error *err)
 {
 	const struct sockaddr_in to = {
 	    .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = address};

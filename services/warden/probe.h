@@ -8,6 +8,7 @@
 #include "common/error.h"
 
 /* Asks again and again, at first every millisecond, until it does. ERR_TIMEOUT: not within timeout_ms; ERR_UNAVAILABLE: the process at pidfd ended before. */
-int probe_wait(struct in_addr address, uint16_t port, int pidfd, uint64_t timeout_ms, struct error *err);
+int probe_wait(
+    struct in_addr address, uint16_t port, int pidfd, uint64_t timeout_ms, struct error *err);
 
 #endif

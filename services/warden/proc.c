@@ -33,6 +33,6 @@ bool proc_has_mount(pid_t pid, const char *path)
 	scoped_file FILE *mounts = fopen(file, "re");
 	while (mounts && !has && getline(&line, &room, mounts) > 0)
 		has = sscanf(line, "%*s %*s %*s %*s %255s", point) == 1 &&
-		    strncmp(point, path, len) == 0 && (point[len] == '\0' || point[len] == '/');
+		      strncmp(point, path, len) == 0 && (point[len] == '\0' || point[len] == '/');
 	return has;
 }

@@ -8,7 +8,8 @@
 
 #include "common/error.h"
 
-#define ENDS_KEPT 64 /* until somebody asks: what is noticed by its descriptor is asked for at once */
+#define ENDS_KEPT \
+	64 /* until somebody asks: what is noticed by its descriptor is asked for at once */
 
 struct reaper {
 	struct event_base *base;

@@ -22,15 +22,16 @@ static int make_path(char path[400], const char *run, const char *agent, const c
 int record_write(const char *run, const struct record *record, struct error *err)
 {
 	char path[400], new_path[400];
-	scoped_json json_t *root = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, "
-					     "s:I, s:I, s:I}",
-	    "agent", record->agent, "boot", record->boot, "image", record->image, "wallet",
-	    record->wallet, "kind", record->kind, "period", (json_int_t)record->period, "connections",
-	    (json_int_t)record->connections, "started_ms", (json_int_t)record->started_ms, "slot",
-	    (json_int_t)record->slot, "is_narrowed", record->is_narrowed, "is_ready",
-	    record->is_ready, "pid", (json_int_t)record->pid, "pid_number",
-	    (json_int_t)record->pid_number, "log_device", (json_int_t)record->log_device,
-	    "log_inode", (json_int_t)record->log_inode);
+	scoped_json json_t *root =
+	    json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, "
+		      "s:I, s:I, s:I}",
+		"agent", record->agent, "boot", record->boot, "image", record->image, "wallet",
+		record->wallet, "kind", record->kind, "period", (json_int_t)record->period,
+		"connections", (json_int_t)record->connections, "started_ms",
+		(json_int_t)record->started_ms, "slot", (json_int_t)record->slot, "is_narrowed",
+		record->is_narrowed, "is_ready", record->is_ready, "pid", (json_int_t)record->pid,
+		"pid_number", (json_int_t)record->pid_number, "log_device",
+		(json_int_t)record->log_device, "log_inode", (json_int_t)record->log_inode);
 
 	bug_if(!root);
 	snprintf(path, sizeof(path), "%s/agents", run);

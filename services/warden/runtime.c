@@ -25,8 +25,8 @@ static int find_program(const char *name, struct runtime *runtime, struct error 
 	if (strchr(name, '/')) {
 		scoped_free char *absolute = realpath(name, NULL);
 		if (!absolute || access(absolute, X_OK) != 0)
-			return error_set(err, ERR_NOT_FOUND, "MULTICLAW_WARDEN_RUNTIME %s: %s", name,
-			    strerror(errno));
+			return error_set(err, ERR_NOT_FOUND, "MULTICLAW_WARDEN_RUNTIME %s: %s",
+			    name, strerror(errno));
 		snprintf(runtime->path, sizeof(runtime->path), "%s", absolute);
 		return 0;
 	}
@@ -53,7 +53,8 @@ static int ask_version(struct runtime *runtime, struct error *err)
 		return -1;
 	if (pread(out, text, sizeof(text) - 1, 0) <= 0 ||
 	    sscanf(text, "%31s %*s %31s", name, version) != 2)
-		return error_set(err, ERR_UNAVAILABLE, "%s does not tell its version", runtime->path);
+		return error_set(
+		    err, ERR_UNAVAILABLE, "%s does not tell its version", runtime->path);
 	snprintf(runtime->name, sizeof(runtime->name), "%s %s", name, version);
 	return 0;
 }
@@ -72,7 +73,8 @@ static void judge(struct runtime *runtime)
 			    "hostile tenants take runsc or a newer runc");
 	} else if (strncmp(runtime->name, "crun ", 5) == 0) {
 		snprintf(runtime->warning, sizeof(runtime->warning),
-		    "crun before 1.9 refuses hybrid cgroups; runsc isolates hostile tenants better");
+		    "crun before 1.9 refuses hybrid cgroups; runsc isolates hostile tenants "
+		    "better");
 	}
 }
 
@@ -130,8 +132,7 @@ pid_t runtime_run(const struct runtime *runtime, const char *agent, const char *
 	const char *const argv[] = {runtime->path, "--root", runtime->root, "--log", log_path,
 	    "--log-format", "json", "run", "-d", "--bundle", bundle, "--pid-file", pid_file, agent,
 	    NULL};
-	struct spawn spawn = {
-	    .argv = argv, .cgroup_fd = -1, .fds = {-1, stdio, stdio}, .nfds = 3};
+	struct spawn spawn = {.argv = argv, .cgroup_fd = -1, .fds = {-1, stdio, stdio}, .nfds = 3};
 	pid_t container = -1;
 
 	snprintf(pid_file, sizeof(pid_file), "%s/pid", bundle);

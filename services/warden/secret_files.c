@@ -25,14 +25,14 @@ bool secret_files_is_path(const char *path, size_t len)
 		if (i < len && path[i] != '/') {
 			char c = path[i];
 			bool good = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			    (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+				    (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
 			if (!good)
 				return false;
 			continue;
 		}
 		size_t part = i - begin;
 		bool is_dots = (part == 1 && path[begin] == '.') ||
-		    (part == 2 && path[begin] == '.' && path[begin + 1] == '.');
+			       (part == 2 && path[begin] == '.' && path[begin + 1] == '.');
 		if (part == 0 || is_dots || ++depth > DEPTH_MAX)
 			return false;
 		begin = i + 1;
@@ -145,17 +145,18 @@ static int unpack(int memfd, int folder, struct entry *entry, uid_t owner, struc
 {
 	char *name;
 	scoped_fd int parent = open_parent(folder, entry->path, owner, &name);
-	scoped_fd int fd = parent < 0
-	    ? -1
-	    : openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
+	scoped_fd int fd =
+	    parent < 0
+		? -1
+		: openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
 
 	if (fd < 0)
 		return error_set(
 		    err, ERR_INVALID, "cannot make the secret %s: %s", name, strerror(errno));
 	if (copy(memfd, entry->data, entry->header.size, fd) != 0 ||
 	    fchown(fd, owner, owner) != 0 || fchmod(fd, entry->header.mode) != 0)
-		return error_set(err, ERR_UNAVAILABLE, "cannot write the secret %s: %s", name,
-		    strerror(errno));
+		return error_set(
+		    err, ERR_UNAVAILABLE, "cannot write the secret %s: %s", name, strerror(errno));
 	return 0;
 }
 

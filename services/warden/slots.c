@@ -40,8 +40,7 @@ static void read_folder(struct slots *slots, DIR *dir)
 		if (ago >= slots->rest_ms)
 			unlinkat(dirfd(dir), entry->d_name, 0);
 		else
-			slots->slot[number].rests_until_ms =
-			    clock_boot_ms() + slots->rest_ms - ago;
+			slots->slot[number].rests_until_ms = clock_boot_ms() + slots->rest_ms - ago;
 	}
 }
 
@@ -102,8 +101,7 @@ int slots_take(struct slots *slots, uint32_t *slot_r, struct error *err)
 		if (slot->is_taken)
 			continue;
 		if (slot->rests_until_ms > now) {
-			soonest =
-			    slot->rests_until_ms < soonest ? slot->rests_until_ms : soonest;
+			soonest = slot->rests_until_ms < soonest ? slot->rests_until_ms : soonest;
 			continue;
 		}
 		slot->is_taken = true;

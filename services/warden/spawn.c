@@ -104,7 +104,7 @@ int spawn_wait(pid_t pid, const char *name, unsigned timeout_ms, struct error *e
 	if (WEXITSTATUS(status) == 127)
 		return error_set(err, ERR_UNAVAILABLE, "%s could not be started", name);
 	if (WEXITSTATUS(status) != 0)
-		return error_set(err, ERR_UNAVAILABLE, "%s failed with status %d", name,
-		    WEXITSTATUS(status));
+		return error_set(
+		    err, ERR_UNAVAILABLE, "%s failed with status %d", name, WEXITSTATUS(status));
 	return 0;
 }

@@ -38,8 +38,8 @@ static const char *work_path(const struct start *start, char path[96], const cha
 	return path;
 }
 
-static int make_text(const struct start *start, const char *name, const char *text, size_t len,
-    struct error *err)
+static int make_text(
+    const struct start *start, const char *name, const char *text, size_t len, struct error *err)
 {
 	char path[96];
 	scoped_fd int fd =
@@ -113,7 +113,8 @@ static int fill_secrets(struct start *start, struct error *err)
 	    make_folder(start, "secrets", err) != 0)
 		return -1;
 	scoped_fd int folder = mounts_secrets(work_path(start, path, "secrets"),
-	    about.bytes + (about.folders + 16) * 4096, about.files + about.folders + 16, owner, err);
+	    about.bytes + (about.folders + 16) * 4096, about.files + about.folders + 16, owner,
+	    err);
 	if (folder < 0)
 		return -1;
 	/* whoever is killed from here on, somebody can wipe it */
@@ -128,7 +129,8 @@ static int make_texts(struct start *start, struct error *err)
 	char address[INET_ADDRSTRLEN], text[256];
 
 	inet_ntop(AF_INET, &resolver, address, sizeof(address));
-	int len = snprintf(text, sizeof(text), "nameserver %s\noptions timeout:2 attempts:3\n", address);
+	int len =
+	    snprintf(text, sizeof(text), "nameserver %s\noptions timeout:2 attempts:3\n", address);
 	if (make_text(start, "resolv.conf", text, (size_t)len, err) != 0)
 		return -1;
 	len = snprintf(text, sizeof(text), "127.0.0.1 localhost\n127.0.0.1 %s\n", job->agent);
@@ -163,8 +165,8 @@ static int open_volume(struct start *start, struct error *err)
 	/* gocryptfs stays behind with no mount but its own: when the last user of the volume is gone, so is it */
 	if (mounts_leave_behind(job->host->work, err) != 0)
 		return -1;
-	return volume_mount(&start->volume, job->limits.volume_bytes,
-	    host_uid_base(job->host, job->slot), err);
+	return volume_mount(
+	    &start->volume, job->limits.volume_bytes, host_uid_base(job->host, job->slot), err);
 }
 
 static int write_config(struct start *start, struct error *err)
@@ -240,8 +242,8 @@ static int wait_ready(struct start *start, struct error *err)
 {
 	const struct start_job *job = start->job;
 
-	if (probe_wait(start->link.container, WARDEN_AGENT_PORT, start->pidfd, job->ready_ms, err) ==
-	    0)
+	if (probe_wait(
+		start->link.container, WARDEN_AGENT_PORT, start->pidfd, job->ready_ms, err) == 0)
 		return 0;
 	add_tail(start->log, err);
 	return -1;
@@ -256,7 +258,8 @@ int start_job_run(void *arg, int report_fd)
 	    {"link", make_link}, {"rootfs", mount_image}, {"secrets", fill_secrets},
 	    {"texts", make_texts}, {"log", make_log}, {"volume open", open_volume},
 	    {"config", write_config}, {"runtime", run_container}, {"ready", wait_ready}};
-	struct start start = {.job = arg, .report_fd = report_fd, .netns = -1, .log = -1, .pidfd = -1};
+	struct start start = {
+	    .job = arg, .report_fd = report_fd, .netns = -1, .log = -1, .pidfd = -1};
 	struct job_report report = {.kind = START_READY};
 	struct error err = {0};
 

@@ -8,9 +8,9 @@
 
 enum start_report {
 	START_SECRETS = 1, /* fd: the folder of secrets, before anything is in it */
-	START_CREATED,     /* pid, number: which process it is (its start time); fds: pidfd, the log (both ways), O_PATH of /data */
-	START_READY,       /* it accepts connections */
-	START_FAILED,      /* text */
+	START_CREATED, /* pid, number: which process it is (its start time); fds: pidfd, the log (both ways), O_PATH of /data */
+	START_READY,   /* it accepts connections */
+	START_FAILED,  /* text */
 };
 
 struct start_job {

@@ -164,8 +164,8 @@ static int make_file_system(struct volume *volume, int clear, uint64_t bytes, st
 	static const char options[] =
 	    "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=1000:1000";
 	char path[96];
-	const char *const argv[] = {"/sbin/mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-E",
-	    options, path, NULL};
+	const char *const argv[] = {
+	    "/sbin/mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-E", options, path, NULL};
 	struct spawn spawn = {.argv = argv, .cgroup_fd = -1, .fds = {-1, -1, -1}, .nfds = 3};
 
 	snprintf(path, sizeof(path), "%s/%s", volume->clear, NEW_NAME);
@@ -205,8 +205,8 @@ static int open_file(struct volume *volume, uint64_t bytes, struct error *err)
 	    block[1024 + 56] == 0x53 && block[1024 + 57] == 0xef)
 		return file;
 	close(file);
-	return error_set(err, ERR_INVALID,
-	    "the volume does not open: it is damaged, or the key is another one");
+	return error_set(
+	    err, ERR_INVALID, "the volume does not open: it is damaged, or the key is another one");
 }
 
 static void tidy_new(const char *plain)
@@ -263,8 +263,8 @@ static int remove_folders(const struct volume_name *name, struct error *err)
 {
 	char path[512];
 
-	snprintf(path, sizeof(path), "%s/%s/%s/%" PRIu64, name->volumes, name->agent,
-	    name->wallet, name->period);
+	snprintf(path, sizeof(path), "%s/%s/%s/%" PRIu64, name->volumes, name->agent, name->wallet,
+	    name->period);
 	if (rmdir(path) != 0)
 		return failed(err, "removing its folder");
 	/* those above only if nothing else is in them */

@@ -24,7 +24,8 @@ struct volume_name {
 struct volume {
 	int folder; /* locked */
 	pid_t gocryptfs;
-	char clear[80], plain[80], data[80]; /* mount points: of the open file, of its file system, of the same with shifted ids */
+	char clear[80], plain[80],
+	    data[80]; /* mount points: of the open file, of its file system, of the same with shifted ids */
 	bool is_new;
 	int root;              /* O_PATH of data once it is mounted, else -1 */
 	unsigned major, minor; /* of its loop device */

@@ -27,7 +27,8 @@ static void on_connect(void *arg)
 	struct agent *agent;
 
 	warden->alive_at_ms = clock_boot_ms();
-	LIST_FOREACH (agent, &warden->agents, next) {
+	LIST_FOREACH(agent, &warden->agents, next)
+	{
 		/* who asked for it is gone, and would not know it as its own */
 		if (agent->state == AGENT_STARTING)
 			agent_kill(agent);
@@ -36,7 +37,8 @@ static void on_connect(void *arg)
 	packet.u.ready.slots = warden->settings->slots;
 	packet.u.ready.slots_used = warden->nagents;
 	packet.u.ready.resolver = network_resolver(warden->host.network);
-	packet_put(packet.u.ready.runtime, sizeof(packet.u.ready.runtime), warden->host.runtime.name);
+	packet_put(
+	    packet.u.ready.runtime, sizeof(packet.u.ready.runtime), warden->host.runtime.name);
 	packet_put(
 	    packet.u.ready.warning, sizeof(packet.u.ready.warning), warden->host.runtime.warning);
 	peer_send(warden->peer, &packet, warden->resolver);
@@ -49,9 +51,10 @@ static void count(struct warden *warden, const struct agent *agent)
 
 	packet_put(packet.agent, sizeof(packet.agent), agent->record.agent);
 	packet_put(packet.boot, sizeof(packet.boot), agent->record.boot);
-	if (network_count(warden->host.network, agent->record.slot, &packet.u.counted.connections,
-		&err) != 0)
-		log_warn("connections are not counted", "agent", agent->record.agent, "why", err.text);
+	if (network_count(
+		warden->host.network, agent->record.slot, &packet.u.counted.connections, &err) != 0)
+		log_warn(
+		    "connections are not counted", "agent", agent->record.agent, "why", err.text);
 	peer_send(warden->peer, &packet, -1);
 }
 
@@ -60,14 +63,15 @@ static void reset(struct warden *warden, const struct agent *agent)
 	struct error err = {0};
 
 	if (network_reset(warden->host.network, agent->record.slot, &err) != 0)
-		log_warn("connections are not reset", "agent", agent->record.agent, "why", err.text);
+		log_warn(
+		    "connections are not reset", "agent", agent->record.agent, "why", err.text);
 }
 
 static void allow(
     struct warden *warden, const struct agent *agent, const struct warden_packet *packet)
 {
-	struct network_allowed allowed = {packet->u.allow.address, packet->u.allow.len,
-	    packet->u.allow.ttl_s};
+	struct network_allowed allowed = {
+	    packet->u.allow.address, packet->u.allow.len, packet->u.allow.ttl_s};
 	struct error err = {0};
 	char path[64];
 
@@ -76,7 +80,8 @@ static void allow(
 	if (agent->state != AGENT_RUNNING || !agent->record.is_narrowed || netns < 0)
 		return;
 	if (network_allow(warden->host.network, agent->record.slot, netns, &allowed, &err) != 0)
-		log_warn("addresses are not allowed", "agent", agent->record.agent, "why", err.text);
+		log_warn(
+		    "addresses are not allowed", "agent", agent->record.agent, "why", err.text);
 }
 
 /* A word about a boot that is over, or never was, is late, not wrong. */
@@ -169,9 +174,9 @@ static void look_at_network(struct warden *warden)
 		warden->is_network_broken = true;
 		agents_kill(warden, "the host's rules for containers are gone");
 	}
-	LIST_FOREACH (agent, &warden->agents, next)
-		if (agent->state != AGENT_CLEANING)
-			return;
+	LIST_FOREACH(agent, &warden->agents, next)
+	if (agent->state != AGENT_CLEANING)
+		return;
 	network_close(&warden->host.network);
 	if (host_network_open(&warden->host, &err) != 0)
 		fatal("the host's rules for containers cannot be loaded again: %s", err.text);
@@ -211,9 +216,9 @@ void warden_look_at_exit(struct warden *warden)
 
 	if (!warden->is_stopping)
 		return;
-	LIST_FOREACH (agent, &warden->agents, next)
-		if (agent->state != AGENT_RUNNING)
-			return;
+	LIST_FOREACH(agent, &warden->agents, next)
+	if (agent->state != AGENT_RUNNING)
+		return;
 	event_base_loopbreak(warden->base);
 }
 
@@ -247,8 +252,7 @@ static void watch_all(struct warden *warden)
 	const struct timeval tick = {TICK_S, 0};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
-		warden->signals[i] =
-		    evsignal_new(warden->base, numbers[i], on_stop_signal, warden);
+		warden->signals[i] = evsignal_new(warden->base, numbers[i], on_stop_signal, warden);
 		bug_if(!warden->signals[i] || event_add(warden->signals[i], NULL) != 0);
 	}
 	warden->tick = event_new(warden->base, -1, EV_PERSIST, on_tick, warden);
@@ -279,8 +283,8 @@ int warden_open(struct warden *warden, const struct warden_settings *settings, s
 {
 	struct peer_hooks hooks = {on_connect, on_request, warden};
 
-	*warden = (struct warden){
-	    .settings = settings, .jobs_cgroup = -1, .watch = -1, .resolver = -1};
+	*warden =
+	    (struct warden){.settings = settings, .jobs_cgroup = -1, .watch = -1, .resolver = -1};
 	LIST_INIT(&warden->agents);
 	warden->base = event_base_new();
 	bug_if(!warden->base);
@@ -288,15 +292,15 @@ int warden_open(struct warden *warden, const struct warden_settings *settings, s
 	warden->alive_at_ms = clock_boot_ms();
 	if (host_open(&warden->host, settings, err) != 0 || open_network(warden, err) != 0)
 		return -1;
-	warden->slots = slots_new(warden->host.run, network_slots(warden->host.network),
-	    settings->quarantine_s, err);
+	warden->slots = slots_new(
+	    warden->host.run, network_slots(warden->host.network), settings->quarantine_s, err);
 	if (!warden->slots)
 		return -1;
 	warden->jobs_cgroup = cgroup_make(&warden->host.cgroups, "jobs", err);
 	if (warden->jobs_cgroup < 0 || warden_adopt(warden, err) != 0)
 		return -1;
-	warden->peer = peer_new(warden->base, settings->listen, settings->user_uid,
-	    settings->user_gid, &hooks, err);
+	warden->peer = peer_new(
+	    warden->base, settings->listen, settings->user_uid, settings->user_gid, &hooks, err);
 	if (!warden->peer)
 		return -1;
 	watch_all(warden);

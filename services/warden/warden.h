@@ -18,11 +18,11 @@ struct warden {
 	struct slots *slots;
 	struct agents agents;
 	size_t nagents;
-	int jobs_cgroup;       /* of jobs that are no agent's */
-	int watch;             /* network_watch_socket */
-	int resolver;          /* network_resolver_socket, or -1 */
+	int jobs_cgroup; /* of jobs that are no agent's */
+	int watch;       /* network_watch_socket */
+	int resolver;    /* network_resolver_socket, or -1 */
 	bool is_network_broken, is_stopping;
-	uint64_t alive_at_ms;  /* CLOCK_BOOTTIME of sandbox's last word */
+	uint64_t alive_at_ms; /* CLOCK_BOOTTIME of sandbox's last word */
 	struct event *tick, *watches, *signals[2];
 };
 

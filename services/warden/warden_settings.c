@@ -31,8 +31,7 @@ const struct setting warden_settings_rows[] = {
 	"Users (nginx's workers) who may connect to containers, besides root."),
     ROW("WARDEN_IMAGES", PATH, images, 1, 200, "images",
 	"Folder that `multiclaw image import` fills."),
-    ROW("WARDEN_VOLUMES", PATH, volumes, 1, 200, "volumes",
-	"Folder of agents' encrypted files."),
+    ROW("WARDEN_VOLUMES", PATH, volumes, 1, 200, "volumes", "Folder of agents' encrypted files."),
     ROW("WARDEN_RUN", PATH, run, 0, 150, "",
 	"Folder of what warden notes of running containers; empty: run/warden-<prefix>."),
     ROW("WARDEN_SECCOMP", PATH, seccomp, 0, 256, "",
@@ -112,8 +111,8 @@ static int find_users(struct warden_settings *settings, struct error *err)
 		return 0;
 	const struct passwd *user = getpwnam(settings->user);
 	if (!user)
-		return error_set(err, ERR_INVALID, "MULTICLAW_WARDEN_USER: there is no user %s",
-		    settings->user);
+		return error_set(
+		    err, ERR_INVALID, "MULTICLAW_WARDEN_USER: there is no user %s", settings->user);
 	settings->user_uid = user->pw_uid;
 	settings->user_gid = user->pw_gid;
 	return 0;

@@ -12,13 +12,13 @@
 #define WARDEN_AGENT_PORT 18789 /* OpenClaw's own */
 
 struct warden_settings {
-	char *replica;   /* MULTICLAW_WARDEN_REPLICA: of the sandbox that it serves */
-	char *listen;    /* MULTICLAW_WARDEN_LISTEN */
-	char *user;      /* MULTICLAW_WARDEN_USER */
-	char *runtime;   /* MULTICLAW_WARDEN_RUNTIME */
-	char *network;   /* MULTICLAW_WARDEN_NETWORK */
-	char *prefix;    /* MULTICLAW_WARDEN_PREFIX */
-	uint64_t uid_base;                /* MULTICLAW_WARDEN_UID_BASE */
+	char *replica;     /* MULTICLAW_WARDEN_REPLICA: of the sandbox that it serves */
+	char *listen;      /* MULTICLAW_WARDEN_LISTEN */
+	char *user;        /* MULTICLAW_WARDEN_USER */
+	char *runtime;     /* MULTICLAW_WARDEN_RUNTIME */
+	char *network;     /* MULTICLAW_WARDEN_NETWORK */
+	char *prefix;      /* MULTICLAW_WARDEN_PREFIX */
+	uint64_t uid_base; /* MULTICLAW_WARDEN_UID_BASE */
 	struct setting_list proxy_users;  /* MULTICLAW_WARDEN_PROXY_USER */
 	char *images, *volumes, *run;     /* MULTICLAW_WARDEN_IMAGES, _VOLUMES, _RUN */
 	char *seccomp;                    /* MULTICLAW_WARDEN_SECCOMP */

@@ -109,6 +109,7 @@ class Client:
         for fd in self.fds:
             with contextlib.suppress(OSError):
                 os.close(fd)
+        self.fds = []
 
     def packet(self, what, agent="", boot="", body=b"", version=1):
         head = struct.pack("=II33s33s", version, what, agent.encode(), boot.encode())

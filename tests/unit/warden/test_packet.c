@@ -1,0 +1,107 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "services/warden/packet.h"
+#include "services/warden/secret_files.h"
+
+#define AGENT "abcdefghijklmnopqrstuvwxyz234567"
+
+static struct warden_packet packet_of(uint32_t what)
+{
+	struct warden_packet packet = {.version = WARDEN_VERSION, .what = what};
+
+	packet_put(packet.agent, sizeof(packet.agent), AGENT);
+	packet_put(packet.boot, sizeof(packet.boot), "b0");
+	return packet;
+}
+
+static struct warden_packet start_packet(void)
+{
+	struct warden_packet packet = packet_of(WARDEN_START);
+
+	memset(packet.u.start.image, 'a', 64);
+	memset(packet.u.start.wallet, '1', 32);
+	return packet;
+}
+
+static void takes_a_start_and_cuts_its_numbers(void **state)
+{
+	struct warden_packet packet = start_packet();
+	struct error err = {0};
+
+	(void)state;
+	packet.u.start.limits.memory_bytes = 0;
+	packet.u.start.limits.tmp_bytes = UINT64_MAX;
+	packet.u.start.limits.pids = UINT64_MAX;
+	packet.u.start.ready_ms = UINT64_MAX;
+	assert_int_equal(packet_check(&packet, 1, &err), 0);
+	assert_int_equal(packet.u.start.limits.memory_bytes, 16 << 20);
+	assert_int_equal(packet.u.start.limits.tmp_bytes, 8 << 20);
+	assert_int_equal(packet.u.start.limits.pids, 32768);
+	assert_int_equal(packet.u.start.ready_ms, 300000);
+}
+
+static void refuses_a_start_that_lacks_or_hides_something(void **state)
+{
+	struct warden_packet packets[6];
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(packets); i++)
+		packets[i] = start_packet();
+	packets[0].u.start.image[63] = '\0';
+	packets[1].u.start.image[0] = '/';
+	packets[2].u.start.wallet[44] = 'x';
+	packets[3].u.start.kind[15] = 'x';
+	packets[4].boot[20] = 'x';
+	packets[5].agent[31] = '1';
+	for (size_t i = 0; i < ARRAY_LEN(packets); i++)
+		assert_int_equal(packet_check(&packets[i], 1, &err), -1);
+	struct warden_packet bare = start_packet();
+	assert_int_equal(packet_check(&bare, 0, &err), -1);
+	assert_int_equal(packet_check(&bare, 2, &err), -1);
+}
+
+static void refuses_arguments_without_an_end(void **state)
+{
+	struct warden_packet packet = packet_of(WARDEN_EXEC);
+	struct error err = {0};
+
+	(void)state;
+	memcpy(packet.u.exec.text, "ls", 3);
+	packet.u.exec.len = 3;
+	assert_int_equal(packet_check(&packet, 0, &err), 0);
+	packet.u.exec.len = 2;
+	assert_int_equal(packet_check(&packet, 0, &err), -1);
+	packet.u.exec.len = WARDEN_EXEC_BYTES + 1;
+	assert_int_equal(packet_check(&packet, 0, &err), -1);
+	packet.u.exec.len = 0;
+	assert_int_equal(packet_check(&packet, 0, &err), -1);
+}
+
+static void refuses_paths_that_lead_out(void **state)
+{
+	static const char *const good[] = {
+	    "a", "a/b", "llm/OPENAI_API_KEY", "wallet/hot.json", "..a"};
+	static const char *const bad[] = {"", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "./a",
+	    "a b", "a\n", "\xc3\xa9", "1/2/3/4/5/6/7/8/9"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++)
+		assert_true(secret_files_is_path(good[i], strlen(good[i])));
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_false(secret_files_is_path(bad[i], strlen(bad[i])));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(takes_a_start_and_cuts_its_numbers),
+	    cmocka_unit_test(refuses_a_start_that_lacks_or_hides_something),
+	    cmocka_unit_test(refuses_arguments_without_an_end),
+	    cmocka_unit_test(refuses_paths_that_lead_out)};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
