@@ -34,6 +34,7 @@ struct agent {
 	unsigned polls;
 	char why[160]; /* a START that was not done */
 	struct job *job, *exec;
+	bool is_execed; /* EXECED was said of exec */
 	struct event *ended, *poll, *timer; /* of pidfd; while ending; until KILL, or the next try to clean up */
 };
 LIST_HEAD(agents, agent);

@@ -26,7 +26,10 @@ static void say_execed(struct agent *agent, const struct job_report *report, int
 
 static void on_report(void *arg, const struct job_report *report, const int *fds, size_t nfds)
 {
-	say_execed(arg, report, nfds ? fds[0] : -1);
+	struct agent *agent = arg;
+
+	agent->is_execed = true;
+	say_execed(agent, report, nfds ? fds[0] : -1);
 	for (size_t i = 0; i < nfds; i++)
 		close(fds[i]);
 }
@@ -37,7 +40,7 @@ static void on_end(void *arg, int status)
 
 	agent->exec = NULL;
 	/* killed with its container, before it could say anything: who asked still gets an answer */
-	if (status != 0 && (status & 0x7f)) {
+	if (!agent->is_execed && status != 0 && (status & 0x7f)) {
 		struct job_report report = {.kind = EXEC_FAILED, .text = "the container ended"};
 		say_execed(agent, &report, -1);
 	}
@@ -77,6 +80,7 @@ void agent_exec(struct agent *agent, const struct warden_packet *packet)
 	}
 	log_audit("a command in a container", "agent", agent->record.agent, "command",
 	    packet->u.exec.text);
+	agent->is_execed = false;
 	packet_put(work.agent, sizeof(work.agent), agent->record.agent);
 	packet_put(work.kind, sizeof(work.kind), agent->record.kind);
 	packet_put(work.image, sizeof(work.image), agent->record.image);

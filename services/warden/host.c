@@ -50,9 +50,17 @@ static int make_folders(struct host *host, struct error *err)
 	return 0;
 }
 
+/* Whoever could put files there would have root write where they lead, and run what a container's state names as its hooks. */
 static int lock_run(struct host *host, struct error *err)
 {
+	struct stat about;
+
 	host->lock = open(host->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (host->lock >= 0 && fstat(host->lock, &about) == 0 &&
+	    (about.st_uid != geteuid() || (about.st_mode & 022)))
+		return error_set(err, ERR_INVALID,
+		    "%s: others may write there; it must be root's alone (MULTICLAW_WARDEN_RUN)",
+		    host->run);
 	if (host->lock >= 0 && flock(host->lock, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	return error_set(err, ERR_CONFLICT, "%s: %s", host->run,
