@@ -115,7 +115,8 @@ claim_is_free() { # prefix
 
 host_default="mc 10.213.0.0/16 1073741824"
 
-# The checkout's own state folder has the default prefix, network and first user id; every other has a sixteenth of another network, and ids of its own.
+# The checkout's own state folder has the default prefix, network and first user id; every other has a 32nd of another network, and ids of its own: as many
+# ranges as addresses, beyond those of the default network.
 claim_host() {
 	local first i n prefix
 	prefix=$(grep -lsxF -- "$state" $claims/mc $claims/t? | head -n 1)
@@ -130,8 +131,7 @@ claim_host() {
 	printf '%s\n' "$state" >"$claims/$prefix"
 	[ "$prefix" != mc ] || { echo "$host_default" && return; }
 	n=$((16#${prefix#t}))
-	# 256 slots of 65536 ids each
-	echo "$prefix 10.214.$((n * 16)).0/20 $((1073741824 + (n + 1) * 256 * 65536))"
+	echo "$prefix 10.214.$((n * 8)).0/21 $((3221225472 + n * 1024 * 65536))"
 }
 
 # Once warden has ended: its rules hold for links that are there, and only then must stay.

@@ -1,6 +1,7 @@
 #include "services/sandbox/warden_link.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,7 +20,7 @@ struct warden_link {
 	struct warden_link_hooks hooks;
 	int fd; /* -1: none */
 	struct event *readable, *again;
-	bool is_told; /* that there is no warden */
+	bool is_told, is_warned; /* that there is no warden; that somebody poses as it */
 };
 
 union control {
@@ -139,6 +140,18 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- connecting */
 
+/* The folder of sockets is every daemon's: whoever listens there while warden is away would be told keys of volumes and owners' secrets. */
+static bool is_warden(int fd)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0 &&
+	    (who.uid == 0 || who.uid == geteuid()))
+		return true;
+	errno = EPERM;
+	return false;
+}
+
 static int connect_to(const char *path)
 {
 	struct sockaddr_un at = {.sun_family = AF_UNIX};
@@ -151,7 +164,7 @@ static int connect_to(const char *path)
 		errno = ENAMETOOLONG;
 	} else {
 		memcpy(at.sun_path, path, strlen(path) + 1);
-		if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0)
+		if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) == 0 && is_warden(fd))
 			return fd;
 	}
 	int why = errno;
@@ -160,17 +173,26 @@ static int connect_to(const char *path)
 	return -1;
 }
 
+static void tell_none(struct warden_link *link, int why)
+{
+	bool is_impostor = why == EPERM;
+	if (is_impostor && !link->is_warned)
+		log_audit("who listens in warden's place is not root", "socket", link->path);
+	else if (!is_impostor && !link->is_told)
+		log_warn("no warden", "socket", link->path, "why", strerror(why));
+	link->is_warned |= is_impostor;
+	link->is_told |= !is_impostor;
+}
+
 static void connect_now(struct warden_link *link)
 {
 	link->fd = connect_to(link->path);
 	if (link->fd < 0) {
-		if (!link->is_told)
-			log_warn("no warden", "socket", link->path, "why", strerror(errno));
-		link->is_told = true;
+		tell_none(link, errno);
 		look_again(link);
 		return;
 	}
-	link->is_told = false;
+	link->is_told = link->is_warned = false;
 	link->readable = event_new(link->base, link->fd, EV_READ | EV_PERSIST, on_readable, link);
 	bug_if(!link->readable || event_add(link->readable, NULL) != 0);
 	link->hooks.up(link->hooks.arg);

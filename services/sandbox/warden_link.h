@@ -1,5 +1,6 @@
 /* warden_link - the connection to warden (proto/warden.h): connects, and again every 100 ms while there is none; whole packets, each with at most one
- * descriptor. What warden says is checked for form before anybody sees it; a packet that is wrong closes the connection.
+ * descriptor. Who listens must be root, or this process's own user. What warden says is checked for form before anybody sees it; a packet that is wrong
+ * closes the connection.
  */
 #ifndef SANDBOX_WARDEN_LINK_H
 #define SANDBOX_WARDEN_LINK_H

@@ -35,9 +35,10 @@ static int end_jobs(struct warden *warden, struct error *err)
 
 /* ---- those that live ---- */
 
-static int open_process(const struct record *record)
+/* Of a number that is none with these settings nothing can be told apart any more: it is ended. */
+static int open_process(const struct warden *warden, const struct record *record)
 {
-	if (!record->is_ready || record->pid <= 1 || record->slot == UINT32_MAX)
+	if (!record->is_ready || record->pid <= 1 || record->slot >= host_slots(&warden->host))
 		return -1;
 	int pidfd = (int)syscall(SYS_pidfd_open, record->pid, 0);
 	if (pidfd >= 0 && proc_started_at(record->pid) == record->pid_number)
@@ -47,20 +48,20 @@ static int open_process(const struct record *record)
 	return -1;
 }
 
-/* Its standard output may be anything by now, but what we made has a number. */
+/* Its standard output may be anything by now, but what we made has a number. It is looked at before it is opened: opening a terminal, say, would make it
+ * warden's own, and its end warden's. */
 static int open_log(const struct record *record)
 {
 	char path[64];
 	struct stat about;
 
 	snprintf(path, sizeof(path), "/proc/%d/fd/1", (int)record->pid);
-	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (fd >= 0 && fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode) &&
-	    about.st_dev == record->log_device && about.st_ino == record->log_inode)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	return -1;
+	scoped_fd int seen = open(path, O_PATH | O_CLOEXEC);
+	if (seen < 0 || fstat(seen, &about) != 0 || !S_ISFIFO(about.st_mode) ||
+	    about.st_dev != record->log_device || about.st_ino != record->log_inode)
+		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", seen);
+	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 }
 
 static int open_data(const struct record *record)
@@ -97,7 +98,7 @@ static void adopt(struct warden *warden, const struct record *record, int pidfd)
 static void on_record(void *arg, const struct record *record)
 {
 	struct warden *warden = arg;
-	int pidfd = open_process(record);
+	int pidfd = open_process(warden, record);
 
 	if (pidfd >= 0) {
 		adopt(warden, record, pidfd);

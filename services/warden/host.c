@@ -51,9 +51,17 @@ static int make_folders(struct host *host, struct error *err)
 	return 0;
 }
 
+/* Whoever could put files there would have root write where they lead, and run what a container's state names as its hooks. */
 static int lock_folder(const char *path, int *lock_r, struct error *err)
 {
+	struct stat about;
+
 	*lock_r = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*lock_r >= 0 && fstat(*lock_r, &about) == 0 &&
+	    (about.st_uid != geteuid() || (about.st_mode & 022)))
+		return error_set(err, ERR_INVALID,
+		    "%s: others may write there; it must be root's alone (MULTICLAW_WARDEN_RUN)",
+		    path);
 	if (*lock_r >= 0 && flock(*lock_r, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	return error_set(err, ERR_CONFLICT, "%s: %s", path,

@@ -30,6 +30,15 @@ void host_close_locks(const struct host *host);
 /* What MULTICLAW_* says of the network; denied points into settings. */
 int host_network_open(struct host *host, struct error *err);
 
+/* How many numbers there are for agents: as many as addresses, and as ranges of user ids. Beyond those, counting begins again at root. */
+static inline uint32_t host_slots(const struct host *host)
+{
+	uint64_t ranges = (WARDEN_UID_END - host->settings->uid_base) / 65536;
+	uint32_t links = network_slots(host->network);
+
+	return ranges < links ? (uint32_t)ranges : links;
+}
+
 static inline uid_t host_uid_base(const struct host *host, uint32_t slot)
 {
 	return (uid_t)(host->settings->uid_base + (uint64_t)slot * 65536);

@@ -232,7 +232,7 @@ static void add_tail(int log, struct error *err)
 	if (len > LOG_TAIL)
 		at += len - LOG_TAIL;
 	for (char *c = at; *c; c++)
-		if (*c < ' ' || *c == 0x7f)
+		if (*c < ' ' || *c > '~')
 			*c = ' ';
 	struct error why = *err;
 	error_set(err, why.code, "%.50s; it said: %s", why.text, at);

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sodium.h>
 #include <string.h>
@@ -11,7 +10,6 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/scoped.h"
 #include "services/warden/erase.h"
 #include "services/warden/packet.h"
 #include "services/warden/reaper.h"
@@ -73,13 +71,12 @@ static void allow(
 	struct network_allowed allowed = {
 	    packet->u.allow.address, packet->u.allow.len, packet->u.allow.ttl_s};
 	struct error err = {0};
-	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)agent->record.pid);
-	scoped_fd int netns = open(path, O_RDONLY | O_CLOEXEC);
-	if (agent->state != AGENT_RUNNING || !agent->record.is_narrowed || netns < 0)
+	if (agent->state != AGENT_RUNNING || !agent->record.is_narrowed)
 		return;
-	if (network_allow(warden->host.network, agent->record.slot, netns, &allowed, &err) != 0)
+	/* by its descriptor: the number may have passed to another container's process */
+	if (network_allow(warden->host.network, agent->record.slot, agent->pidfd, &allowed, &err) !=
+	    0)
 		log_warn(
 		    "addresses are not allowed", "agent", agent->record.agent, "why", err.text);
 }
@@ -292,8 +289,8 @@ int warden_open(struct warden *warden, const struct warden_settings *settings, s
 	warden->alive_at_ms = clock_boot_ms();
 	if (host_open(&warden->host, settings, err) != 0 || open_network(warden, err) != 0)
 		return -1;
-	warden->slots = slots_new(
-	    warden->host.run, network_slots(warden->host.network), settings->quarantine_s, err);
+	warden->slots =
+	    slots_new(warden->host.run, host_slots(&warden->host), settings->quarantine_s, err);
 	if (!warden->slots)
 		return -1;
 	warden->jobs_cgroup = cgroup_make(&warden->host.cgroups, "jobs", err);

@@ -118,11 +118,22 @@ static int find_users(struct warden_settings *settings, struct error *err)
 	return 0;
 }
 
+static int check_ids(const struct warden_settings *settings, struct error *err)
+{
+	if ((WARDEN_UID_END - settings->uid_base) / 65536 >= settings->slots)
+		return 0;
+	return error_set(err, ERR_INVALID,
+	    "MULTICLAW_WARDEN_UID_BASE leaves less than 65536 user ids for each of %lu agents "
+	    "(MULTICLAW_WARDEN_SLOTS): take a smaller one",
+	    (unsigned long)settings->slots);
+}
+
 int warden_settings_finish(struct warden_settings *settings, struct error *err)
 {
 	fill_in(&settings->listen, "run/%s.warden", settings->replica);
 	fill_in(&settings->run, "run/warden-%s", settings->prefix);
-	if (check_names(settings, err) != 0 || check_network(settings, err) != 0)
+	if (check_names(settings, err) != 0 || check_network(settings, err) != 0 ||
+	    check_ids(settings, err) != 0)
 		return -1;
 	return find_users(settings, err);
 }

@@ -11,6 +11,8 @@
 #define WARDEN_CALLERS_MAX 8
 #define WARDEN_AGENT_PORT 18789 /* OpenClaw's own */
 
+#define WARDEN_UID_END UINT64_C(4294901760) /* the range beyond it holds -1, which is no user */
+
 struct warden_settings {
 	char *replica;     /* MULTICLAW_WARDEN_REPLICA: of the sandbox that it serves */
 	char *listen;      /* MULTICLAW_WARDEN_LISTEN */

@@ -226,6 +226,21 @@ def test_the_units_are_what_systemd_understands(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@as_root
+def test_links_of_a_daemon_do_not_lead_root(running, tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("whole")
+    before = running.pid("router-1")
+    for name in ("router-1.pid.new", "nginx.master.pid", "router-1.pid.new.new"):
+        assert try_as("multiclaw-auth", "ln", "-s", victim, running.state / f"run/{name}").returncode == 0
+    os.kill(before, 9)
+    wait_until("router runs again", lambda: running.pid("router-1") != before, 15)
+    assert victim.read_text() == "whole"
+    # and what root has put there stays
+    assert try_as("multiclaw-auth", "rm", "-f", running.state / "run/router-1.pid").returncode != 0
+    assert not (running.state / "run/nginx.master.pid").exists() or (running.state / "run/nginx.master.pid").is_symlink()
+
+
 def left_of(prefix, state):
     """What a suite with containers could leave on the host."""
     links = subprocess.run(["ip", "-br", "link"], capture_output=True, text=True).stdout.splitlines()

@@ -1,6 +1,10 @@
 """sandbox from the inside: the test is its router, its operator and its warden; everything else is real."""
 
+import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -641,6 +645,36 @@ def test_a_sale_while_warden_was_away_is_done_when_it_is_back(own):  # noqa: F81
     s.warden.start()
     wait_until("killed", lambda: owner.agent not in s.warden.agents, 5)
     assert "KILL" in s.warden.names(agent=owner.agent)
+
+
+IMPOSTOR = """
+import socket, sys
+s = socket.socket(fileno=int(sys.argv[1]))
+s.listen(5)
+print("listens", flush=True)
+while True:
+    c, _ = s.accept()
+    c.settimeout(1)
+    print(len(c.recv(1 << 16)), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another user")
+def test_nobody_but_root_is_taken_for_warden(own):  # noqa: F811
+    s = make_own(own)
+    s.warden.stop()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(str(s.warden.path))
+        with subprocess.Popen([sys.executable, "-c", IMPOSTOR, str(listener.fileno())], user=65534, pass_fds=[listener.fileno()],
+                              stdout=subprocess.PIPE, text=True) as impostor:
+            try:
+                said = [impostor.stdout.readline().strip() for _ in range(4)]
+            finally:
+                impostor.kill()
+    assert said == ["listens", "0", "0", "0"]
+    assert "is not root" in s.log("sandbox-1", 40) and not s.is_ready("sandbox-1")
+    s.warden.start()
+    s.wait_sandbox()
 
 
 def test_packets_that_are_none_close_the_connection_and_harm_nothing(own):  # noqa: F811

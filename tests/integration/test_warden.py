@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -373,6 +374,7 @@ def test_settings_that_cannot_be_stop_the_start():
     env = {**os.environ, "MULTICLAW_COLLECTION": "1" * 32}
     for name, value in {
         "NETWORK": "10.0.0.1/16", "PREFIX": "A b", "PROXY_USER": "www-data,nobody-of-this-name", "USER": "nobody-of-this-name", "REPLICA": "../x",
+        "UID_BASE": "4294901760",
     }.items():  # fmt: skip
         ran = subprocess.run([BIN / "multiclaw-warden", "-n"], env={**env, f"MULTICLAW_WARDEN_{name}": value}, capture_output=True, text=True)
         assert ran.returncode == 1 and f"MULTICLAW_WARDEN_{name}" in ran.stderr, ran
@@ -458,6 +460,54 @@ def test_a_warden_killed_in_the_middle_of_a_start_leaves_nothing_for_long(own):
             client.killed(event.agent)
     wait_until("all gone", lambda: not warden.client().found, 30)
     left.check()
+
+
+def test_no_agent_has_user_ids_of_the_host(own):
+    """However many were started: the numbers of user ids end, and would begin again at root."""
+    base = 4294901760 - 2 * 65536
+    warden = own(UID_BASE=base, SLOTS=2)
+    client, image = warden.client(), warden.shell("")
+    seen = []
+    for i in range(4):
+        client.started(agent_id("ids"), boot=f"b{i}", image=image)
+        seen.append(int(client.exec(agent_id("ids"), "/bin/cat", "/proc/self/uid_map", boot=f"b{i}").output.split()[1]))
+        client.killed(agent_id("ids"), boot=f"b{i}")
+    assert seen == [base, base + 65536] * 2
+
+
+def test_a_folder_that_others_may_write_is_refused(own):
+    """What stands there says what root writes and runs."""
+    warden = own()
+    warden.stop()
+    folder = warden.state / "run/warden-o1"
+    for uid, mode in (65534, 0o700), (0, 0o770):
+        os.chown(folder, uid, 0)
+        folder.chmod(mode)
+        warden.start(wait=False)
+        assert warden.process.wait(10) == 1 and "MULTICLAW_WARDEN_RUN" in warden.said()
+        (warden.state / "warden.log").write_text("")
+    os.chown(folder, 0, 0)
+    folder.chmod(0o700)
+    warden.start()
+
+
+def test_what_an_agent_made_of_its_output_is_not_opened(own):
+    """A terminal would be warden's own from then on, and its end warden's: an agent can make its first process do anything."""
+    warden = own()
+    warden.stop()
+    master, slave = os.openpty()
+    with subprocess.Popen(["sleep", "60"], stdout=slave) as sleeper:
+        stat = pathlib.Path(f"/proc/{sleeper.pid}/stat").read_text()
+        record = {"boot": "b0", "image": "0" * 64, "wallet": wallet("owner"), "kind": "", "period": 7, "connections": 9, "slot": 0, "is_ready": True,
+                  "pid": sleeper.pid, "pid_number": int(stat.rsplit(")", 1)[1].split()[19]), "log_device": 0, "log_inode": 0}
+        (warden.state / f"run/warden-o1/agents/{agent_id('tty')}.json").write_text(json.dumps(record))
+        warden.start(session=True)
+        os.close(slave)
+        os.close(master)  # hangs up on who has it for a terminal
+        wait_until("it is cleaned up", lambda: not list((warden.state / "run/warden-o1/agents").glob("*.json")), 10)
+        assert pathlib.Path(f"/proc/{warden.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[4] == "0"  # tty_nr
+        assert warden.client().ready
+        sleeper.kill()
 
 
 def test_a_second_warden_of_the_same_folder_does_not_start(warden):

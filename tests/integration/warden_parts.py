@@ -229,10 +229,10 @@ class Warden:
         self.stop()
         shutil.rmtree(self.state, ignore_errors=True)
 
-    def start(self, wait=True, **more):
+    def start(self, wait=True, session=False, **more):
         self.log = open(self.state / "warden.log", "ab")
         env = {**self.env, **{name: str(value) for name, value in more.items()}}
-        self.process = subprocess.Popen([BIN / "multiclaw-warden"], env=env, stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen([BIN / "multiclaw-warden"], env=env, stdout=self.log, stderr=self.log, start_new_session=session)
         if wait:
             wait_until("warden", lambda: self.answers(), 15)
         return self
