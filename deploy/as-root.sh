@@ -13,7 +13,7 @@ locked() { (flock 9 && "$@") 9>$claims/lock; }
 # Redis and the development chain have users that only this script knows: production's Redis brings its own, and there is no such chain.
 make_users() {
 	local users user of gid known made=
-	mapfile -t users < <(awk '$1 == "u" { print $2 }' "$systemd/multiclaw.sysusers.conf")
+	mapfile -t users < <(awk '$1 == "u" && $3 == "-:multiclaw" { print $2 }' "$systemd/multiclaw.sysusers.conf")
 	users+=(multiclaw-redis multiclaw-devchain)
 	getent group multiclaw >/dev/null || { groupadd --system multiclaw && made+=" multiclaw (group)"; } || return 1
 	IFS=: read -r _ _ gid _ < <(getent group multiclaw)
@@ -28,6 +28,12 @@ make_users() {
 			IFS=: read -r _ _ of _ <<<"$of"
 			[ "$of" = "$gid" ] || usermod --gid multiclaw "$user" || return 1
 		fi
+	done
+	# those that share nothing with the daemons
+	for user in $(awk '$1 == "u" && $3 == "-" { print $2 }' "$systemd/multiclaw.sysusers.conf"); do
+		getent passwd "$user" >/dev/null && continue
+		useradd --system --user-group --home-dir / --no-create-home --shell /usr/sbin/nologin "$user" || return 1
+		made+=" $user"
 	done
 	[ -z "$made" ] || say "made the users      ${made# }"
 }

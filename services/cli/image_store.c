@@ -28,16 +28,24 @@ static const char *default_path(char *buf, size_t size)
 	return buf;
 }
 
+/* Sandbox and warden's containers read what is here, whatever umask it is made under. One that was there is as its owner wants it. */
+static int make_folder(int in, const char *path, struct error *err)
+{
+	if (mkdirat(in, path, 0755) == 0)
+		return fchmodat(in, path, 0755, 0) == 0 ? 0 : failed(err, "open", path);
+	return errno == EEXIST ? 0 : failed(err, "make", path);
+}
+
 static int open_folders(struct image_store *store, const char *path, bool create, struct error *err)
 {
-	if (create && mkdir(path, 0755) != 0 && errno != EEXIST)
-		return failed(err, "make", path);
+	if (create && make_folder(AT_FDCWD, path, err) < 0)
+		return -1;
 	store->folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->folder < 0)
 		return error_set(err, errno == ENOENT ? ERR_NOT_FOUND : ERR_UNAVAILABLE,
 		    "the image store %s: %s", path, strerror(errno));
-	if (create && mkdirat(store->folder, "names", 0755) != 0 && errno != EEXIST)
-		return failed(err, "make", "names");
+	if (create && make_folder(store->folder, "names", err) < 0)
+		return -1;
 	store->names =
 	    openat(store->folder, "names", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (store->names < 0)

@@ -29,8 +29,10 @@ static const struct cli_command commands[] = {
 	"List this agent's sessions, or end one or all.", NULL},
     {"logout", cli_logout, "logout", "End the present session.", NULL},
     {"curl", cli_curl, "curl [-X METHOD] [-d JSON] [-i] PATH", "Make a request with the session.",
-	"PATH is a path of the service (/v1/session) or a URL of the agent's own origin: the "
-	"session goes nowhere else. For a\n"
+	"PATH is a path of the service (/v1/session) or a URL of the agent's own origin, "
+	"which is entered first as a\n"
+	"browser does it: the session goes nowhere else, and the one that belongs to it there is "
+	"kept beside it. For a\n"
 	"service that is not on localhost, MULTICLAW_AGENTS_DOMAIN says where its agents live. -i "
 	"prints the status first."},
     {"events", cli_events, "events", "Show this agent's events as they happen.", NULL},

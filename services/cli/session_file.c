@@ -36,6 +36,7 @@ int session_file_read(const char *path, struct session_file *file_r, struct erro
 	take(doc, "token", file_r->token, sizeof(file_r->token));
 	take(doc, "asset", file_r->asset, sizeof(file_r->asset));
 	take(doc, "agent_id", file_r->agent_id, sizeof(file_r->agent_id));
+	take(doc, "agent_token", file_r->agent_token, sizeof(file_r->agent_token));
 	if (!file_r->url[0] || !file_r->token[0])
 		return error_set(err, ERR_INVALID, "%s is not a session file", path);
 	return 0;
@@ -59,6 +60,8 @@ int session_file_write(const char *path, const struct session_file *file, struct
 	char temp[520];
 	scoped_json json_t *doc = json_pack("{ssssssss}", "url", file->url, "token", file->token,
 	    "asset", file->asset, "agent_id", file->agent_id);
+	if (file->agent_token[0])
+		json_object_set_new(doc, "agent_token", json_string(file->agent_token));
 
 	make_parents(path);
 	snprintf(temp, sizeof(temp), "%s.new", path);

@@ -10,7 +10,6 @@
 #include "services/cli/wiped.h"
 
 #define BODY_MAX (8 * 1024 * 1024)
-#define COOKIE "__Host-multiclaw="
 
 void web_answer_free(struct web_answer *answer)
 {
@@ -37,13 +36,18 @@ static size_t take_body(char *data, size_t size, size_t n, void *arg)
 	return more;
 }
 
+struct header_reader {
+	char wanted[64]; /* "set-cookie: name=" */
+	struct web_answer *answer;
+};
+
 static size_t take_header(char *data, size_t size, size_t n, void *arg)
 {
-	struct web_answer *answer = arg;
-	static const char name[] = "set-cookie: " COOKIE;
-	size_t len = size * n, start = sizeof(name) - 1;
+	struct header_reader *reader = arg;
+	struct web_answer *answer = reader->answer;
+	size_t len = size * n, start = strlen(reader->wanted);
 
-	if (len > start && strncasecmp(data, name, start) == 0) {
+	if (len > start && strncasecmp(data, reader->wanted, start) == 0) {
 		size_t token = 0;
 		while (start + token < len && !strchr(";\r\n", data[start + token]))
 			token++;
@@ -56,16 +60,21 @@ static size_t take_header(char *data, size_t size, size_t n, void *arg)
 }
 
 /* Programs send the cookie themselves: a jar would refuse a Secure cookie on http://localhost. */
-static struct curl_slist *headers_new(const char *token, bool has_body)
+static struct curl_slist *headers_new(const struct web_question *question)
 {
 	struct curl_slist *list = NULL;
-	char cookie[sizeof("Cookie: " COOKIE) + 2048];
+	char line[sizeof("Cookie: " WEB_COOKIE_AGENT "=") + WEB_TOKEN_MAX];
 
-	if (has_body)
+	if (question->body)
 		list = curl_slist_append(list, "Content-Type: application/json");
-	if (token && token[0]) {
-		snprintf(cookie, sizeof(cookie), "Cookie: " COOKIE "%s", token);
-		list = curl_slist_append(list, cookie);
+	if (question->cookie && question->token && question->token[0]) {
+		snprintf(line, sizeof(line), "Cookie: %s=%s", question->cookie, question->token);
+		list = curl_slist_append(list, line);
+		sodium_memzero(line, sizeof(line));
+	}
+	if (question->origin) {
+		snprintf(line, sizeof(line), "Origin: %s", question->origin);
+		list = curl_slist_append(list, line);
 	}
 	return curl_slist_append(list, "Expect:");
 }
@@ -94,24 +103,26 @@ static CURL *easy_new(const char *url, struct curl_slist *headers)
 	return easy;
 }
 
-int web_request(const char *method, const char *url, const char *body, const char *token,
-    struct web_answer *answer_r, struct error *err)
+int web_ask(const struct web_question *question, struct web_answer *answer_r, struct error *err)
 {
-	struct curl_slist *headers = headers_new(token, body != NULL);
-	CURL *easy = easy_new(url, headers);
+	struct curl_slist *headers = headers_new(question);
+	CURL *easy = easy_new(question->url, headers);
+	struct header_reader reader = {.answer = answer_r};
 
 	memset(answer_r, 0, sizeof(*answer_r));
-	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, method);
-	if (strcmp(method, "HEAD") == 0)
+	snprintf(reader.wanted, sizeof(reader.wanted),
+	    "set-cookie: %s=", question->wanted ? question->wanted : WEB_COOKIE);
+	curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, question->method);
+	if (strcmp(question->method, "HEAD") == 0)
 		curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-	if (body)
-		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body);
+	if (question->body)
+		curl_easy_setopt(easy, CURLOPT_POSTFIELDS, question->body);
 	curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, 30000L);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take_body);
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, answer_r);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
-	curl_easy_setopt(easy, CURLOPT_HEADERDATA, answer_r);
-	int rc = perform(easy, url, err);
+	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &reader);
+	int rc = perform(easy, question->url, err);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer_r->status);
 	curl_easy_cleanup(easy);
 	curl_slist_free_all(headers);
@@ -119,6 +130,15 @@ int web_request(const char *method, const char *url, const char *body, const cha
 		answer_r->json =
 		    json_loadb(answer_r->body, answer_r->len, JSON_REJECT_DUPLICATES, NULL);
 	return rc;
+}
+
+int web_request(const char *method, const char *url, const char *body, const char *token,
+    struct web_answer *answer_r, struct error *err)
+{
+	return web_ask(
+	    &(struct web_question){
+		.method = method, .url = url, .body = body, .cookie = WEB_COOKIE, .token = token},
+	    answer_r, err);
 }
 
 static enum error_code code_of_status(long status)
@@ -172,7 +192,8 @@ static size_t take_lines(char *data, size_t size, size_t n, void *arg)
 int web_stream(const char *url, const char *token, bool (*line)(void *arg, const char *text),
     void *arg, struct error *err)
 {
-	struct curl_slist *headers = headers_new(token, false);
+	struct curl_slist *headers =
+	    headers_new(&(struct web_question){.cookie = WEB_COOKIE, .token = token});
 	CURL *easy = easy_new(url, headers);
 	struct line_reader reader = {.line = line, .arg = arg};
 	long status = 0;

@@ -7,18 +7,34 @@
 #include "services/cli/cli.h"
 #include "services/cli/session_file.h"
 
+#define WEB_TOKEN_MAX SESSION_TOKEN_MAX
+#define WEB_COOKIE "__Host-multiclaw"
+#define WEB_COOKIE_AGENT "__Host-multiclaw-agent"
+#define WEB_COOKIE_STATE "__Host-multiclaw-state"
+#define WEB_BASE64URL "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 struct web_answer {
 	long status;
 	json_t *json; /* NULL if the body was not JSON */
 	char *body;   /* NUL-terminated */
 	size_t len;
-	char token[2049]; /* of Set-Cookie __Host-multiclaw, "" if none */
+	char token[WEB_TOKEN_MAX + 1]; /* of Set-Cookie, the one that was wanted; "" if none */
 };
 /* Wipes: an answer may hold a token or a key. */
 void web_answer_free(struct web_answer *answer);
 #define scoped_answer __attribute__((cleanup(web_answer_free)))
 
-/* url: absolute. body may be NULL; token may be NULL. An answer of any status is a success here. */
+struct web_question {
+	const char *method, *url; /* absolute */
+	const char *body;         /* JSON; NULL: none */
+	const char *cookie;       /* the name that token goes by; NULL: none is sent */
+	const char *token;        /* NULL or "": none is sent */
+	const char *origin;       /* NULL: none is sent */
+	const char *wanted;       /* the cookie to take from the answer; NULL: the console's */
+};
+/* An answer of any status is a success here. */
+int web_ask(const struct web_question *question, struct web_answer *answer_r, struct error *err);
+/* The same with the console's token, which may be NULL. */
 int web_request(const char *method, const char *url, const char *body, const char *token,
     struct web_answer *answer_r, struct error *err);
 /* Streams the body line by line until the server ends it or line returns false. */

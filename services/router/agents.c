@@ -21,9 +21,10 @@ static json_t *agent_json(const struct api_call *call, const struct sandbox_stat
 	const struct host_names *names = &call->router->names;
 	char id[AGENT_ID_LEN + 1];
 	agent_id(call->asset, id);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:n}", "agent_id", id, "state",
-	    agent->state, "url", json_sprintf("%s%s.%s", names->scheme, id, names->domain),
-	    "started_at", agent->started_ms ? api_time(agent->started_ms) : json_null(), "boot_id",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:n}", "agent_id", id, "state",
+	    agent->state, "why", text_or_null(agent->why), "url",
+	    json_sprintf("%s%s.%s", names->scheme, id, names->domain), "started_at",
+	    agent->started_ms ? api_time(agent->started_ms) : json_null(), "boot_id",
 	    text_or_null(agent->boot_id), "image", text_or_null(agent->image), "snapshot");
 }
 

@@ -53,6 +53,11 @@ struct cookie_value asked_session(const struct asked *asked)
 	return asked->cookies.agent;
 }
 
+bool asked_is_worker(const struct asked *asked)
+{
+	return asked->header[ASKED_SERVICE_WORKER];
+}
+
 /* One header says which host, and no other that might is present. */
 static bool read_agent(const struct asked *asked, const struct asked_dialect *dialect,
     const struct host_names *names, char agent_r[AGENT_ID_LEN + 1])
@@ -92,8 +97,6 @@ enum asked_verdict asked_judge(const struct asked *asked, const struct asked_dia
 {
 	if (!read_agent(asked, dialect, names, agent_r))
 		return ASKED_HOST_REFUSED;
-	if (asked->header[ASKED_SERVICE_WORKER])
-		return ASKED_WORKER_REFUSED;
 	const char *method =
 	    dialect->method == ASKED_HOST ? own_method : asked->header[dialect->method];
 	if (is_foreign(asked, names, agent_r, method ? method : ""))

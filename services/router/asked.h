@@ -48,12 +48,14 @@ void asked_add(struct asked *asked, const char *name, const char *value); /* kee
 /* The session presented: the agent's cookie; text NULL if there is none. The console's is not for here. */
 struct cookie_value asked_session(const struct asked *asked);
 
+/* It is for a service worker's script. Whether the agent's owner allows one is known with its place. */
+bool asked_is_worker(const struct asked *asked);
+
 enum asked_verdict {
 	ASKED_GO_ON,           /* a session is presented: judge it */
 	ASKED_UNAUTHENTICATED, /* none, one of ours twice, or nothing that could be a token */
 	ASKED_HOST_REFUSED,
 	ASKED_ORIGIN_REFUSED,
-	ASKED_WORKER_REFUSED,
 };
 /* own_method is the sub-request's. Fills agent_r unless ASKED_HOST_REFUSED. Says the same for every agent, existing or not. */
 enum asked_verdict asked_judge(const struct asked *asked, const struct asked_dialect *dialect,

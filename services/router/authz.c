@@ -63,6 +63,7 @@ struct waiting {
 	uint64_t began_us, deadline; /* Unix ms */
 	char agent[AGENT_ID_LEN + 1];
 	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
+	bool is_worker; /* a service worker's script is asked for */
 	size_t token_len;
 	char token[COOKIE_TOKEN_MAX + 1];
 	char cookie[]; /* to forward */
@@ -143,13 +144,32 @@ static enum outcome outcome_of(const struct error *err)
 	}
 }
 
+/* Session has said yes. What a sandbox calls invalid or missing is something about the agent, not about who asks. */
+static enum outcome outcome_at_sandbox(const struct error *err)
+{
+	switch (err->code) {
+	case ERR_INVALID:
+	case ERR_NOT_FOUND:
+	case ERR_CONFLICT:
+		return OUTCOME_FAILED;
+	default:
+		return outcome_of(err);
+	}
+}
+
+/* A service worker would outlive what is said here of its agent's pages: only where the owner wants one. */
+static enum outcome judge_worker(bool is_worker, const struct place *place)
+{
+	return is_worker && !place->allows_workers ? OUTCOME_WORKER_REFUSED : OUTCOME_ALLOWED;
+}
+
 /* Without containers one address serves every agent, or none does. */
 static bool place_known(
     const struct router *router, const uint8_t asset[PUBKEY_LEN], struct place *place_r)
 {
 	if (router->sandboxes)
 		return reach_lookup(router->reaches, asset, place_r);
-	*place_r = (struct place){router->agent_upstream, ""};
+	*place_r = (struct place){.upstream = router->agent_upstream, .token = ""};
 	return router->agent_upstream[0];
 }
 
@@ -173,10 +193,12 @@ static void on_place(
 	};
 	struct waiting *waiting = arg;
 	struct error gone;
-	enum outcome outcome = err ? outcome_of(err) : outcome_for[state];
+	enum outcome outcome = err ? outcome_at_sandbox(err) : outcome_for[state];
 	/* what was true when the session was judged must still be: the way to the sandbox took a while */
 	if (outcome == OUTCOME_ALLOWED && gate_open(waiting->authz->router, &gone) != 0)
 		outcome = outcome_of(&gone);
+	if (outcome == OUTCOME_ALLOWED)
+		outcome = judge_worker(waiting->is_worker, place);
 	if (outcome == OUTCOME_ALLOWED)
 		allow(waiting->request,
 		    &(struct allowed){waiting->asset, waiting->wallet, waiting->cookie}, place);
@@ -238,6 +260,7 @@ static struct waiting *waiting_new(struct authz *authz, struct http_request *req
 	waiting->began_us = began_us;
 	waiting->deadline = clock_unix_ms() + GATE_DECISION_MS;
 	memcpy(waiting->agent, agent, sizeof(waiting->agent));
+	waiting->is_worker = asked_is_worker(asked);
 	waiting->token_len = token.len;
 	memcpy(waiting->token, token.text, token.len);
 	memcpy(waiting->cookie, asked->cookies.forward, asked->cookies.forward_len + 1);
@@ -271,7 +294,6 @@ static enum outcome judge_request(const struct authz *authz, const struct http_r
 	    [ASKED_UNAUTHENTICATED] = OUTCOME_UNAUTHENTICATED,
 	    [ASKED_HOST_REFUSED] = OUTCOME_HOST_REFUSED,
 	    [ASKED_ORIGIN_REFUSED] = OUTCOME_ORIGIN_REFUSED,
-	    [ASKED_WORKER_REFUSED] = OUTCOME_WORKER_REFUSED,
 	};
 	struct error err;
 	if (gate_open(authz->router, &err) != 0)
@@ -302,6 +324,14 @@ static void answer_allowed(struct authz *authz, struct http_request *request,
 	count(authz, OUTCOME_ALLOWED, SOURCE_HIT, began_us);
 }
 
+/* All but the agent's place, which may be known as well. */
+static enum outcome judge_hit(const struct decision_entry *found, enum decision_verdict verdict)
+{
+	if (!accepts_audience(found->audience))
+		return OUTCOME_UNAUTHENTICATED;
+	return verdict == DECISION_OTHER ? OUTCOME_OTHER_AGENT : OUTCOME_ALLOWED;
+}
+
 static void on_request(void *arg, struct http_request *request)
 {
 	struct authz *authz = arg;
@@ -324,13 +354,18 @@ static void on_request(void *arg, struct http_request *request)
 	}
 	enum decision_verdict verdict =
 	    gate_lookup(authz->router, asked_session(&asked), agent, &found);
-	if (verdict == DECISION_MISS)
+	if (verdict == DECISION_MISS) {
 		ask_session(waiting_new(authz, request, &asked, agent, began_us));
-	else if (!accepts_audience(found->audience))
-		answer_refused(authz, request, OUTCOME_UNAUTHENTICATED, SOURCE_HIT, began_us);
-	else if (verdict == DECISION_OTHER)
-		answer_refused(authz, request, OUTCOME_OTHER_AGENT, SOURCE_HIT, began_us);
-	else if (place_known(authz->router, found->asset, &place))
+		return;
+	}
+	outcome = judge_hit(found, verdict);
+	bool is_known =
+	    outcome == OUTCOME_ALLOWED && place_known(authz->router, found->asset, &place);
+	if (is_known)
+		outcome = judge_worker(asked_is_worker(&asked), &place);
+	if (outcome != OUTCOME_ALLOWED)
+		answer_refused(authz, request, outcome, SOURCE_HIT, began_us);
+	else if (is_known)
 		answer_allowed(authz, request,
 		    &(struct allowed){found->asset, found->wallet, asked.cookies.forward}, &place,
 		    began_us);

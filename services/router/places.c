@@ -11,6 +11,7 @@ struct entry {
 	struct secret *token; /* with its NUL; NULL: none */
 	uint8_t asset[PUBKEY_LEN];
 	char upstream[UPSTREAM_MAX + 1];
+	bool allows_workers;
 };
 
 struct places {
@@ -67,6 +68,7 @@ bool places_find(
 	}
 	place_r->upstream = entry->upstream;
 	place_r->token = entry->token ? (const char *)secret_bytes(entry->token) : "";
+	place_r->allows_workers = entry->allows_workers;
 	return true;
 }
 
@@ -99,6 +101,7 @@ void places_put(struct places *places, const uint8_t asset[PUBKEY_LEN], const st
 		entry->token = secret_make_brief(len + 1, fill, &copy);
 	memcpy(entry->asset, asset, PUBKEY_LEN);
 	memcpy(entry->upstream, place->upstream, strlen(place->upstream) + 1);
+	entry->allows_workers = place->allows_workers;
 	entry->until_ms = until_ms;
 }
 

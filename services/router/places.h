@@ -15,6 +15,7 @@
 struct place {
 	const char *upstream; /* address:port */
 	const char *token;    /* "" if the agent takes none */
+	bool allows_workers;  /* service workers, by its owner's word */
 };
 
 struct places;

@@ -91,6 +91,7 @@ static int read_place(struct reaches *reaches, const struct sandbox_reach_rsp *r
 	}
 	place_r->upstream = rsp->upstream;
 	place_r->token = rsp->agent_token;
+	place_r->allows_workers = rsp->workers;
 	return 0;
 }
 

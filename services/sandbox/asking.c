@@ -67,7 +67,8 @@ static bool is_current(const struct asking *asking)
 static int may_go_on(const struct asking *asking, struct error *err)
 {
 	if (clock_unix_ms() >= bus_request_deadline(asking->request))
-		return error_set(err, ERR_TIMEOUT, "the caller does not wait any more");
+		return error_refuse(
+		    err, ERR_TIMEOUT, "too_late", "the caller does not wait any more");
 	return sandbox_serves(asking->sandbox, err);
 }
 
@@ -139,12 +140,15 @@ static void on_place(void *arg, const char *host, const struct error *err)
 {
 	struct asking *asking = arg;
 	const char *own = asking->sandbox->process->settings.replica;
-	if (err)
-		asking_fail(asking, err);
-	else if (host[0] && strcmp(host, own) != 0)
+	struct error failed;
+	if (err) {
+		failed = sandbox_no_ledger(err);
+		asking_fail(asking, &failed);
+	} else if (host[0] && strcmp(host, own) != 0) {
 		answer_host(asking, host);
-	else
+	} else {
 		act(asking, claims(asking));
+	}
 }
 
 static void locate(struct asking *asking)
@@ -184,7 +188,8 @@ static int take_session(
 	if (session->exp_ms <= clock_unix_ms())
 		return error_refuse(err, ERR_UNAUTHENTICATED, "session_expired", "expired");
 	if (event_id_parse(session->position, &asking->position) != 0)
-		return error_set(err, ERR_INTERNAL, "session answered with a malformed position");
+		return error_refuse(err, ERR_INTERNAL, "answer_malformed",
+		    "session answered with a malformed position");
 	return 0;
 }
 

@@ -83,6 +83,7 @@ static void answer_reach(struct asking *asking, const struct agent *agent)
 		memcpy(rsp.agent_token, secret_bytes(agent->gateway_token),
 		    secret_len(agent->gateway_token));
 		rsp.good_ms = GOOD_MS;
+		rsp.workers = agent->record.allows_workers;
 	}
 	asking_reply(asking, &rsp);
 	sodium_memzero(&rsp, sizeof(rsp));

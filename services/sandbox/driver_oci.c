@@ -200,8 +200,8 @@ static int oci_exec(void *self, const struct driver_boot *of, const char *argv, 
 {
 	struct warden_packet packet = {.what = WARDEN_EXEC};
 	if (len > sizeof(packet.u.exec.text))
-		return error_set(
-		    err, ERR_INVALID, "more than %d bytes of arguments", WARDEN_EXEC_BYTES);
+		return error_refuse(err, ERR_INVALID, "argv_too_long",
+		    "more than %d bytes of arguments", WARDEN_EXEC_BYTES);
 	packet.u.exec.len = (uint32_t)len;
 	packet.u.exec.timeout_ms = timeout_ms;
 	memcpy(packet.u.exec.text, argv, len);

@@ -79,7 +79,8 @@ static int take_argv(struct exec *exec, const struct sandbox_exec_req *req, stru
 	for (size_t i = 0; i < req->argv.len; i++) {
 		size_t len = strlen(req->argv.item[i].arg) + 1;
 		if (len > sizeof(exec->argv) - exec->len)
-			return error_set(err, ERR_INVALID, "too many bytes of arguments");
+			return error_refuse(err, ERR_INVALID, "argv_too_long",
+			    "more than %d bytes of arguments", WARDEN_EXEC_BYTES);
 		memcpy(exec->argv + exec->len, req->argv.item[i].arg, len);
 		exec->len += len;
 	}

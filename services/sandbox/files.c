@@ -14,6 +14,7 @@
 #define CHANNELS "channels.json"
 #define TOKEN "gateway-token"
 #define HOSTS "custom/egress-hosts"
+#define WORKERS "custom/allow-service-workers"
 
 struct files {
 	int fd;
@@ -21,6 +22,7 @@ struct files {
 	char last[128 + 1];
 	struct secret *channels;
 	struct egress egress;
+	bool allows_workers;
 };
 
 struct files *files_new(void)
@@ -49,13 +51,15 @@ static int put(struct files *files, const void *bytes, size_t len, struct error 
 	const uint8_t *at = bytes;
 	files->len += len;
 	if (files->len > FILES_BYTES_MAX)
-		return error_set(err, ERR_INVALID, "too many bytes of secrets");
+		return error_refuse(err, ERR_INVALID, "secrets_too_large",
+		    "more than %u bytes of secrets", FILES_BYTES_MAX);
 	while (len > 0) {
 		ssize_t n = write(files->fd, at, len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return error_set(err, ERR_UNAVAILABLE, "secrets: %s", strerror(errno));
+			return error_refuse(
+			    err, ERR_UNAVAILABLE, "host_failing", "secrets: %s", strerror(errno));
 		at += n, len -= (size_t)n;
 	}
 	return 0;
@@ -71,6 +75,13 @@ static int put_file(struct files *files, const char *path, unsigned mode, const 
 	return put(files, bytes, size, err);
 }
 
+/* The one word, perhaps with the end of its line. Anything else allows nothing. */
+static bool is_yes(const uint8_t *bytes, size_t size)
+{
+	size -= size == 4 && bytes[3] == '\n';
+	return size == 3 && memcmp(bytes, "yes", 3) == 0;
+}
+
 static int add(
     struct files *files, const struct files_item *item, const uint8_t *bytes, struct error *err)
 {
@@ -80,6 +91,8 @@ static int add(
 	if (strcmp(item->path, HOSTS) == 0 &&
 	    egress_parse(&files->egress, bytes, item->size, err) != 0)
 		return -1;
+	if (strcmp(item->path, WORKERS) == 0)
+		files->allows_workers = is_yes(bytes, item->size);
 	if (strcmp(item->path, CHANNELS) == 0 && item->size > 0) {
 		secret_destroy(&files->channels);
 		files->channels = secret_new(bytes, item->size);
@@ -93,12 +106,16 @@ int files_add_page(struct files *files, const struct vault_materialise_rsp *page
 	for (size_t i = 0; i < page->files.len; i++) {
 		const struct files_item *item = &page->files.item[i];
 		if (item->size > page->bytes.len - at)
-			return error_set(err, ERR_INTERNAL, "the vault's page is short");
+			return error_refuse(
+			    err, ERR_INTERNAL, "answer_malformed", "the vault's page is short");
 		if (add(files, item, page->bytes.data + at, err) != 0)
 			return -1;
 		at += item->size;
 	}
-	return at == page->bytes.len ? 0 : error_set(err, ERR_INTERNAL, "the vault's page is long");
+	if (at != page->bytes.len)
+		return error_refuse(
+		    err, ERR_INTERNAL, "answer_malformed", "the vault's page is long");
+	return 0;
 }
 
 static int put_openclaw(
@@ -118,7 +135,8 @@ int files_finish(struct files *files, const char *token, const char *origin, boo
 		return -1;
 	if (fcntl(files->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0 ||
 	    lseek(files->fd, 0, SEEK_SET) != 0)
-		return error_set(err, ERR_UNAVAILABLE, "secrets: %s", strerror(errno));
+		return error_refuse(
+		    err, ERR_UNAVAILABLE, "host_failing", "secrets: %s", strerror(errno));
 	*fd_r = files->fd;
 	return 0;
 }
@@ -131,6 +149,11 @@ const char *files_last(const struct files *files)
 const struct egress *files_egress(const struct files *files)
 {
 	return &files->egress;
+}
+
+bool files_allows_workers(const struct files *files)
+{
+	return files->allows_workers;
 }
 
 struct secret *gateway_token(const uint8_t *placement, size_t len, const char *boot)

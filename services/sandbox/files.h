@@ -1,5 +1,5 @@
 /* files - the secrets of one start, as warden takes them (proto/warden.h): a memfd, sealed when it is complete, so that nobody changes it under warden's
- * hands. What sandbox itself needs of them it takes out while they pass: the channels, the list of hosts.
+ * hands. What sandbox itself needs of them it takes out while they pass: the channels, the list of hosts, whether service workers are allowed.
  */
 #ifndef SANDBOX_FILES_H
 #define SANDBOX_FILES_H
@@ -22,6 +22,8 @@ int files_finish(struct files *files, const char *token, const char *origin, boo
 /* Path of the last one added, for the next page. */
 const char *files_last(const struct files *files);
 const struct egress *files_egress(const struct files *files);
+/* The owner's secret custom/allow-service-workers says "yes". */
+bool files_allows_workers(const struct files *files);
 
 /* The token that an agent's gateway wants, of one boot: made from the vault's placement and the boot id, so that a sandbox that was started anew knows it
  * again without writing it down. It opens nothing but a port that only this host's proxy reaches. */

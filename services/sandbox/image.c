@@ -21,12 +21,13 @@ static int read_digest(const char *store, const char *name, char digest_r[65], s
 	scoped_file FILE *file = fopen(path, "re");
 	if (!file)
 		return error_refuse(
-		    err, ERR_NOT_FOUND, "image_missing", "%s: %s", path, strerror(errno));
+		    err, ERR_UNAVAILABLE, "image_missing", "%s: %s", path, strerror(errno));
 	if (!fgets(line, sizeof(line), file))
 		line[0] = '\0';
 	line[strcspn(line, "\n")] = '\0';
 	if (strlen(line) != 64 || strspn(line, "0123456789abcdef") != 64)
-		return error_refuse(err, ERR_INVALID, "image_invalid", "%s holds no digest", path);
+		return error_refuse(
+		    err, ERR_UNAVAILABLE, "image_invalid", "%s holds no digest", path);
 	memcpy(digest_r, line, 65);
 	return 0;
 }
@@ -40,7 +41,7 @@ static int read_kind(const char *store, struct driver_image *image, struct error
 	const char *kind = json_string_value(json_object_get(json, "kind"));
 	if (!kind || (strcmp(kind, "") != 0 && strcmp(kind, "openclaw") != 0))
 		return error_refuse(
-		    err, ERR_INVALID, "image_invalid", "%s: no image of a known kind", path);
+		    err, ERR_UNAVAILABLE, "image_invalid", "%s: no image of a known kind", path);
 	snprintf(image->kind, sizeof(image->kind), "%s", kind);
 	return 0;
 }
@@ -50,7 +51,7 @@ int image_find(const char *store, const char *name, struct driver_image *image_r
 	*image_r = (struct driver_image){0};
 	if (!is_name(name))
 		return error_refuse(
-		    err, ERR_INVALID, "image_invalid", "not a name of an image: %s", name);
+		    err, ERR_UNAVAILABLE, "image_invalid", "not a name of an image: %s", name);
 	snprintf(image_r->name, sizeof(image_r->name), "%s", name);
 	if (read_digest(store, name, image_r->digest, err) != 0)
 		return -1;

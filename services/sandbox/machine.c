@@ -8,9 +8,13 @@ void machine_init(
 	*machine = (struct machine){.rules = rules, .wish = wish};
 }
 
+/* Words of warden and of the runtime may hold an image's own, any bytes: they travel, and are shown, as plain text. */
 static void say(struct machine *machine, const char *why)
 {
 	snprintf(machine->why, sizeof(machine->why), "%s", why);
+	for (char *at = machine->why; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
 }
 
 /* The owner's word, or a success: what went wrong before does not count any more. */

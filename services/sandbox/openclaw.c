@@ -21,7 +21,8 @@ static int add_channels(json_t *config, const struct secret *channels, struct er
 	    secret_len(channels), JSON_REJECT_DUPLICATES, &where);
 	json_t *found = json_object_get(read, "channels");
 	if (!json_is_object(found) || json_object_set(config, "channels", found) != 0)
-		return error_set(err, ERR_INTERNAL, "channels.json of the vault is not understood");
+		return error_refuse(err, ERR_INTERNAL, "answer_malformed",
+		    "channels.json of the vault is not understood");
 	return 0;
 }
 

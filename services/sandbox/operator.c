@@ -66,16 +66,17 @@ static void reply_exec_host(struct bus_request *request, const char *host)
 static void on_place(void *arg, const char *host, const struct error *err)
 {
 	struct errand *errand = arg;
-	struct error missing;
+	struct error failed;
 	bool is_here = !err && strcmp(host, errand->sandbox->process->settings.replica) == 0;
 	if (err) {
-		bus_fail(errand->request, err);
+		failed = sandbox_no_ledger(err);
+		bus_fail(errand->request, &failed);
 	} else if (host[0] && !is_here) {
 		errand->reply(errand->request, host);
 	} else {
 		error_refuse(
-		    &missing, ERR_NOT_FOUND, "agent_unknown", "no agent of this asset is here");
-		bus_fail(errand->request, &missing);
+		    &failed, ERR_NOT_FOUND, "agent_unknown", "no agent of this asset is here");
+		bus_fail(errand->request, &failed);
 	}
 	free(errand);
 }
@@ -88,7 +89,7 @@ static struct agent *find(struct sandbox *self, const char *asset,
 	struct error err;
 	uint8_t key[PUBKEY_LEN];
 	if (pubkey_parse(asset, key) != 0) {
-		error_set(&err, ERR_INVALID, "asset is not an address");
+		error_refuse(&err, ERR_INVALID, "asset_invalid", "asset is not an address");
 		bus_fail(request, &err);
 		return NULL;
 	}

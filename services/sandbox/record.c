@@ -42,11 +42,12 @@ char *record_text(const struct record *record)
 	char placement[2 * sizeof(record->placement) + 1];
 	sodium_bin2hex(placement, sizeof(placement), record->placement, record->placement_len);
 	scoped_json json_t *json = json_pack(
-	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:o}", "version", VERSION, "asset",
-	    record->asset, "wallet", record->wallet, "slot", (json_int_t)record->slot, "period",
-	    record->has_period ? json_integer((json_int_t)record->period) : json_null(), "boot",
-	    record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
-	    placement, "egress", egress_json(&record->egress), "former", former_json(record));
+	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:b, s:o}", "version", VERSION,
+	    "asset", record->asset, "wallet", record->wallet, "slot", (json_int_t)record->slot,
+	    "period", record->has_period ? json_integer((json_int_t)record->period) : json_null(),
+	    "boot", record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
+	    placement, "egress", egress_json(&record->egress), "workers", record->allows_workers,
+	    "former", former_json(record));
 	bug_if(!json);
 	char *text = json_dumps(json, JSON_INDENT(1) | JSON_ENSURE_ASCII);
 	bug_if(!text);
@@ -132,6 +133,13 @@ static bool take_egress(const json_t *from, struct record *record)
 	return json_is_array(list);
 }
 
+static bool take_workers(const json_t *from, struct record *record)
+{
+	const json_t *workers = json_object_get(from, "workers");
+	record->allows_workers = json_is_true(workers);
+	return json_is_boolean(workers);
+}
+
 static bool take_former(const json_t *from, struct record *record)
 {
 	const json_t *list = json_object_get(from, "former"), *item;
@@ -174,7 +182,7 @@ static bool take_all(const json_t *from, const char *id, struct record *record)
 	       is_boot(record->boot) &&
 	       take_text(from, "image", record->image, sizeof(record->image)) &&
 	       take_wish(from, record) && take_placement(from, record) &&
-	       take_egress(from, record) && take_former(from, record);
+	       take_egress(from, record) && take_workers(from, record) && take_former(from, record);
 }
 
 int record_parse(
@@ -217,6 +225,7 @@ void record_end_period(struct record *record, uint64_t now_ms)
 	record->has_period = false;
 	record->wish = MACHINE_NEW;
 	record->egress = (struct egress){0};
+	record->allows_workers = false;
 	sodium_memzero(record->placement, sizeof(record->placement));
 	record->placement_len = 0;
 }

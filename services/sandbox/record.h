@@ -32,6 +32,7 @@ struct record {
 	size_t placement_len;
 	uint8_t placement[256];
 	struct egress egress; /* of the last start */
+	bool allows_workers;  /* service workers; as of the last start */
 	size_t nformer;
 	struct record_former former[RECORD_FORMER_MAX];
 };

@@ -74,8 +74,8 @@ static void do_job(struct records *records, struct job *job)
 		rc = 0;
 	if (rc != 0 || fsync(records->folder) != 0) {
 		job->has_failed = true;
-		error_set(
-		    &job->err, ERR_UNAVAILABLE, "the record of %s: %s", job->id, strerror(errno));
+		error_refuse(&job->err, ERR_UNAVAILABLE, "host_failing", "the record of %s: %s",
+		    job->id, strerror(errno));
 	}
 }
 

@@ -263,6 +263,14 @@ int sandbox_serves(const struct sandbox *sandbox, struct error *err)
 	return -1;
 }
 
+struct error sandbox_no_ledger(const struct error *why)
+{
+	struct error err;
+	error_refuse(&err, ERR_UNAVAILABLE, "service_unavailable", "the ledger: %s", why->text);
+	err.retry_after_s = 1;
+	return err;
+}
+
 bool sandbox_has_driver(void *arg, char *why, size_t size)
 {
 	const struct sandbox *self = arg;

@@ -70,5 +70,7 @@ SANDBOX_CALLS(PROTO_HANDLER)
 bool sandbox_knows(const struct sandbox *sandbox);
 /* ERR_UNAVAILABLE unless it may answer for agents at this moment. */
 int sandbox_serves(const struct sandbox *sandbox, struct error *err);
+/* What Redis could not do, as callers are told it. */
+struct error sandbox_no_ledger(const struct error *why);
 
 #endif

@@ -154,7 +154,8 @@ static int take_first_page(
 {
 	struct record *record = &start->agent->record;
 	if (rsp->volume_key.len != VAULT_VOLUME_KEY_LEN || rsp->placement.len == 0)
-		return error_set(err, ERR_INTERNAL, "the vault gave no key for the volume");
+		return error_refuse(
+		    err, ERR_INTERNAL, "answer_malformed", "the vault gave no key for the volume");
 	start->volume_key = secret_new(rsp->volume_key.data, rsp->volume_key.len);
 	record_set_period(record, rsp->period, clock_unix_ms());
 	record->placement_len = rsp->placement.len;
@@ -172,7 +173,8 @@ static int take_page(
 		return error_refuse(
 		    err, ERR_DENIED, "holding_differs", "the vault gave another owner's files");
 	if (++start->npages > PAGES_MAX)
-		return error_set(err, ERR_INTERNAL, "the vault's pages do not end");
+		return error_refuse(
+		    err, ERR_INTERNAL, "answer_malformed", "the vault's pages do not end");
 	if (start->npages == 1 && take_first_page(start, rsp, err) != 0)
 		return -1;
 	return files_add_page(start->files, rsp, err);
@@ -193,6 +195,7 @@ static void on_page(void *arg, const void *message, const struct error *failed)
 		ask_page(start, rsp->next);
 	} else {
 		start->agent->record.egress = *files_egress(start->files);
+		start->agent->record.allows_workers = files_allows_workers(start->files);
 		agent_save(start->agent, on_complete, start);
 	}
 }
@@ -270,10 +273,12 @@ static void ask_grant(struct start *start)
 static void on_held(void *arg, const struct ledger_owner *owner, const struct error *err)
 {
 	struct start *start = arg;
+	struct error failed;
 	if (is_given_up(start))
 		return;
 	if (err) {
-		fail(start, MACHINE_LATER, err);
+		failed = sandbox_no_ledger(err);
+		fail(start, MACHINE_LATER, &failed);
 		return;
 	}
 	const struct record *record = &start->agent->record;

@@ -134,7 +134,8 @@ static void settle(struct agent *agent)
 		return;
 	agent->boot[0] = agent->upstream[0] = '\0';
 	if (agent->machine.phase == MACHINE_STARTING) {
-		error_set(&err, ERR_UNAVAILABLE, "the driver forgot it while it started");
+		error_refuse(
+		    &err, ERR_UNAVAILABLE, "start_failed", "the driver forgot it while it started");
 		agent_start_failed(agent, MACHINE_LATER, &err);
 	} else {
 		machine_gone(&agent->machine, clock_boot_ms());
@@ -196,7 +197,7 @@ static void on_failed(void *arg, const struct driver_boot *of, const char *why)
 	struct error err;
 	if (!agent || agent->machine.phase == MACHINE_RUNNING)
 		return;
-	error_set(&err, ERR_UNAVAILABLE, "%s", why);
+	error_refuse(&err, ERR_UNAVAILABLE, "start_failed", "%s", why);
 	agent_start_failed(agent, MACHINE_BROKEN, &err);
 	agent_step(agent);
 }
@@ -230,7 +231,7 @@ static void on_ended(void *arg, const struct driver_boot *of, const struct drive
 	agent->upstream[0] = '\0';
 	if (agent->journal)
 		journal_follow(agent->journal, -1);
-	error_set(&err, ERR_UNAVAILABLE, "the agent ended");
+	error_refuse(&err, ERR_UNAVAILABLE, "agent_ended", "the agent ended");
 	exec_fail(agent, &err);
 	machine_ended(&agent->machine, clock_boot_ms(), ended->was_asked, why);
 	agent_step(agent);

@@ -216,7 +216,7 @@ class FakeWarden:
 
     def fail(self, of, why):
         packet = self.packet("FAILED", of)
-        packet.u.text = why.encode()
+        packet.u.text = why if isinstance(why, bytes) else why.encode()
         self.send(packet)
 
     def do_start(self, packet, fds):

@@ -162,6 +162,10 @@ def test_a_place_is_kept_no_longer_than_the_sandbox_says(edge):
     (Refusal("unavailable", "vault_sealed"), "service_unavailable", "2"),
     (Refusal("internal"), "service_unavailable", "2"),
     (Refusal("busy", "host_full"), "host_full", "30"),
+    (Refusal("invalid", "egress_invalid"), "agent_failed", "30"),
+    (Refusal("not_found"), "agent_failed", "30"),
+    (Refusal("conflict", "vault_period_destroyed"), "agent_failed", "30"),
+    (Refusal("unavailable", "image_invalid"), "service_unavailable", "2"),
 ])
 def test_an_agent_that_is_not_there_is_told_beside_a_403(edge, answer, reason, retry):
     edge.hosts.say("sandbox.reach", answer)
@@ -314,8 +318,31 @@ def test_a_stranger_wakes_nobody(edge):
                    f"{AGENT_COOKIE}={edge.alice_in}; {AGENT_COOKIE}={edge.alice_in}"):
         assert edge.request(cookie=cookie)[0] in (401, 403)
     assert edge.as_alice(headers=[("Origin", "http://evil.example")])[0] == 403
-    assert edge.as_alice("/sw.js", headers=[("Service-Worker", "script")])[0] == 403
+    assert edge.request("/sw.js", cookie=None, headers=[("Service-Worker", "script")])[0] == 401
     assert edge.hosts.count("sandbox.reach") == 0
+
+
+def test_a_service_worker_needs_its_owners_word_for_that_agent(edge):
+    def ask(value="script"):
+        status, headers, body = edge.as_alice("/sw.js", headers=[("Service-Worker", value)])
+        return (status, None) if status == 200 else (status, code(body))
+
+    edge.hosts.say("sandbox.reach", edge.running(workers=False))
+    for _ in range(2):  # a miss, a hit
+        for value in ("script", "", "SCRIPT"):
+            assert ask(value) == (403, "service_worker_refused")
+        assert edge.as_alice()[0] == 200
+    edge.event()
+    edge.hosts.say("sandbox.reach", edge.running(workers=True))
+    wait_until("allowed", lambda: ask() == (200, None), 3)
+    asked = edge.hosts.count("sandbox.reach")
+    assert ask() == (200, None) and edge.hosts.count("sandbox.reach") == asked
+    edge.hosts.say("sandbox.reach", edge.running())
+    edge.event()
+    wait_until("the word is taken back", lambda: ask() == (403, "service_worker_refused"), 3)
+    edge.hosts.say("sandbox.reach", {"state": "starting", "workers": True})
+    edge.event()
+    wait_until("not while it starts", lambda: ask() == (503, "agent_starting"), 3)
 
 
 def test_a_place_where_nobody_answers_is_told_as_unreachable(edge):
@@ -575,13 +602,14 @@ def test_the_agent_as_its_owner_sees_it(edge):
         edge.suite.http(method, path, body, token=token, **kw), method, path)
     edge.hosts.say("sandbox.state", {"state": "running", "started_ms": 1767323045678, "boot_id": "ab" * 16, "image": "demo@sha256:00"})
     shown = ask("GET", "/v1/agent").json
-    assert shown == {"agent_id": edge.agent, "state": "running", "url": edge.origin, "started_at": "2026-01-02T03:04:05.678Z", "boot_id": "ab" * 16,
+    assert shown == {"agent_id": edge.agent, "state": "running", "why": None, "url": edge.origin, "started_at": "2026-01-02T03:04:05.678Z", "boot_id": "ab" * 16,
                      "image": "demo@sha256:00", "snapshot": None}
     assert edge.hosts.asked("sandbox.state")[-1] == {"token": edge.alice}
     for word, state in (("start", "starting"), ("restart", "starting"), ("stop", "stopped")):
-        edge.hosts.say(f"sandbox.{word}", {"state": state})
+        edge.hosts.say(f"sandbox.{word}", {"state": state, "why": "a\x1b[2J\r\n\"\u202e<b>"})
         answer = ask("POST", f"/v1/agent/{word}", {})
         assert answer.status == 202 and answer.json["state"] == state and answer.json["boot_id"] is None
+        assert answer.json["why"] == "a\x1b[2J\r\n\"\u202e<b>" and not set(answer.body) & {0x1b, 0x0a, 0x0d}
         assert ask("POST", f"/v1/agent/{word}", {"x": 1}).status == 400
         assert ask("POST", f"/v1/agent/{word}", {}, token=None).status == 401
         assert ask("POST", f"/v1/agent/{word}", {}, headers={"Origin": "http://evil.example"}).status == 403

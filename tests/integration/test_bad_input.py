@@ -764,7 +764,6 @@ def test_a_name_from_the_chain_steers_no_terminal_and_no_log(suite):
     assert "\x1b" not in answer.body.decode() and answer.json["name"].startswith("a")
 
 
-@pytest.mark.xfail(reason="`multiclaw curl` has no session of the agent's origin yet: it has to enter as the entry page does", strict=True)
 def test_an_agents_page_steers_no_terminal(edge):
     """`multiclaw curl` shows what an agent answers, which is written by others."""
     suite = edge.suite

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import stat
 import subprocess
 import threading
 
@@ -69,8 +70,55 @@ def test_the_token_goes_to_no_other_name_that_begins_like_the_agents(suite, alic
             done = suite.cli("curl", url, check=False)
             assert done.returncode == 1 and "own origin" in done.stderr, url
         assert thief.requests == []
-    own = suite.cli("curl", f"http://{alice['agent_id']}.{suite.authority}/", check=False)
-    assert "unauthenticated" in own.stdout, "the console's session does not open the agent"
+
+
+def kept(suite, session="session.json"):
+    path = suite.state / session
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    return json.loads(path.read_text())
+
+
+def test_curl_enters_the_agents_origin_once_and_again_when_that_session_is_over(suite, alice):
+    url = f"http://{alice['agent_id']}.{suite.authority}/"
+
+    def asked(**kwargs):
+        done = suite.cli("curl", "-i", url, check=False, **kwargs)
+        return done.stdout.split("\n")[0], json.loads(done.stdout.split("\n", 1)[1])["code"]
+
+    assert "agent_token" not in kept(suite)
+    # nobody serves agents here; a stranger would be told to sign in
+    assert asked() == ("HTTP 503", "agent_starting")
+    first = kept(suite)
+    assert first["agent_token"] != first["token"] and json.loads(suite.cli("whoami", "--json").stdout)["asset"] == alice["asset"]
+    assert asked() == ("HTTP 503", "agent_starting") and kept(suite) == first
+    assert suite.entry(url.split("/")[2], "leave", {}, headers={"Cookie": f"__Host-multiclaw-agent={first['agent_token']}"}).status == 204
+    assert asked() == ("HTTP 503", "agent_starting")
+    second = kept(suite)
+    assert second["agent_token"] != first["agent_token"] and second["token"] == first["token"]
+    # each goes to its own door
+    assert suite.cli("curl", "/v1/session").returncode == 0
+    suite.cli("login", "--keypair", alice["keypair"], "--asset", alice["asset"])
+    assert "agent_token" not in kept(suite)
+
+
+def test_curl_with_a_session_that_is_over_enters_nothing(suite, alice):
+    suite.cli("login", "--keypair", alice["keypair"], "--asset", alice["asset"], session="over.json")
+    suite.http("POST", "/v1/auth/logout", {}, token=kept(suite, "over.json")["token"])
+    done = suite.cli("curl", f"http://{alice['agent_id']}.{suite.authority}/", session="over.json", check=False)
+    assert done.returncode == 3 and "session" in done.stderr and "agent_token" not in kept(suite, "over.json")
+
+
+def test_an_opening_for_another_origin_is_not_followed(suite, alice):
+    with Listener() as thief:
+        opened = json.dumps({"url": f"http://localhost:{thief.port}/.multiclaw/enter#{'a' * 43}"}).encode()
+        with Listener(opened) as service:
+            file = {**kept(suite), "url": f"http://localhost:{service.port}"}
+            path = suite.state / "lying.json"
+            path.write_text(json.dumps(file))
+            path.chmod(0o600)
+            done = suite.cli("curl", f"http://{alice['agent_id']}.{suite.authority}/", session="lying.json", check=False)
+        assert done.returncode == 1 and "another agent's page" in done.stderr
+        assert thief.requests == [] and "agent_token" not in kept(suite, "lying.json")
 
 
 def test_a_services_refusal_steers_no_terminal(suite, alice):

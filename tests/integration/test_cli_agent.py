@@ -2,9 +2,11 @@
 
 import json
 import os
+import pathlib
 import pty
 import re
 import select
+import signal
 import subprocess
 import time
 
@@ -12,14 +14,12 @@ import pytest
 
 from suite import BIN, Suite, b58encode, wait_until
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
-
 ROLES = "operator-read+operator-revoke+operator-vault"
 
 
 @pytest.fixture(scope="module")
-def suite():
-    with Suite() as s:
+def suite(containers):
+    with Suite(containers=True) as s:
         yield s
 
 
@@ -148,6 +148,67 @@ def test_help_names_every_word(suite):
     text = suite.cli("help", "agent").stdout
     for word in ("status", "start", "stop", "restart", "open", "logs", "list", "halt", "wake", "exec", "operator-exec"):
         assert word in text
+
+
+def test_a_request_from_the_command_line_enters_the_agent(suite, running):
+    url = f"http://{running['agent_id']}.{suite.authority}"
+    assert json.loads(suite.cli("curl", f"{url}/status").stdout)
+    first = json.loads((suite.state / "session.json").read_text())["agent_token"]
+    assert suite.cli("curl", "-i", "-X", "PUT", "-d", '{"note":"x"}', f"{url}/sink").stdout.startswith("HTTP 2")
+    assert json.loads((suite.state / "session.json").read_text())["agent_token"] == first
+
+
+def test_why_it_does_not_start_is_shown(suite, running):
+    suite.cli("agent", "stop")
+    wait_for(suite, "stopped")
+    suite.cli("secrets", "set", "custom", "egress-hosts", input="api.example.com\nhttps://no.example\n")
+    try:
+        suite.cli("agent", "start")
+        why = wait_until("it says why", lambda: state(suite)["why"], 10)
+        assert why.startswith("custom/egress-hosts, line 2:") and state(suite)["state"] == "stopped"
+        assert "\nwhy      custom/egress-hosts, line 2:" in suite.cli("agent").stdout
+    finally:
+        suite.cli("secrets", "rm", "custom", "egress-hosts")
+    suite.cli("agent", "start")
+    wait_for(suite, "running")
+    assert state(suite)["why"] is None and "why" not in suite.cli("agent").stdout
+
+
+def kill_from_the_host(suite):
+    """Every process of the only agent of this suite."""
+    conf = (suite.state / "conf/warden.conf").read_text()
+    prefix = re.search("^MULTICLAW_WARDEN_PREFIX=(.*)$", conf, re.M)[1]
+    pids = [pid for procs in pathlib.Path(f"/sys/fs/cgroup/multiclaw-{prefix}").rglob("cgroup.procs") for pid in procs.read_text().split()]
+    assert pids
+    for pid in pids:
+        os.kill(int(pid), signal.SIGKILL)
+
+
+def test_every_state_is_shown_in_words(containers):
+    words = {"stopped": "stopped: nothing runs", "sleeping": "sleeping: the next request wakes it", "running": "running\n", "failed": "failed: it does not start"}
+    with Suite(containers=True, MULTICLAW_SANDBOX_IDLE_S=1, MULTICLAW_SANDBOX_RESTARTS_MAX=0) as suite:
+        asset = suite.asset_of("alice")
+        shown = json.loads(suite.cli("--json", "login", "--keypair", suite.state / "chain/wallets/alice.json", "--asset", asset).stdout)
+        url = f"http://{shown['agent_id']}.{suite.authority}/status"
+
+        def see(wanted):
+            wait_until(wanted, lambda: suite.cli("agent", "status").stdout.startswith(f"state    {words[wanted]}"), 30, 0.1)
+
+        def answers():
+            done = suite.cli("curl", "-i", url, check=False)
+            return done.stdout.startswith("HTTP 200") and done.returncode == 0
+
+        see("stopped")
+        assert "starting" in suite.cli("agent", "start").stdout
+        see("sleeping")
+        wait_until("a request wakes it", answers, 30, 0.2)
+        kill_from_the_host(suite)
+        see("failed")
+        assert "\nwhy      ended by signal 9" in suite.cli("agent").stdout
+        done = suite.cli("curl", "-i", url, check=False)
+        assert done.stdout.startswith("HTTP 503") and "agent_failed" in done.stdout and done.returncode == 4
+        suite.cli("agent", "start")
+        wait_until("its owner's word starts it", answers, 30, 0.2)
 
 
 # ---- operators

@@ -87,6 +87,31 @@ def test_each_reason_of_the_vault_and_of_auth_has_a_row_among_the_problems():
     assert rows - named - {"client_address_missing"} == set(), "in no answer of the contract"
 
 
+# what the one who asks can mend: an owner's secrets, an operator's words
+SANDBOX_INVALID = {"egress_invalid", "secrets_too_large", "asset_invalid", "argv_too_long"}
+# what is read before anything is served
+SANDBOX_AT_START = {"record.c", "records.c", "resolver_upstreams.c", "sandbox.c"}
+
+
+def test_each_refusal_of_sandbox_has_a_reason_and_stands_in_its_table():
+    found = {}
+    for path in sorted((ROOT / "services/sandbox").glob("*.c")):
+        text = re.sub(r"\s+", " ", path.read_text())
+        unnamed = re.findall(r"error_set\( ?[^;]*;", text)
+        assert not unnamed or path.name in SANDBOX_AT_START, (path.name, unnamed)
+        for code, reason in re.findall(r'error_refuse\( ?[^,]+, ERR_([A-Z_]+), "([a-z_]+)"', text):
+            found.setdefault(reason, set()).add(code.lower())
+    assert sum(len(codes) for codes in found.values()) > 20
+    assert {reason for reason, codes in found.items() if "invalid" in codes} == SANDBOX_INVALID
+    said = {}
+    table = (ROOT / "services/sandbox/README.md").read_text().split("## Refusals")[1].split("\n## ")[0]
+    for reasons, codes in re.findall(r"^\| (`[^|]*) \| ([^|]*) \|", table, re.M):
+        reasons, codes = re.findall(r"`([a-z_]+)`", reasons), codes.split(", ")
+        for i, reason in enumerate(reasons):
+            said[reason] = set(codes) if len(reasons) == 1 else {codes[i] if len(codes) > 1 else codes[0]}
+    assert said == found
+
+
 @pytest.fixture(scope="module")
 def suite():
     with VaultSuite() as made:

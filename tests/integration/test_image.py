@@ -77,14 +77,30 @@ class Host:
         return json.loads((self.images / layout.digest / "image.json").read_text())
 
 
+def in_memory():
+    """An import waits for its whole file system to be on the disk, with what everybody else writes: hundreds of them are quick in memory alone."""
+    return "/dev/shm" if os.path.isdir("/dev/shm") and shutil.disk_usage("/dev/shm").free > 2 << 30 else None
+
+
+def made(uid):
+    base = pathlib.Path(tempfile.mkdtemp(prefix="mc-image-", dir=in_memory()))
+    base.chmod(0o755)
+    yield Host(base, uid)
+    shutil.rmtree(base, ignore_errors=True)
+
+
 @pytest.fixture(params=["root", "ordinary"])
 def host(request):
+    """What is unpacked, and what becomes of it, differs by who imports."""
     if not IS_ROOT and request.param == "root":
         pytest.skip("not root")
-    base = pathlib.Path(tempfile.mkdtemp(prefix="mc-image-"))
-    base.chmod(0o755)
-    yield Host(base, ORDINARY if IS_ROOT and request.param == "ordinary" else 0)
-    shutil.rmtree(base, ignore_errors=True)
+    yield from made(ORDINARY if IS_ROOT and request.param == "ordinary" else 0)
+
+
+@pytest.fixture
+def reader():
+    """What is only read does not."""
+    yield from made(ORDINARY if IS_ROOT else 0)
 
 
 def modes(tree):
@@ -250,9 +266,9 @@ def test_a_sparse_file_of_terabytes_is_stopped(host):
     host.refuse(layout, "--max-size", "16M")
 
 
-def test_layers_larger_than_the_limit_are_refused_before_they_are_read(host):
-    layout = host.layout([PROGRAM, member("noise", data=os.urandom(1 << 20))])
-    assert "larger than the limit" in host.refuse(layout, "--max-size", "512K")
+def test_layers_larger_than_the_limit_are_refused_before_they_are_read(reader):
+    layout = reader.layout([PROGRAM, member("noise", data=os.urandom(1 << 20))])
+    assert "larger than the limit" in reader.refuse(layout, "--max-size", "512K")
 
 
 def test_a_file_overwritten_layer_after_layer_counts_each_time(host):
@@ -279,17 +295,17 @@ def test_folders_deeper_than_descriptors_are_taken_away_again(host):
 # ---- layouts that lie
 
 
-def test_a_blob_that_holds_something_else_is_refused(host):
-    layout = host.layout()
+def test_a_blob_that_holds_something_else_is_refused(reader):
+    layout = reader.layout()
     blob = layout.blob(layout.layers[0])
     blob.write_bytes(blob.read_bytes()[:-1] + b"\xff")
-    assert "digest_mismatch" in host.refuse(layout)
+    assert "digest_mismatch" in reader.refuse(layout)
 
 
 @pytest.mark.parametrize("part", ["layer", "config", "manifest"])
-def test_a_truncated_or_longer_or_missing_blob_is_refused(host, part):
+def test_a_truncated_or_longer_or_missing_blob_is_refused(reader, part):
     for change in ["cut", "more", "gone", "folder", "fifo"]:
-        layout = host.layout()
+        layout = reader.layout()
         blob = layout.blob({"layer": layout.layers[0], "config": layout.manifest["config"], "manifest": layout.entry}[part])
         data = blob.read_bytes()
         if change == "cut":
@@ -302,25 +318,25 @@ def test_a_truncated_or_longer_or_missing_blob_is_refused(host, part):
                 blob.mkdir()
             elif change == "fifo":
                 os.mkfifo(blob)
-        host.refuse(layout)
+        reader.refuse(layout)
 
 
 @pytest.mark.parametrize("what", ["blobs", "blobs/sha256", "index.json", "blob"])
-def test_links_in_a_layout_are_not_followed(host, what):
-    layout = host.layout()
+def test_links_in_a_layout_are_not_followed(reader, what):
+    layout = reader.layout()
     path = layout.blob(layout.layers[0]) if what == "blob" else layout.path / what
-    path.rename(host.base / "elsewhere")
-    path.symlink_to(host.base / "elsewhere")
-    host.refuse(layout)
+    path.rename(reader.base / "elsewhere")
+    path.symlink_to(reader.base / "elsewhere")
+    reader.refuse(layout)
 
 
 @pytest.mark.parametrize("digest", [
     "sha256:../../../../etc/passwd", "sha256:" + "A" * 64, "sha256:" + "a" * 63, "sha256:" + "a" * 65, "sha512:" + "a" * 128,
     "a" * 64, "", "sha256:" + "a" * 63 + "/", "sha256:" + "a" * 64 + "/../x"])
-def test_a_digest_of_any_other_form_is_refused(host, digest):
-    layout = host.layout()
+def test_a_digest_of_any_other_form_is_refused(reader, digest):
+    layout = reader.layout()
     layout.finish(manifest={"layers": [{**layout.layers[0], "digest": digest}]})
-    assert "no SHA-256 digest" in host.refuse(layout)
+    assert "no SHA-256 digest" in reader.refuse(layout)
 
 
 @pytest.mark.parametrize("change", [
@@ -330,33 +346,33 @@ def test_a_digest_of_any_other_form_is_refused(host, digest):
     {"mediaType": LAYER, "urls": ["https://example.org/layer"]},
     {"mediaType": None},
     {"size": -1}, {"size": "5"}, {"size": 1.5}, {"size": 2**62}])
-def test_layers_of_other_kinds_are_refused(host, change):
-    layout = host.layout()
+def test_layers_of_other_kinds_are_refused(reader, change):
+    layout = reader.layout()
     layout.finish(manifest={"layers": [{**layout.layers[0], **change}]})
-    host.refuse(layout)
+    reader.refuse(layout)
 
 
-def test_other_manifests_and_indexes_are_refused(host):
-    layout = host.layout()
+def test_other_manifests_and_indexes_are_refused(reader):
+    layout = reader.layout()
     nested = {**layout.entry, "mediaType": "application/vnd.oci.image.index.v1+json"}
     for index in [{"manifests": [nested]}, {"manifests": []}, {"manifests": "x"}, {"schemaVersion": 1}, {"manifests": [None]}]:
         layout.finish(index=index)
-        host.refuse(layout)
+        reader.refuse(layout)
     for manifest in [{"layers": []}, {"layers": layout.layers * 200}, {"schemaVersion": 1}, {"config": None}, {"mediaType": "x/y"},
                      {"config": {**layout.manifest["config"], "mediaType": LAYER}}]:
         layout.finish(manifest=manifest)
-        host.refuse(layout)
+        reader.refuse(layout)
 
 
-def test_json_that_is_huge_deep_double_or_none_is_refused(host):
+def test_json_that_is_huge_deep_double_or_none_is_refused(reader):
     for text in [b"", b"{", b"[]", b"null", b'{"schemaVersion":2,"schemaVersion":2,"manifests":[]}', b"[" * 500000, b'{"a":' * 5000 + b"1" + b"}" * 5000,
                  b'{"x":"' + b"a" * (2 << 20) + b'"}', b'{"schemaVersion":2,"manifests":[{"digest":"a\\u0000b"}]}', b"\xff\xfe", b"\0" * 100]:
-        layout = host.layout()
+        layout = reader.layout()
         (layout.path / "index.json").write_bytes(text)
-        host.refuse(layout)
-    layout = host.layout()
-    host.refuse(layout.finish(config_bytes=json.dumps(layout.config).encode() + b" " * (2 << 20)))
-    host.refuse(layout.finish(config_bytes=b'{"os":"linux","architecture":"amd64","config":{"Cmd":["/a"],"Cmd":["/b"]}}'))
+        reader.refuse(layout)
+    layout = reader.layout()
+    reader.refuse(layout.finish(config_bytes=json.dumps(layout.config).encode() + b" " * (2 << 20)))
+    reader.refuse(layout.finish(config_bytes=b'{"os":"linux","architecture":"amd64","config":{"Cmd":["/a"],"Cmd":["/b"]}}'))
 
 
 def test_a_layer_whose_tar_is_not_what_the_configuration_says_is_refused(host):
@@ -378,15 +394,15 @@ def test_a_layer_that_is_no_tar_is_refused(host, data):
     {"Env": [f"A{i}=" + "a" * 4000 for i in range(20)]}, {"WorkingDir": "relative"}, {"WorkingDir": "/a/../b"}, {"WorkingDir": "/./a"},
     {"WorkingDir": "/proc/self/fd/8"}, {"WorkingDir": "//proc/self/fd/8"}, {"WorkingDir": "/" + "a" * 2000}, {"WorkingDir": 5}, {"WorkingDir": "/a\nb"},
     {"User": "somebody"}, {"User": "70000"}, {"User": "0:nogroup9"}, {"User": "-1"}, {"User": "a" * 100}, {"User": ["root"]}, {"User": "1000:70000"}])
-def test_a_configuration_that_asks_for_what_it_may_not_is_refused(host, change):
-    host.refuse(host.layout(**change))
+def test_a_configuration_that_asks_for_what_it_may_not_is_refused(reader, change):
+    reader.refuse(reader.layout(**change))
 
 
-def test_an_image_of_another_machine_is_refused(host):
+def test_an_image_of_another_machine_is_refused(reader):
     for change in [{"architecture": "s390x"}, {"os": "windows"}, {"os": None}]:
-        layout = host.layout()
+        layout = reader.layout()
         layout.config.update(change)
-        assert "this machine is linux/" in host.refuse(layout.finish())
+        assert "this machine is linux/" in reader.refuse(layout.finish())
 
 
 # ---- what is described
@@ -398,10 +414,10 @@ GROUP = member("etc/group", data=b"root:x:0:\nstaff:x:50:\n")
 
 @pytest.mark.parametrize("user,expected", [
     ("", "0:0"), ("node", "1001:1002"), ("node:staff", "1001:50"), ("1001", "1001:1002"), ("7", "7:0"), ("7:8", "7:8"), (":staff", "0:50"), ("root", "0:0")])
-def test_the_user_is_found_in_the_images_own_files(host, user, expected):
-    layout = host.layout([PROGRAM, folder("etc"), PASSWD, GROUP], User=user)
-    host.take(layout)
-    assert host.described(layout)["user"] == expected
+def test_the_user_is_found_in_the_images_own_files(reader, user, expected):
+    layout = reader.layout([PROGRAM, folder("etc"), PASSWD, GROUP], User=user)
+    reader.take(layout)
+    assert reader.described(layout)["user"] == expected
 
 
 def test_a_passwd_that_leads_out_of_the_image_is_the_images_own(host):
@@ -412,26 +428,26 @@ def test_a_passwd_that_leads_out_of_the_image_is_the_images_own(host):
     assert host.described(layout)["user"] == "1001:1002"
 
 
-def test_what_is_run_is_kept(host):
-    layout = host.layout(Entrypoint=["/app", "a b"], Cmd=["c", ""], Env=["PATH=/bin", "EMPTY="], WorkingDir="/srv/app")
-    host.take(layout, "--kind", "openclaw", name="open-claw.1")
-    assert host.described(layout) == {"digest": layout.digest, "name": "open-claw.1", "entrypoint": ["/app", "a b"], "cmd": ["c", ""],
+def test_what_is_run_is_kept(reader):
+    layout = reader.layout(Entrypoint=["/app", "a b"], Cmd=["c", ""], Env=["PATH=/bin", "EMPTY="], WorkingDir="/srv/app")
+    reader.take(layout, "--kind", "openclaw", name="open-claw.1")
+    assert reader.described(layout) == {"digest": layout.digest, "name": "open-claw.1", "entrypoint": ["/app", "a b"], "cmd": ["c", ""],
                                       "env": ["PATH=/bin", "EMPTY="], "cwd": "/srv/app", "user": "0:0", "kind": "openclaw"}
 
 
 # ---- names
 
 
-def test_a_tag_is_chosen_and_one_that_is_not_there_is_refused(host):
-    layout = host.layout()
+def test_a_tag_is_chosen_and_one_that_is_not_there_is_refused(reader):
+    layout = reader.layout()
     other = {**layout.entry, "annotations": {"org.opencontainers.image.ref.name": "v2"}}
     unnamed = {**layout.entry, "annotations": {}}
     layout.finish(index={"manifests": [other, unnamed]})
-    host.refuse(layout)
-    host.refuse(f"{layout.path}:v3")
-    assert host.run("import", f"{layout.path}:v2", "--name", "x").returncode == 0
+    reader.refuse(layout)
+    reader.refuse(f"{layout.path}:v3")
+    assert reader.run("import", f"{layout.path}:v2", "--name", "x").returncode == 0
     layout.finish(index={"manifests": [other, other]})
-    assert host.run("import", f"{layout.path}:v2", "--name", "y").returncode == 1
+    assert reader.run("import", f"{layout.path}:v2", "--name", "y").returncode == 1
 
 
 def test_imported_twice_it_is_there_once(host):
@@ -460,20 +476,34 @@ def test_a_name_moves_to_a_new_image_and_a_failed_import_moves_nothing(host):
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "../x", "A", "a" * 65, "a b", "a\nb"])
-def test_names_that_are_no_names_are_wrong_words(host, name):
-    host.refuse(host.layout(), code=2, name=name)
-    assert host.run("rm", name).returncode == 2
+def test_names_that_are_no_names_are_wrong_words(reader, name):
+    reader.refuse(reader.layout(), code=2, name=name)
+    assert reader.run("rm", name).returncode == 2
 
 
-def test_wrong_words(host):
-    layout = host.layout()
+def test_wrong_words(reader):
+    layout = reader.layout()
     for words in [["import"], ["import", layout.path], ["import", "--name", "x"], ["import", layout.path, "--name", "x", "--kind", "docker"],
                   ["import", layout.path, "--name", "x", "--max-size", "0"], ["import", layout.path, "--name", "x", "--max-size", "4X"],
                   ["import", layout.path, "--name", "x", "--max-files", "-1"], ["import", layout.path, "more", "--name", "x"], ["frob"], [], ["list", "x"],
                   ["rm"], ["import", layout.path, "--name", "x", "--force"]]:
-        assert host.run(*words).returncode == 2, words
-    assert host.run("rm", "nothing").returncode == 1
-    assert host.run("import", host.base / "nowhere", "--name", "x").returncode == 1
+        assert reader.run(*words).returncode == 2, words
+    assert reader.run("rm", "nothing").returncode == 1
+    assert reader.run("import", reader.base / "nowhere", "--name", "x").returncode == 1
+
+
+def test_whatever_the_umask_sandbox_can_read_the_store(host):
+    layout = host.layout()
+    host.run("list")
+    done = subprocess.run(["sh", "-c", 'umask 077; exec "$@"', "sh", *host.command("import", layout.path, "--name", "x")], capture_output=True, text=True, **host.who())
+    assert done.returncode == 0, done.stderr
+    mode = lambda path: stat.S_IMODE((host.images / path).stat().st_mode)  # noqa: E731
+    assert [mode(p) for p in ("", "names", layout.digest, f"{layout.digest}/rootfs")] == [0o755] * 4
+    assert [mode(p) for p in ("names/x", f"{layout.digest}/image.json")] == [0o644] * 2
+    # and what its owner closed stays closed
+    host.images.chmod(0o750)
+    host.take(layout, name="y")
+    assert mode("") == 0o750
 
 
 def test_interrupted_it_leaves_nothing(host):
@@ -498,13 +528,14 @@ def test_what_a_killed_import_left_is_taken_away_by_the_next(host):
         time.sleep(0.005)
     process.kill()
     process.wait()
+    assert stat.S_IMODE((host.images / ".import").stat().st_mode) == 0o700
     host.take(layout)
     assert sorted(p.name for p in host.images.iterdir()) == sorted([layout.digest, "names"])
 
 
 @pytest.mark.skipif(not IS_ROOT, reason="mounts need root")
 def test_an_image_in_use_is_removed_by_force_alone():
-    base = pathlib.Path(tempfile.mkdtemp(prefix="mc-image-"))
+    base = pathlib.Path(tempfile.mkdtemp(prefix="mc-image-", dir=in_memory()))
     host = Host(base, 0)
     layout = host.layout()
     tree, _ = host.take(layout)

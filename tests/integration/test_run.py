@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from suite import ROOT, Suite, wait_until
+from suite import BIN, ROOT, Suite, wait_until
 
 
 def run(env):
@@ -123,6 +123,37 @@ def test_a_killed_supervisor_takes_its_children_along_and_a_start_right_after_wa
             if process and process.poll() is None:
                 process.terminate()
                 process.communicate(timeout=20)
+
+
+def made_before_containers(keys):
+    """No keys of sandbox's, and nobody may touch tickets."""
+    for path in ("curve/sandbox.key", "redis/sandbox.password"):
+        (keys / path).unlink()
+    for path in ("curve/peers", "redis/users.acl"):
+        lines = (keys / path).read_text().splitlines(keepends=True)
+        (keys / path).write_text("".join(line for line in lines if "sandbox" not in line))
+
+
+def made_before_tickets(keys):
+    acl = keys / "redis/users.acl"
+    acl.write_text(acl.read_text().replace("(%RW~mc:ticket:* +set +getdel) ", ""))
+
+
+@pytest.mark.parametrize("age", [made_before_containers, made_before_tickets])
+def test_a_state_folder_of_an_older_version_is_told_what_to_do_and_starts_then(suite, age):
+    keys = suite.state / "keys"
+    subprocess.run([BIN / "multiclaw", "keys", "init", keys], check=True, stdout=subprocess.DEVNULL)
+    kept = {path: path.read_bytes() for path in keys.rglob("*") if path.is_file() and path.name not in ("peers", "users.acl", "sandbox.key", "sandbox.password")}
+    age(keys)
+    code, out = refusal(suite.env)
+    assert code == 1 and "made by an older version?" in out and "ready" not in out, out
+    assert processes_in(suite.state) == []
+    # as README says
+    (keys / "curve/peers").rename(suite.state / "old-peers")
+    (keys / "redis/users.acl").rename(suite.state / "old-users")
+    suite.start()
+    assert suite.sign_in(suite.wallet("alice"), suite.asset_of("alice"))
+    assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_a_state_folder_with_spaces_works_and_is_private(suite):

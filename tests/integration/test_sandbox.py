@@ -377,13 +377,13 @@ def test_warden_that_fails_a_start_is_asked_again(s, owner):
     def fail(packet, fds):
         tries.append(packet)
         if len(tries) == 1:
-            s.warden.fail(packet, "no such runtime")
+            s.warden.fail(packet, b"no such runtime: \x1b[2J\xff\n")
         else:
             s.warden.do_start(packet, fds)
 
     s.warden.answers["START"] = fail
     s.ask("start", token=owner.token)
-    wait_until("told", lambda: s.ask("state", token=owner.token).get("why") == "no such runtime", 5)
+    wait_until("told", lambda: s.ask("state", token=owner.token).get("why") == "no such runtime: ?[2J??", 5)
     s.wait_state(owner.token, "running")
     assert len(tries) == 2
 
@@ -406,14 +406,35 @@ def refusal_or_state(s, owner):
         return e.status
 
 
-def test_no_image_is_said(s, owner):
-    path = s.state / "images/names/demo"
-    text = path.read_text()
-    path.unlink()
-    try:
-        assert refusal(s.reach, owner.token) == ("not_found", "image_missing")
-    finally:
-        path.write_text(text)
+def test_service_workers_are_allowed_by_the_owners_word_as_of_the_last_start(s, owner):
+    s.run(owner)
+    assert s.reach(owner.token)["workers"] is False
+    for value, allowed in (("yes", True), ("no", False), ("yes\n", True)):
+        before = s.reach(owner.token)["workers"]
+        s.put(owner.token, "custom", "allow-service-workers", value)
+        assert s.reach(owner.token)["workers"] is before
+        s.ask("restart", token=owner.token)
+        assert s.reach(owner.token)["workers"] is allowed
+    s.restart_sandbox()
+    assert s.reach(owner.token)["workers"] is True
+    # a former owner's word is not the next one's
+    s.transfer(owner.asset, Wallet())
+    record = s.state / f"held-1/{owner.agent}"
+    wait_until("it is over", lambda: '"workers": false' in record.read_text(), 10)
+
+
+def test_an_image_that_is_missing_or_none_is_this_hosts_trouble(s, owner):
+    name, image = s.state / "images/names/demo", s.state / f"images/{DIGEST}/image.json"
+    for path, text, reason in ((name, None, "image_missing"), (name, "", "image_invalid"), (name, "../" * 20, "image_invalid"), (name, "0" * 64, "image_invalid"),
+                               (image, None, "image_invalid"), (image, "{}", "image_invalid"), (image, '{"kind":"other"}', "image_invalid")):
+        before = path.read_text()
+        path.unlink()
+        try:
+            if text is not None:
+                path.write_text(text + "\n")
+            assert refusal(s.reach, owner.token) == ("unavailable", reason), (path, text)
+        finally:
+            path.write_text(before)
     assert s.reach(owner.token)["state"] == "running"
 
 

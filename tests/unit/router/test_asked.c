@@ -77,7 +77,9 @@ static const struct expected cases[] = {
     {"WebSocket without origin, its Upgrade taken away on the way", "traefik", ASKED_ORIGIN_REFUSED, {{"X-Forwarded-Host", HOST}, {"X-Forwarded-Method", "GET"}, SESSION, {"Sec-WebSocket-Key", "x"}}, NULL},
     {"any upgrade without origin", "envoy", ASKED_ORIGIN_REFUSED, {{"Host", HOST}, SESSION, {"Upgrade", "h2c"}}, NULL},
     {"an upgrade that nginx emptied", "nginx", ASKED_GO_ON, {NGINX, SESSION, {"Upgrade", ""}}, NULL},
-    {"a service worker's script", "nginx", ASKED_WORKER_REFUSED, {NGINX, SESSION, {"Service-Worker", "script"}}, NULL},
+    {"a service worker's script", "nginx", ASKED_GO_ON, {NGINX, SESSION, {"Service-Worker", "script"}}, NULL},
+    {"a service worker's script, to a stranger", "nginx", ASKED_UNAUTHENTICATED, {NGINX, {"Service-Worker", "script"}}, NULL},
+    {"a service worker's script of another's page", "nginx", ASKED_ORIGIN_REFUSED, {NGINX, SESSION, {"Service-Worker", "script"}, {"Origin", "https://evil.example"}}, NULL},
 
     {"a form of another site", "nginx", ASKED_ORIGIN_REFUSED, {NGINX, SESSION, {"X-Original-Method", "POST"}, {"Sec-Fetch-Site", "cross-site"}}, NULL},
     {"a form of the same site", "nginx", ASKED_ORIGIN_REFUSED, {NGINX, SESSION, {"X-Original-Method", "POST"}, {"Sec-Fetch-Site", "same-site"}}, NULL},

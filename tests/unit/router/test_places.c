@@ -20,7 +20,7 @@ static void put(
 {
 	uint8_t asset[PUBKEY_LEN];
 	asset_of(n, asset);
-	places_put(places, asset, &(struct place){upstream, token}, until_ms);
+	places_put(places, asset, &(struct place){.upstream = upstream, .token = token}, until_ms);
 }
 
 static bool has(
@@ -39,6 +39,31 @@ static bool is_gone(struct places *places, unsigned n, uint64_t now_ms)
 	struct place place;
 	asset_of(n, asset);
 	return !places_find(places, asset, now_ms, &place);
+}
+
+static bool allows_workers(struct places *places, unsigned n)
+{
+	uint8_t asset[PUBKEY_LEN];
+	struct place place = {.allows_workers = true};
+	asset_of(n, asset);
+	return places_find(places, asset, 0, &place) && place.allows_workers;
+}
+
+static void keeps_what_an_owner_allows_with_the_place_and_no_longer(void **state)
+{
+	uint8_t asset[PUBKEY_LEN];
+	(void)state;
+	struct places *places = places_new(64);
+	struct place place = {.upstream = "10.213.0.1:18789", .token = "", .allows_workers = true};
+	asset_of(1, asset);
+	places_put(places, asset, &place, 1000);
+	put(places, 2, "10.213.0.3:18789", "", 1000);
+	assert_true(allows_workers(places, 1));
+	assert_false(allows_workers(places, 2));
+	place.allows_workers = false;
+	places_put(places, asset, &place, 1000);
+	assert_false(allows_workers(places, 1));
+	places_destroy(&places);
 }
 
 static void keeps_a_place_until_its_time_is_over(void **state)
@@ -120,6 +145,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(keeps_a_place_until_its_time_is_over),
+	    cmocka_unit_test(keeps_what_an_owner_allows_with_the_place_and_no_longer),
 	    cmocka_unit_test(what_comes_later_replaces_what_was),
 	    cmocka_unit_test(drops_one_or_all),
 	    cmocka_unit_test(the_one_that_ends_soonest_gives_way),

@@ -108,6 +108,35 @@ static void a_list_of_hosts_with_a_mistake_stops_the_start(void **state)
 	files_destroy(&files);
 }
 
+static void service_workers_need_the_one_word(void **state)
+{
+	static const struct {
+		const char *path, *value;
+		bool is_allowed;
+	} cases[] = {
+	    {"custom/allow-service-workers", "yes", true},
+	    {"custom/allow-service-workers", "yes\n", true},
+	    {"custom/allow-service-workers", "YES", false},
+	    {"custom/allow-service-workers", "yes ", false},
+	    {"custom/allow-service-workers", "yesyes", false},
+	    {"custom/allow-service-workers", "yes\n\n", false},
+	    {"custom/allow-service-workers", "no", false},
+	    {"custom/allow-service-workers", "", false},
+	    {"custom/allow-service-workers-not", "yes", false},
+	    {"bot/allow-service-workers", "yes", false},
+	};
+	struct error err;
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct files *files = files_new();
+		page->files.len = page->bytes.len = 0;
+		add(cases[i].path, 0400, cases[i].value);
+		assert_int_equal(files_add_page(files, page, &err), 0);
+		assert_int_equal(files_allows_workers(files), cases[i].is_allowed);
+		files_destroy(&files);
+	}
+}
+
 static void a_page_that_contradicts_itself_is_refused(void **state)
 {
 	struct files *files = files_new();
@@ -180,6 +209,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(pages_become_one_sealed_file),
 	    TEST(a_list_of_hosts_with_a_mistake_stops_the_start),
+	    TEST(service_workers_need_the_one_word),
 	    TEST(a_page_that_contradicts_itself_is_refused),
 	    TEST(openclaws_configuration_has_gateway_and_channels),
 	    TEST(channels_that_are_none_are_refused),

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <string.h>
 
 #include "common/error.h"
 #include "services/sandbox/machine.h"
@@ -219,6 +220,31 @@ static void one_that_was_refused_rests_until_somebody_asks(void **state)
 	assert_int_equal(machine_next(m, 999999), MACHINE_START);
 }
 
+/* Warden repeats what a runtime said, which repeats what an image holds. */
+static void words_of_others_are_plain_text(void **state)
+{
+	static const struct {
+		const char *said, *kept;
+	} words[] = {
+	    {"no such file", "no such file"},
+	    {"a\x1b]0;owned\x07\r\nb\t", "a?]0;owned???b?"},
+	    {"\xff\xfe half \xe2\x80", "?? half ??"},
+	    {"\xe2\x80\xae\x7f\x9b", "?????"},
+	};
+	struct machine *m = *state;
+	char longer[2 * MACHINE_WHY_MAX];
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		machine_want_start(m);
+		assert_int_equal(machine_next(m, 0), MACHINE_START);
+		machine_not_started(m, 0, MACHINE_REFUSED, words[i].said);
+		assert_string_equal(m->why, words[i].kept);
+	}
+	memset(longer, 'x', sizeof(longer));
+	longer[sizeof(longer) - 1] = '\0';
+	machine_want_kill(m, MACHINE_DOWN, longer);
+	assert_int_equal(strlen(m->why), MACHINE_WHY_MAX);
+}
+
 static void one_that_vanished_counts_as_crashed(void **state)
 {
 	struct machine *m = *state;
@@ -261,6 +287,7 @@ int main(void)
 	    TEST(a_restart_stops_first),
 	    TEST(what_is_not_there_now_is_waited_for_and_never_fails_it),
 	    TEST(one_that_was_refused_rests_until_somebody_asks),
+	    TEST(words_of_others_are_plain_text),
 	    TEST(one_that_vanished_counts_as_crashed),
 	    TEST(a_found_one_runs_or_ends),
 	};

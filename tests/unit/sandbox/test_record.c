@@ -32,6 +32,7 @@ static struct record sample(void)
 	snprintf(record.image, sizeof(record.image), "%s", "demo@sha256:abc");
 	record.egress.is_narrowed = true;
 	assert_true(egress_add(&record.egress, "*.example.org"));
+	record.allows_workers = true;
 	return record;
 }
 
@@ -52,7 +53,7 @@ static void what_was_written_is_read_again(void **state)
 static void a_damaged_record_is_refused(void **state)
 {
 	static const char *const keys[] = {"version", "asset", "wallet", "slot", "period", "boot",
-	    "image", "wish", "placement", "egress", "former"};
+	    "image", "wish", "placement", "egress", "workers", "former"};
 	struct record record = sample(), read;
 	struct error err;
 	(void)state;
@@ -67,7 +68,8 @@ static void a_damaged_record_is_refused(void **state)
 			scoped_free char *less = json_dumps(json, 0);
 			assert_int_equal(record_parse(less, strlen(less), id, &read, &err), -1);
 		}
-		json_object_set_new(json, keys[i], json_true());
+		bool is_bool = strcmp(keys[i], "workers") == 0;
+		json_object_set_new(json, keys[i], is_bool ? json_integer(1) : json_true());
 		scoped_free char *other = json_dumps(json, 0);
 		assert_int_equal(record_parse(other, strlen(other), id, &read, &err), -1);
 	}
