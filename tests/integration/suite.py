@@ -192,6 +192,10 @@ class Suite:
 
     # ---- processes
 
+    def env_of(self, service, **more):
+        """For a daemon beside those of deploy/run: as root it is the user who owns its key."""
+        return {**self.env, **({"MULTICLAW_USER": f"multiclaw-{service}"} if os.geteuid() == 0 else {}), **more}
+
     def pid(self, name):
         return int((self.state / f"run/{name}.pid").read_text())
 
