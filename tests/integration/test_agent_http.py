@@ -83,7 +83,7 @@ class Containers(Edge):
         self.authority = self.suite.authority
         self.host = f"{self.agent}.{self.authority}"
         self.origin = f"http://{self.host}"
-        wait_until("both hosts", lambda: "2 of 2 ready" in json.dumps(self.suite.status()), 10)
+        wait_until("both hosts", lambda: "2 of 2 ready" in self.suite.cli("--json", "status", "--without", "sandbox", check=False).stdout, 20)
 
     def stop(self):
         self.hosts.stop()
