@@ -162,7 +162,7 @@ def measure_starts(bench, suite, folder, rounds):
     (secrets / "gateway-token").write_text(TOKEN)
     bundle = make_bundle(folder / "bundle", image / "rootfs", secrets, args, port := bench.free_port())
     alice, starts, refused = Agent(suite, suite.wallet("alice"), suite.asset_of("alice")), Starts(), 0
-    with Warden("b0", "10.226.0.0/17") as warden, podman(image / "rootfs", secrets, args[0]) as run_podman:
+    with Warden("bn0", "10.236.0.0/17") as warden, podman(image / "rootfs", secrets, args[0]) as run_podman:
         shutil.copytree(image, warden.state / "images" / image.name, symlinks=True)
         client, own = warden.client(), agent_id("bench")
 
@@ -185,8 +185,8 @@ def measure_starts(bench, suite, folder, rounds):
             if run_podman:
                 starts.take("podman", run_podman())
         client.close()
-    subprocess.run(["nft", "delete", "table", "inet", "b0_agents"], check=False, stderr=subprocess.DEVNULL)
-    subprocess.run(["ip", "address", "del", "10.226.127.254/32", "dev", "lo"], check=False, stderr=subprocess.DEVNULL)
+    subprocess.run(["nft", "delete", "table", "inet", "bn0_agents"], check=False, stderr=subprocess.DEVNULL)
+    subprocess.run(["ip", "address", "del", "10.236.127.254/32", "dev", "lo"], check=False, stderr=subprocess.DEVNULL)
     return starts, refused
 
 
@@ -328,7 +328,7 @@ http {{
     keepalive_requests 1000000;
     server {{
         listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Authorization "Bearer {token}"; proxy_buffering off; }}
+        location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Authorization "Bearer {token}"; proxy_buffering off; proxy_buffer_size 16k; proxy_buffers 8 16k; }}
     }}
 }}
 """
@@ -347,6 +347,8 @@ def plain_nginx(bench, folder, agent):
             return s.connect_ex(("127.0.0.1", port)) == 0
 
     with bench.process("nginx", "-e", "stderr", "-p", folder / "plain", "-c", conf, ready=answers) as p:
+        # the master listens before its worker is there
+        bench.wait_until("a worker", lambda: len(bench.children_of(p.pid)) > 1, 10)
         yield f"127.0.0.1:{port}", bench.children_of(p.pid)
 
 
