@@ -45,7 +45,11 @@ static void reset_signals(void)
 static void become(const struct spawn *spawn)
 {
 	static char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-	char *environment[] = {path, NULL};
+	union {
+		const char *given;
+		char *wanted;
+	} setting = {spawn->setting};
+	char *environment[] = {path, setting.wanted, NULL};
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	reset_signals();

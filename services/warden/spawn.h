@@ -16,8 +16,9 @@ struct spawn {
 	int cgroup_fd;           /* or -1 */
 	int fds[SPAWN_FDS_MAX];  /* become 0, 1, 2 ... of the child; -1: /dev/null */
 	size_t nfds;             /* at least 3 */
+	const char *setting;     /* NAME=value, or NULL: in its environment, besides PATH */
 };
-/* Returns the process id, or -1. The child has no environment but PATH and dies with nobody. */
+/* Returns the process id, or -1. The child has no environment but PATH and its setting, and dies with nobody. */
 pid_t spawn_exec(const struct spawn *spawn, struct error *err);
 /* Waits for it; -1 and *err unless it exits with 0. name is what errors call it. Kills it after timeout_ms. */
 int spawn_wait(pid_t pid, const char *name, unsigned timeout_ms, struct error *err);

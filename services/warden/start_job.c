@@ -254,7 +254,7 @@ int start_job_run(void *arg, int report_fd)
 	static const struct {
 		const char *name;
 		int (*work)(struct start *start, struct error *err);
-	} steps[] = {{"mounts", enter_mounts}, {"image", read_image}, {"volume", begin_volume},
+	} steps[] = {{"mounts", enter_mounts}, {"volume", begin_volume}, {"image", read_image},
 	    {"link", make_link}, {"rootfs", mount_image}, {"secrets", fill_secrets},
 	    {"texts", make_texts}, {"log", make_log}, {"volume open", open_volume},
 	    {"config", write_config}, {"runtime", run_container}, {"ready", wait_ready}};

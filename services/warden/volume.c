@@ -110,8 +110,12 @@ static int start_gocryptfs(
 	if (pipe2(input, O_CLOEXEC) != 0)
 		return failed(err, "pipe");
 	scoped_fd int from = input[0], to = input[1];
-	struct spawn spawn = {
-	    .argv = argv, .cgroup_fd = cgroup_fd, .fds = {from, -1, -1, volume->folder}, .nfds = 4};
+	struct spawn spawn = {.argv = argv,
+	    .cgroup_fd = cgroup_fd,
+	    .fds = {from, -1, -1, volume->folder},
+	    .nfds = 4,
+	    /* it opens with a quarter less work so, and holds less memory */
+	    .setting = "GOMAXPROCS=1"};
 	volume->gocryptfs = spawn_exec(&spawn, err);
 	if (volume->gocryptfs < 0)
 		return -1;

@@ -20,6 +20,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
+from bench_agents import bench_agents  # noqa: E402
 from bench_vault import bench_release, bench_sale  # noqa: E402
 from suite import BUILD, ROOT, Suite, Wallet, free_port, wait_until  # noqa: E402
 
@@ -44,8 +45,8 @@ def children_of(pid):
     return [pid] + [c for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split() for c in children_of(int(child))]
 
 
-def load(address, request, pids):
-    """Requests per CPU second of pids; every answer must be a 2xx."""
+def load_all(address, request, pids):
+    """(what the load generator says, CPU seconds of pids); every answer must be a 2xx."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(request)
         file.flush()
@@ -55,6 +56,12 @@ def load(address, request, pids):
     assert out.returncode == 0, out.stderr
     result = json.loads(out.stdout)
     assert result["4xx"] == 0 and result["5xx"] == 0, result
+    return result, spent
+
+
+def load(address, request, pids):
+    """Requests per CPU second of pids."""
+    result, spent = load_all(address, request, pids)
     return result["2xx"] / spent
 
 
@@ -361,20 +368,38 @@ def bench_daemons(suite):
         row("  start to ready", f"{ready[-1]} ms", "aim", "50 ms", None, "restarted beside a settled Redis")
 
 
+def process_started(pid):
+    """Seconds since the machine's start, to a tick."""
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()[19]) / TICK
+
+
+def bench_core(folder):
+    with Suite(slot_ms=200, MULTICLAW_AGENT_UPSTREAM=UPSTREAM) as suite:
+        time.sleep(2)  # idle memory is measured idle
+        bench_decisions(suite, folder)
+        shutil.rmtree(folder)
+        folder.mkdir()
+        bench_sign_ins(suite, folder)
+        bench_daemons(suite)
+    bench_revocation(folder)
+
+
+def bench_vault():
+    bench_release(TOOLS, compare, row, load, process, is_listening, cpu_of, SECONDS)
+    bench_sale(row)
+
+
 def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-bench-"))
+    parts = {"core": lambda: bench_core(folder), "vault": bench_vault, "agents": lambda: bench_agents(sys.modules[__name__])}
+    only = os.environ.get("BENCH_ONLY", "")
+    if only and only not in parts:
+        sys.exit(f"BENCH_ONLY is one of {', '.join(parts)}")
     try:
         print(f"{'work':34} {'ours':>14}  {'against':44} {'theirs':>14}  {'ours/theirs (spread)':22} note")
-        with Suite(slot_ms=200, MULTICLAW_AGENT_UPSTREAM=UPSTREAM) as suite:
-            time.sleep(2)  # idle memory is measured idle
-            bench_decisions(suite, folder)
-            shutil.rmtree(folder)
-            folder.mkdir()
-            bench_sign_ins(suite, folder)
-            bench_daemons(suite)
-        bench_revocation(folder)
-        bench_release(TOOLS, compare, row, load, process, is_listening, cpu_of, SECONDS)
-        bench_sale(row)
+        for name, measure in parts.items():
+            if only in ("", name):
+                measure()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

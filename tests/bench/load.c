@@ -20,7 +20,8 @@
 #include <unistd.h>
 
 #define REQUESTS_MAX 4096
-#define BUCKETS 20000 /* of 5 us */
+#define BUCKETS 400000 /* of 5 us */
+#define ANSWER_MAX (2 * 1024 * 1024)
 
 struct request {
 	const char *bytes;
@@ -30,7 +31,7 @@ struct connection {
 	int fd;
 	size_t got;
 	uint64_t sent_at;
-	char buf[16384];
+	char buf[ANSWER_MAX];
 };
 
 static struct request requests[REQUESTS_MAX];
