@@ -1,6 +1,9 @@
 #include "services/sandbox/machine.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "common/wire.h"
 
 void machine_init(
     struct machine *machine, const struct machine_rules *rules, enum machine_wish wish)
@@ -8,9 +11,14 @@ void machine_init(
 	*machine = (struct machine){.rules = rules, .wish = wish};
 }
 
+/* It travels in answers, and the codec refuses half a character: of a text that was cut, here or by warden, what is whole. */
 static void say(struct machine *machine, const char *why)
 {
 	snprintf(machine->why, sizeof(machine->why), "%s", why);
+	for (int half = 0; half < 3 && !utf8_is_valid(machine->why, strlen(machine->why)); half++)
+		machine->why[strlen(machine->why) - 1] = '\0';
+	if (!utf8_is_valid(machine->why, strlen(machine->why)))
+		snprintf(machine->why, sizeof(machine->why), "for a reason that is no text");
 }
 
 /* The owner's word, or a success: what went wrong before does not count any more. */
