@@ -217,11 +217,12 @@ end
 -- Which host has an asset's agent. It stays where it was placed: its volume is there. asset host claim('1': take it if nobody has it)
 -- -> history host('' if nobody has it)
 ops.place = function(asset, host, claim)
-	if claim == '1' then redis.call('SET', 'mc:place:' .. asset, host, 'NX') end
+	-- SETNX, so that a host's right to claim is none to take what another has
+	if claim == '1' then redis.call('SETNX', 'mc:place:' .. asset, host) end
 	return {history, redis.call('GET', 'mc:place:' .. asset) or ''}
 end
 
--- asset host -> history '1' if it was that host's
+-- asset host -> history '1' if it was that host's. No daemon's: who could take a place away could claim it
 ops.unplace = function(asset, host)
 	if redis.call('GET', 'mc:place:' .. asset) ~= host then return {history, '0'} end
 	redis.call('DEL', 'mc:place:' .. asset)

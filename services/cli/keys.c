@@ -35,7 +35,7 @@ static const struct daemon {
 		     " (%R~mc:held:* +exists)"},
     {"secret-vault", " (%RW~mc:held:* +sadd +srem) (%R~mc:owner:* +hmget)"
 		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
-    {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +set +get +del)"
+    {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
 		" (%R~mc:owner:* +hmget)"},
 };
 #define OPERATOR "operator"

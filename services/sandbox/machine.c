@@ -1,6 +1,7 @@
 #include "services/sandbox/machine.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void machine_init(
     struct machine *machine, const struct machine_rules *rules, enum machine_wish wish)

@@ -12,7 +12,8 @@ struct names {
 };
 
 /* The pool is this host's own, and its rules drop what comes from another's address. One that starts asks before its address is told here: it is answered if
- * it cannot be a narrowed one. Open ones have no name for the resolver: they may ask while they start and be answered when they run. */
+ * it cannot be a narrowed one, not even one that ends: what has its grace still could tell names outside. Open ones have no name for the resolver: they may
+ * ask while they start and be answered when they run. */
 static const struct egress *policy(void *arg, struct in_addr source, const char **agent_r)
 {
 	static const struct egress open;
@@ -23,10 +24,15 @@ static const struct egress *policy(void *arg, struct in_addr source, const char 
 	for (size_t i = 0; i < agents_count(agents); i++) {
 		const struct agent *agent = agents_at(agents, i);
 
-		if (agent->upstream[0] && agent->address.s_addr == source.s_addr) {
+		bool is_ending = agent->machine.phase == MACHINE_ENDING;
+
+		if ((agent->upstream[0] || is_ending) && agent->address.s_addr == source.s_addr) {
 			*agent_r = agent->record.egress.is_narrowed ? agent->id : "";
-			return &agent->record.egress;
+			/* sold: nobody's list holds for what is left of it */
+			return agent->record.wallet[0] ? &agent->record.egress : NULL;
 		}
+		/* a stray, whose address was not told */
+		may_be_narrowed |= is_ending && agent->address.s_addr == 0;
 		if (agent->machine.phase == MACHINE_STARTING && !agent->start) {
 			may_be_starting = true;
 			may_be_narrowed |= agent->record.egress.is_narrowed;

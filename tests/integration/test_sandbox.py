@@ -388,6 +388,20 @@ def test_warden_that_fails_a_start_is_asked_again(s, owner):
     assert len(tries) == 2
 
 
+def test_what_warden_says_may_end_in_half_a_character(s, owner):
+    """An image names what is run, the runtime repeats it, and warden cuts it where its packet ends."""
+    def fail(packet, fds):
+        answer = s.warden.packet("FAILED", packet)
+        answer.u.text = ("x" * 158 + "é").encode()[:159]
+        s.warden.send(answer)
+
+    s.warden.answers["START"] = fail
+    s.ask("start", token=owner.token)
+    wait_until("told", lambda: s.ask("state", token=owner.token).get("why", "").startswith("xxx"), 5)
+    assert agent_id(owner.asset) in [a["agent"] for a in s.operator_ask("agents")["agents"]]
+    del s.warden.answers["START"]
+
+
 def test_a_sealed_vault_is_said_to_who_waits(own):  # noqa: F811
     s = make_own(own)
     owner = s.new_owner()

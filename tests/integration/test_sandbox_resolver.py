@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from sandbox_parts import Sandboxes
+from sandbox_parts import Sandboxes, agent_id
 from suite import wait_until
 
 PUBLIC, PRIVATE = ["93.184.216.34", "1.1.1.1"], ["10.0.0.1", "127.0.0.1", "169.254.169.254", "100.64.0.1", "192.168.1.1", "172.31.0.1", "224.0.0.1"]
@@ -117,6 +117,24 @@ def test_a_narrowed_agent_gets_its_list_and_a_way_to_it(s):
     # known again after a restart of sandbox
     s.restart_sandbox()
     assert client.ask("public.example") == (5, []) and client.ask("listed.example") == (0, ["8.8.8.8"])
+
+
+def test_a_narrowed_agent_that_ends_is_not_taken_for_one_that_starts(s):
+    owner, other = s.new_owner(), s.new_owner()
+    s.put(owner.token, "custom", "egress-hosts", "listed.example\n")
+    client = client_of(s, owner)
+    s.warden.holds.update(("START", "STOP"))
+    try:
+        s.ask("stop", token=owner.token)
+        s.ask("start", token=other.token)
+        wait_until("both are under way", lambda: s.warden.asked("STOP", agent=owner.agent) and agent_id(other.asset) in s.warden.agents, 5)
+        asked = len(s.upstream.asked)
+        assert client.ask("s3cret.public.example") == (5, [])
+        assert len(s.upstream.asked) == asked
+    finally:
+        s.warden.holds.clear()
+        s.warden.finish_start(s.warden.agents[agent_id(other.asset)])
+        s.warden.end(s.warden.agents[owner.agent], True)
 
 
 def test_who_is_no_agent_gets_nothing(s):

@@ -244,7 +244,7 @@ static void init_says_that_the_list_of_users_is_of_an_older_version(void **state
 {
 	const struct folder *folder = *state;
 	static const char *const newer[] = {
-	    " (%RW~mc:place:* +set +get +del)", "%RW~mc:ticket:*", "user sandbox "};
+	    " (%RW~mc:place:* +setnx +get)", "%RW~mc:ticket:*", "user sandbox "};
 	struct error err = {0};
 
 	init(folder);
@@ -673,7 +673,6 @@ static void every_role_can_do_its_own_work(void **state)
 	assert_runs(guarded, SANDBOX, "hold asset sandbox:one");
 	assert_runs(guarded, SANDBOX, "owner asset");
 	assert_runs(guarded, SANDBOX, "place asset one 1");
-	assert_runs(guarded, SANDBOX, "unplace asset one");
 	assert_runs(guarded, SANDBOX, "release asset sandbox:one");
 	assert_runs(guarded, SANDBOX, "announce agent asset");
 	assert_runs(guarded, ORACLE, "observe asset other " LATER " 0");
@@ -775,9 +774,10 @@ static void no_role_can_write_what_is_not_its_own(void **state)
 	    {1 << SESSION, "GETDEL mc:ticket:x"},
 	    {0, "DEL mc:ticket:x"},
 	    {1 << SESSION, "ZADD mc:children:x 1 y"},
-	    {1 << SANDBOX, "SET mc:place:x y"},
+	    {1 << SANDBOX, "SETNX mc:place:x y"},
+	    {0, "SET mc:place:x y"},
 	    {1 << SANDBOX, "GET mc:place:x"},
-	    {1 << SANDBOX, "DEL mc:place:x"},
+	    {0, "DEL mc:place:x"},
 	    {0, "DEL mc:held:x"},
 	    {1 << ORACLE, "DEL mc:owner:x"},
 	    {1 << SESSION, "DEL mc:session:x"},
