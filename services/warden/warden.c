@@ -67,23 +67,6 @@ static void reset(struct warden *warden, const struct agent *agent)
 		    "connections are not reset", "agent", agent->record.agent, "why", err.text);
 }
 
-static void allow(
-    struct warden *warden, const struct agent *agent, const struct warden_packet *packet)
-{
-	struct network_allowed allowed = {
-	    packet->u.allow.address, packet->u.allow.len, packet->u.allow.ttl_s};
-	struct error err = {0};
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)agent->record.pid);
-	scoped_fd int netns = open(path, O_RDONLY | O_CLOEXEC);
-	if (agent->state != AGENT_RUNNING || !agent->record.is_narrowed || netns < 0)
-		return;
-	if (network_allow(warden->host.network, agent->record.slot, netns, &allowed, &err) != 0)
-		log_warn(
-		    "addresses are not allowed", "agent", agent->record.agent, "why", err.text);
-}
-
 /* A word about a boot that is over, or never was, is late, not wrong. */
 static struct agent *meant(const struct warden *warden, const struct warden_packet *packet)
 {
@@ -135,7 +118,7 @@ static void on_agent_request(struct warden *warden, const struct warden_packet *
 		agent_exec(agent, packet);
 		break;
 	case WARDEN_ALLOW:
-		allow(warden, agent, packet);
+		agent_allow(agent, packet);
 		break;
 	default:
 		break;
