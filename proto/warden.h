@@ -7,7 +7,7 @@
  * A connection begins with WARDEN_FOUND for every agent that warden has, alive or being cleaned up, and WARDEN_READY. Then, for an agent (by its id) and a
  * boot (by its id):
  *
- *	START  ->  STARTED (it accepts connections)  or FAILED (nothing of it is left)
+ *	START  ->  STARTING, then STARTED (it accepts connections)  or FAILED (nothing of it is left)
  *	STOP, KILL, or its own end  ->  ENDED (no process is left and its secrets are wiped), then GONE (volume closed, link and cgroup gone)
  *
  * A START that is stopped or killed before STARTED ends with ENDED and GONE, not FAILED; so does one whose connection is replaced by a newer one, to which it
@@ -22,10 +22,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WARDEN_VERSION 1 /* in every packet; another one closes the connection */
+#define WARDEN_VERSION 2 /* in every packet; another one closes the connection */
 #define WARDEN_FDS_MAX 1
 #define WARDEN_EXEC_BYTES 8192
 #define WARDEN_ALLOW_MAX 32
+#define WARDEN_RANGES_MAX 100
 
 /* clang-format off */
 #define WARDEN_REQUESTS(X) \
@@ -36,7 +37,7 @@
 	X(RESET, 5)  /* every TCP connection from the host to it */ \
 	X(COUNT, 6)  /* -> COUNTED */ \
 	X(EXEC, 7)   /* u.exec -> EXECED; one at a time for an agent */ \
-	X(ALLOW, 8)  /* u.allow: addresses that a narrowed agent may reach from now on */ \
+	X(ALLOW, 8)  /* u.allow: addresses that a narrowed agent may reach from now on; -> ALLOWED, or nothing if they cannot be let through */ \
 	X(ERASE, 9)  /* u.erase: delete a volume that is not open; -> ERASED */
 #define WARDEN_EVENTS(X) \
 	X(FOUND, 101)   /* u.found; fd: its log, if it lives */ \
@@ -47,7 +48,9 @@
 	X(GONE, 106)    /* u.text: "" or what could not be cleaned up (warden goes on trying) */ \
 	X(COUNTED, 107) /* u.counted */ \
 	X(EXECED, 108)  /* u.execed; fd: a memfd of the output, at most 64 KiB, if it ran */ \
-	X(ERASED, 109)  /* u.text: "" or why not */
+	X(ERASED, 109)  /* u.text: "" or why not */ \
+	X(STARTING, 110) /* u.starting: first answer to a START that is not refused, before anything of it can send a packet */ \
+	X(ALLOWED, 111) /* u.allowed: the rules are in */
 /* clang-format on */
 enum warden_what {
 #define WARDEN_ENUM(name, number) WARDEN_##name = (number),
@@ -71,6 +74,11 @@ struct warden_limits {
 	uint64_t io_bytes_per_s;                  /* of the volume, each way; 0: any */
 };
 
+struct warden_range {
+	struct in_addr address; /* the first one */
+	uint32_t bits;          /* 8-32; 32: one address */
+};
+
 struct warden_packet {
 	uint32_t version, what; /* enum warden_what */
 	char agent[32 + 1];     /* sandbox id; "" for ALIVE, READY */
@@ -85,9 +93,11 @@ struct warden_packet {
 			uint8_t volume_key[32]; /* wiped by both sides once used */
 			struct warden_limits limits;
 			uint64_t ready_ms; /* longest wait for it to accept connections */
-			bool is_narrowed;  /* reaches only what ALLOW names */
+			bool is_narrowed;  /* reaches only its ranges, and what ALLOW names */
 			char kind
 			    [16]; /* "openclaw" or "": what the image's environment is told besides */
+			uint32_t nranges; /* without is_narrowed: 0 */
+			struct warden_range range[WARDEN_RANGES_MAX];
 		} start;
 		struct {
 			uint64_t grace_ms;
@@ -101,6 +111,7 @@ struct warden_packet {
 			uint32_t len;
 			struct in_addr address[WARDEN_ALLOW_MAX];
 			uint32_t ttl_s;
+			uint64_t ticket; /* sandbox's own */
 		} allow;
 		struct {
 			char wallet[44 + 1];
@@ -121,6 +132,12 @@ struct warden_packet {
 			char warning[160]; /* what it cannot do; "" if nothing is known */
 			struct in_addr resolver;
 		} ready;
+		struct {
+			struct in_addr address; /* nobody else's until GONE or FAILED */
+		} starting;
+		struct {
+			uint64_t ticket;
+		} allowed;
 		struct {
 			struct in_addr address;
 			uint16_t port;

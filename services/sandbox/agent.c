@@ -86,7 +86,7 @@ static void show(struct agent *agent)
 static void forget_boot(struct agent *agent)
 {
 	agent->boot[0] = agent->upstream[0] = '\0';
-	agent->address.s_addr = 0;
+	agent_set_address(agent, (struct in_addr){0});
 	agent->started_ms = 0;
 	secret_destroy(&agent->gateway_token);
 }

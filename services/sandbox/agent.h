@@ -15,6 +15,7 @@ struct start;
 
 TAILQ_HEAD(askings, asking);
 TAILQ_HEAD(agent_queue, agent);
+LIST_HEAD(agent_list, agent);
 
 struct agent {
 	struct sandbox *sandbox;
@@ -29,7 +30,8 @@ struct agent {
 	struct secret *owner_token;       /* for the next start; NULL: without the owner */
 	struct secret *gateway_token;     /* of this boot */
 	char upstream[64 + 1];            /* "" unless it runs */
-	struct in_addr address;
+	struct in_addr address;           /* agent_set_address; 0: none */
+	LIST_ENTRY(agent) by_address;
 	uint64_t started_ms;  /* Unix */
 	uint64_t starting_us; /* boot clock: when the start began */
 	uint64_t used_ms;     /* boot clock: last asked for, or seen with a connection */
@@ -66,6 +68,10 @@ struct agent *agents_add(
     struct agents *agents, const char *id, const struct record *record); /* NULL: damaged */
 void agents_remove(struct agents *agents, struct agent *agent);
 size_t agents_active(const struct agents *agents); /* of which the driver has something */
+
+/* Who has, or is getting, this address; NULL: nobody. */
+struct agent *agents_at_address(const struct agents *agents, struct in_addr address);
+void agent_set_address(struct agent *agent, struct in_addr address); /* 0: none any more */
 
 /* ---- one */
 /* Does what its machine says, tells who waits, and everybody if its state is another. */

@@ -9,10 +9,13 @@
 #include "services/sandbox/holder.h"
 #include "services/sandbox/start.h"
 
+#define ADDRESS_LISTS 1024
+
 struct agents {
 	struct sandbox *sandbox;
 	struct agent **at;
 	size_t n, room;
+	struct agent_list by_address[ADDRESS_LISTS];
 };
 
 struct agents *agents_new(struct sandbox *sandbox)
@@ -50,6 +53,7 @@ static void agent_free(struct agent *agent)
 		start_cancel(&agent->start);
 	asking_fail_all(agent, &err);
 	exec_fail(agent, &err);
+	agent_set_address(agent, (struct in_addr){0});
 	holder_forget(agent);
 	event_free(agent->timer);
 	secret_destroy(&agent->owner_token);
@@ -98,6 +102,39 @@ struct agent *agents_find(const struct agents *agents, const char *id)
 {
 	size_t i = agents_after(agents, id);
 	return i > 0 && strcmp(agents->at[i - 1]->id, id) == 0 ? agents->at[i - 1] : NULL;
+}
+
+/* Addresses of a pool of /31s: those of containers differ in every second number. */
+static size_t list_of(struct in_addr address)
+{
+	return (ntohl(address.s_addr) >> 1) % ADDRESS_LISTS;
+}
+
+struct agent *agents_at_address(const struct agents *agents, struct in_addr address)
+{
+	struct agent *agent;
+	if (address.s_addr == 0)
+		return NULL;
+	LIST_FOREACH(agent, &agents->by_address[list_of(address)], by_address)
+	if (agent->address.s_addr == address.s_addr)
+		return agent;
+	return NULL;
+}
+
+/* An address is one agent's: whoever had it before, and was not said to be gone, has it no more. */
+void agent_set_address(struct agent *agent, struct in_addr address)
+{
+	struct agents *agents = agent->sandbox->agents;
+	struct agent *before = agents_at_address(agents, address);
+	if (before == agent)
+		return;
+	if (before)
+		agent_set_address(before, (struct in_addr){0});
+	if (agent->address.s_addr)
+		LIST_REMOVE(agent, by_address);
+	agent->address = address;
+	if (address.s_addr)
+		LIST_INSERT_HEAD(&agents->by_address[list_of(address)], agent, by_address);
 }
 
 static int id_of(const char *asset, char id_r[AGENT_ID_LEN + 1])

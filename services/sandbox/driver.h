@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/cidr.h"
 #include "common/error.h"
 #include "common/metrics.h"
 
@@ -36,7 +37,15 @@ struct driver_start {
 	int files;                 /* proto/warden.h; stays the caller's */
 	const struct driver_limits *limits;
 	uint64_t ready_ms;
-	bool is_narrowed;
+	bool is_narrowed;         /* reaches only these ranges, and what allow names */
+	const struct cidr *range; /* borrowed for the call */
+	size_t nranges;
+};
+struct driver_allow {
+	const struct in_addr *address;
+	size_t n; /* 1-32 */
+	uint32_t ttl_s;
+	uint64_t ticket;
 };
 struct driver_found {
 	struct driver_boot of;
@@ -64,6 +73,8 @@ struct driver_told {
 	/* resolver: socket on which containers ask for names, or -1; the callee's */
 	void (*ready)(void *arg, const struct driver_ready *ready, int resolver);
 	void (*lost)(void *arg);
+	/* Its address, before it can send anything from there. */
+	void (*starting)(void *arg, const struct driver_boot *of, struct in_addr address);
 	void (*started)(void *arg, const struct driver_boot *of, struct in_addr address,
 	    uint16_t port, int log);
 	void (*failed)(void *arg, const struct driver_boot *of, const char *why);
@@ -74,6 +85,7 @@ struct driver_told {
 	void (*execed)(void *arg, const struct driver_boot *of, int status, bool was_cut,
 	    const char *why, int output);
 	void (*erased)(void *arg, const char *agent, const char *why); /* "": done */
+	void (*allowed)(void *arg, uint64_t ticket);                   /* it may go there now */
 	/* Asked every second: does this host know what it has to know to let agents live? */
 	bool (*is_alive)(void *arg);
 	void *arg;
@@ -104,8 +116,9 @@ struct driver {
 	/* argv: len bytes, each argument with its NUL */
 	int (*exec)(void *self, const struct driver_boot *of, const char *argv, size_t len,
 	    uint64_t timeout_ms, struct error *err);
-	int (*allow)(void *self, const struct driver_boot *of, const struct in_addr *address,
-	    size_t n, uint32_t ttl_s, struct error *err);
+	/* Told as allowed; never if it could not be done. */
+	int (*allow)(void *self, const struct driver_boot *of, const struct driver_allow *allow,
+	    struct error *err);
 	/* One at a time for an agent. */
 	int (*erase)(
 	    void *self, const char *agent, const char *wallet, uint64_t period, struct error *err);

@@ -83,6 +83,8 @@ static void on_packet(void *arg, const struct warden_packet *packet, int fd)
 		take_ready(oci, packet, fd), rights = -1;
 	else if (!oci->is_ready)
 		log_warn("warden speaks before it is ready", "what", log_u64(packet->what));
+	else if (packet->what == WARDEN_STARTING)
+		told->starting(told->arg, &of, packet->u.starting.address);
 	else if (packet->what == WARDEN_STARTED)
 		told->started(
 		    told->arg, &of, packet->u.started.address, packet->u.started.port, fd),
@@ -99,6 +101,8 @@ static void on_packet(void *arg, const struct warden_packet *packet, int fd)
 		told->execed(told->arg, &of, packet->u.execed.status,
 		    is_set(&packet->u.execed.was_cut), packet->u.execed.why, fd),
 		    rights = -1;
+	else if (packet->what == WARDEN_ALLOWED)
+		told->allowed(told->arg, packet->u.allowed.ticket);
 	else if (packet->what == WARDEN_ERASED)
 		told->erased(told->arg, packet->agent, packet->u.text);
 	else
@@ -166,6 +170,11 @@ static int oci_start(void *self, const struct driver_start *start, struct error 
 	    .io_bytes_per_s = limits->io_bytes_per_s};
 	packet.u.start.ready_ms = start->ready_ms;
 	packet.u.start.is_narrowed = start->is_narrowed;
+	bug_if(start->nranges > WARDEN_RANGES_MAX);
+	packet.u.start.nranges = (uint32_t)start->nranges;
+	for (size_t i = 0; i < start->nranges; i++)
+		packet.u.start.range[i] =
+		    (struct warden_range){start->range[i].address, start->range[i].bits};
 	int rc = send_packet(self, &packet, &start->of, start->files, err);
 	sodium_memzero(&packet, sizeof(packet));
 	return rc;
@@ -208,14 +217,15 @@ static int oci_exec(void *self, const struct driver_boot *of, const char *argv, 
 	return send_packet(self, &packet, of, -1, err);
 }
 
-static int oci_allow(void *self, const struct driver_boot *of, const struct in_addr *address,
-    size_t n, uint32_t ttl_s, struct error *err)
+static int oci_allow(
+    void *self, const struct driver_boot *of, const struct driver_allow *allow, struct error *err)
 {
 	struct warden_packet packet = {.what = WARDEN_ALLOW};
-	n = n < WARDEN_ALLOW_MAX ? n : WARDEN_ALLOW_MAX;
+	size_t n = allow->n < WARDEN_ALLOW_MAX ? allow->n : WARDEN_ALLOW_MAX;
 	packet.u.allow.len = (uint32_t)n;
-	packet.u.allow.ttl_s = ttl_s;
-	memcpy(packet.u.allow.address, address, n * sizeof(*address));
+	packet.u.allow.ttl_s = allow->ttl_s;
+	packet.u.allow.ticket = allow->ticket;
+	memcpy(packet.u.allow.address, allow->address, n * sizeof(*allow->address));
 	return send_packet(self, &packet, of, -1, err);
 }
 

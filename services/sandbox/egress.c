@@ -65,7 +65,7 @@ static bool read_bits(const char *text, unsigned *bits_r)
 	return *bits_r >= BITS_MIN && *bits_r <= 32;
 }
 
-static bool read_range(const char *text, struct egress_range *range_r)
+static bool read_range(const char *text, struct cidr *range_r)
 {
 	char address[INET_ADDRSTRLEN];
 	const char *slash = strchr(text, '/');
@@ -88,7 +88,7 @@ static bool write_entry(const char *host, char entry_r[EGRESS_HOST_MAX + 1])
 {
 	bool is_below = strncmp(host, "*.", 2) == 0;
 	char name[EGRESS_HOST_MAX + 1], address[INET_ADDRSTRLEN];
-	struct egress_range range;
+	struct cidr range;
 	int len;
 
 	if (read_range(host, &range)) {
@@ -190,7 +190,7 @@ bool egress_allows(const struct egress *egress, const char *name)
 	return false;
 }
 
-size_t egress_ranges(const struct egress *egress, struct egress_range range_r[EGRESS_HOSTS_MAX])
+size_t egress_ranges(const struct egress *egress, struct cidr range_r[EGRESS_HOSTS_MAX])
 {
 	size_t n = 0;
 

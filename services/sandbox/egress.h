@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/cidr.h"
 #include "common/error.h"
 
 #define EGRESS_HOSTS_MAX 100
@@ -23,11 +24,6 @@ struct egress {
 		     1]; /* as egress_add writes them: lower case, ranges as they begin */
 };
 
-struct egress_range {
-	struct in_addr address;
-	unsigned bits; /* 32: one address */
-};
-
 /* Whatever the text is, the result is narrowed. ERR_INVALID, and it allows nothing: the first entry that is none (by its line; the text is the owner's business
  * and not repeated), or too many. */
 int egress_parse(struct egress *egress, const uint8_t *text, size_t len, struct error *err);
@@ -36,6 +32,6 @@ bool egress_add(struct egress *egress, const char *host);
 /* name: any case, perhaps with a dot at its end. NULL allows all. */
 bool egress_allows(const struct egress *egress, const char *name);
 /* The addresses and ranges among the entries, which no answer to a question brings. Returns how many. */
-size_t egress_ranges(const struct egress *egress, struct egress_range range_r[EGRESS_HOSTS_MAX]);
+size_t egress_ranges(const struct egress *egress, struct cidr range_r[EGRESS_HOSTS_MAX]);
 
 #endif

@@ -1,5 +1,6 @@
 #include "services/sandbox/resolver.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -126,6 +127,8 @@ struct resolver *resolver_new(struct event_base *base, int fd, const char *upstr
 	resolver->fd = fd;
 	resolver->hooks = *hooks;
 	LIST_INIT(&resolver->lookups);
+	/* a late word about a ticket of the resolver before must mean none of this one */
+	randombytes_buf(&resolver->last_ticket, sizeof(resolver->last_ticket));
 	if (resolver_upstreams_init(&resolver->upstreams, upstreams, err) != 0) {
 		resolver_destroy(&resolver);
 		return NULL;

@@ -1,7 +1,7 @@
 /* resolver - answers the names that containers of this host ask for, on the socket that warden bound (rule 26).
  *
  * It tells addresses of hosts (A) and nothing else: AAAA and other types are there but empty (containers have no IPv6), so libc, node and Go go on with A. Of an
- * upstream's answer only the addresses remain, at the end of its CNAMEs, without those in special_addresses (a name that leads to nothing but those does not exist:
+ * upstream's answer only the addresses remain, at the end of its CNAMEs, without those in special_addresses and those that is_denied says (a name that leads to nothing but those does not exist:
  * rebinding), for 1-300 s. An agent whose owner named hosts gets REFUSED for others, which are not asked upstream either: a question is a message too.
  *
  * Why not libevent's evdns, client and server (2.1.12, read): it asks everything from one port for all its life; it asks without EDNS and discards an answer that was
@@ -44,6 +44,8 @@ struct resolver_hooks {
 	const struct egress *(*policy)(void *arg, struct in_addr source, const char **agent_r);
 	/* Let it through, then say resolver_allowed(ticket), at once or later: only then the answer leaves. Never said: SERVFAIL. */
 	void (*allow)(void *arg, const struct resolver_allowing *allowing);
+	/* Is this one, besides special_addresses, not to be told to anybody? NULL: none is. */
+	bool (*is_denied)(void *arg, struct in_addr address);
 	void *arg;
 };
 

@@ -22,6 +22,14 @@ static void reply(struct resolver_lookup *lookup, enum resolver_result result)
 	free_lookup(lookup);
 }
 
+static bool is_denied(const struct resolver *resolver, struct in_addr address)
+{
+	const struct resolver_hooks *hooks = &resolver->hooks;
+
+	return special_range_of(address, 32) ||
+	       (hooks->is_denied && hooks->is_denied(hooks->arg, address));
+}
+
 /* What is left of an upstream's answer for a container. Returns how the lookup ends. */
 static enum resolver_result filter(
     struct resolver_lookup *lookup, const struct resolver_answer *from)
@@ -35,7 +43,7 @@ static enum resolver_result filter(
 	if (answer->ttl_s > RESOLVER_TTL_MAX_S)
 		answer->ttl_s = RESOLVER_TTL_MAX_S;
 	for (size_t i = 0; i < from->n; i++) {
-		if (special_range_of(from->address[i], 32))
+		if (is_denied(lookup->resolver, from->address[i]))
 			metric_add(lookup->resolver->special, 1);
 		else if (answer->n < room)
 			answer->address[answer->n++] = from->address[i];
@@ -56,6 +64,8 @@ static void ask_to_allow(struct resolver_lookup *lookup)
 
 	memcpy(agent, lookup->agent, sizeof(agent));
 	lookup->ticket = ++lookup->resolver->last_ticket;
+	lookup->ticket += lookup->ticket == 0; /* which means none */
+	lookup->resolver->last_ticket = lookup->ticket;
 	hooks->allow(hooks->arg, &(struct resolver_allowing){.agent = agent,
 				     .address = answer.address,
 				     .n = answer.n,

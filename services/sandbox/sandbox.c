@@ -53,6 +53,9 @@ const struct setting sandbox_settings[] = {
 	"An agent's output beyond this rate is dropped."),
     ROW("FORMER_KEEP_S", UINT, former_keep_s, 0, 31536000, "86400",
 	"A former owner's volume, which nobody can read any more, is deleted after this time."),
+    {"MULTICLAW_DENY_CIDRS", SETTING_LIST, offsetof(struct sandbox, denied_cidrs), 0, 64, "",
+	"Networks whose addresses no container is told, besides all that is not public; the same "
+	"as warden's."},
 };
 const size_t sandbox_nsettings = ARRAY_LEN(sandbox_settings);
 

@@ -28,6 +28,7 @@ struct sandbox {
 	struct process *process; /* first: the skeleton sets it */
 
 	/* settings */
+	struct setting_list denied_cidrs;
 	char *warden, *image, *images, *state_folder, *upstreams;
 	uint64_t idle_s, ready_ms, grace_ms, restarts_max, memory_mb, cpu_percent, pids, volume_mb,
 	    tmp_mb, connections, io_mb_s, agents_max, log_kb, log_kb_s, former_keep_s;

@@ -96,7 +96,10 @@ static void hand_over(struct start *start)
 	    .limits = &sandbox->limits,
 	    .ready_ms = sandbox->ready_ms,
 	    .is_narrowed = agent->record.egress.is_narrowed};
+	struct cidr ranges[EGRESS_HOSTS_MAX];
 	struct error err;
+	ask.range = ranges;
+	ask.nranges = egress_ranges(&agent->record.egress, ranges);
 	memcpy(token, secret_bytes(start->gateway_token), GATEWAY_TOKEN_LEN);
 	token[GATEWAY_TOKEN_LEN] = '\0';
 	bool is_openclaw = strcmp(start->image.kind, "openclaw") == 0;

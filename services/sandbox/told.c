@@ -54,7 +54,7 @@ static void follow_log(struct agent *agent, int fd)
 static void take_address(struct agent *agent, struct in_addr address, uint16_t port)
 {
 	char text[INET_ADDRSTRLEN];
-	agent->address = address;
+	agent_set_address(agent, address);
 	inet_ntop(AF_INET, &address, text, sizeof(text));
 	snprintf(agent->upstream, sizeof(agent->upstream), "%s:%u", text, port);
 }
@@ -133,6 +133,7 @@ static void settle(struct agent *agent)
 	if (agent->is_found || agent->start || agent->machine.phase == MACHINE_NONE)
 		return;
 	agent->boot[0] = agent->upstream[0] = '\0';
+	agent_set_address(agent, (struct in_addr){0});
 	if (agent->machine.phase == MACHINE_STARTING) {
 		error_refuse(
 		    &err, ERR_UNAVAILABLE, "start_failed", "the driver forgot it while it started");
@@ -169,6 +170,14 @@ static void on_lost(void *arg)
 }
 
 /* ---- one of them */
+
+/* What it asks while it starts is answered by its owner's list, not by guessing. */
+static void on_starting(void *arg, const struct driver_boot *of, struct in_addr address)
+{
+	struct agent *agent = find(arg, of);
+	if (agent && agent->machine.phase == MACHINE_STARTING)
+		agent_set_address(agent, address);
+}
 
 static void on_started(
     void *arg, const struct driver_boot *of, struct in_addr address, uint16_t port, int log)
@@ -246,6 +255,7 @@ static void on_gone(void *arg, const struct driver_boot *of, const char *left)
 		return;
 	machine_gone(&agent->machine, clock_boot_ms());
 	agent->boot[0] = agent->upstream[0] = '\0';
+	agent_set_address(agent, (struct in_addr){0});
 	secret_destroy(&agent->gateway_token);
 	agent_step(agent);
 }
@@ -282,6 +292,12 @@ static void on_erased(void *arg, const char *id, const char *why)
 		housekeeping_erased(agent, why);
 }
 
+static void on_allowed(void *arg, uint64_t ticket)
+{
+	const struct sandbox *sandbox = arg;
+	names_allowed(sandbox->names, ticket);
+}
+
 static bool is_alive(void *arg)
 {
 	return sandbox_knows(arg);
@@ -290,6 +306,7 @@ static bool is_alive(void *arg)
 const struct driver_told told_hooks = {.found = on_found,
     .ready = on_ready,
     .lost = on_lost,
+    .starting = on_starting,
     .started = on_started,
     .failed = on_failed,
     .ended = on_ended,
@@ -297,4 +314,5 @@ const struct driver_told told_hooks = {.found = on_found,
     .counted = on_counted,
     .execed = on_execed,
     .erased = on_erased,
+    .allowed = on_allowed,
     .is_alive = is_alive};

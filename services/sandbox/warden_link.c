@@ -74,6 +74,8 @@ static bool is_well_formed(const struct warden_packet *packet)
 	case WARDEN_GONE:
 	case WARDEN_ERASED:
 		return IS_TEXT(packet->u.text);
+	case WARDEN_STARTING:
+	case WARDEN_ALLOWED:
 	case WARDEN_STARTED:
 	case WARDEN_ENDED:
 	case WARDEN_COUNTED:

@@ -74,7 +74,7 @@ static int open_data(const struct record *record)
 
 static void adopt(struct warden *warden, const struct record *record, int pidfd)
 {
-	struct network_limits limits = {record->connections, record->is_narrowed};
+	struct network_limits limits = record_limits(record);
 	struct error err = {0};
 	struct agent *agent = agent_adopt(warden, record, pidfd);
 

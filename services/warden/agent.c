@@ -67,6 +67,16 @@ void agent_close_others(void *arg)
 	agents_close_fds(agent->warden, agent);
 }
 
+void agent_close_all_but_process(void *arg)
+{
+	struct agent *agent = arg;
+	int pidfd = agent->pidfd;
+
+	agent->pidfd = -1; /* in the child alone */
+	agents_close_fds(agent->warden, NULL);
+	agent->pidfd = pidfd;
+}
+
 /* ---- what sandbox is told ---- */
 
 void agent_packet(const struct agent *agent, struct warden_packet *packet, uint32_t what)
@@ -119,6 +129,16 @@ void agent_say_found(struct agent *agent)
 	packet_put(packet.u.found.image, sizeof(packet.u.found.image), agent->record.image);
 	packet_put(packet.u.found.wallet, sizeof(packet.u.found.wallet), agent->record.wallet);
 	peer_send(agent->warden->peer, &packet, log);
+}
+
+/* The slot is its own from here on: what asks from its address is this agent. */
+static void say_starting(struct agent *agent)
+{
+	struct warden_packet packet;
+
+	agent_packet(agent, &packet, WARDEN_STARTING);
+	packet.u.starting.address = address_of(agent);
+	peer_send(agent->warden->peer, &packet, -1);
 }
 
 static void say_started(struct agent *agent)
@@ -189,6 +209,7 @@ static void agent_free(struct agent *agent)
 	free_event(&agent->timer);
 	job_destroy(&agent->job);
 	job_destroy(&agent->exec);
+	agent_allow_forget(agent);
 	close_fd(&agent->pidfd);
 	close_fd(&agent->secrets);
 	close_fd(&agent->log);
@@ -254,6 +275,7 @@ static void clean(struct agent *agent)
 	struct clean_job work = {.host = &warden->host,
 	    .period = agent->record.period,
 	    .slot = agent->record.slot,
+	    .network = record_limits(&agent->record),
 	    .root = agent->root};
 	struct job_hooks hooks = {agent_close_others, on_clean_report, on_clean_end, agent};
 
@@ -274,7 +296,7 @@ static void clean(struct agent *agent)
 
 /* ---- ending ---- */
 
-static void group_of(const struct agent *agent, char name[64])
+void agent_jobs_group(const struct agent *agent, char name[64])
 {
 	snprintf(name, 64, "jobs/%s", agent->record.agent);
 }
@@ -284,7 +306,7 @@ static void kill_groups(struct agent *agent)
 	const struct cgroups *cgroups = &agent->warden->host.cgroups;
 	char jobs[64];
 
-	group_of(agent, jobs);
+	agent_jobs_group(agent, jobs);
 	cgroup_unlimit(cgroups, agent->record.agent);
 	cgroup_kill(cgroups, agent->record.agent);
 	cgroup_kill(cgroups, jobs);
@@ -295,8 +317,9 @@ static bool has_ended(struct agent *agent)
 	const struct cgroups *cgroups = &agent->warden->host.cgroups;
 	char jobs[64];
 
-	group_of(agent, jobs);
-	return !agent->job && !agent->exec && cgroup_is_empty(cgroups, jobs, true) &&
+	agent_jobs_group(agent, jobs);
+	return !agent->job && !agent->exec && !agent->allow &&
+	       cgroup_is_empty(cgroups, jobs, true) &&
 	       cgroup_is_empty(cgroups, agent->record.agent, true);
 }
 
@@ -414,6 +437,7 @@ static void on_created(struct agent *agent, const struct job_report *report, con
 		agent->record.log_device = about.st_dev;
 		agent->record.log_inode = about.st_ino;
 	}
+	agent_allow_go(agent);
 }
 
 static void fail(struct agent *agent, const char *why)
@@ -480,7 +504,7 @@ static void take_order(
 	work->slot = record->slot;
 	work->limits = packet->u.start.limits;
 	work->ready_ms = packet->u.start.ready_ms;
-	work->is_narrowed = record->is_narrowed;
+	work->network = record_limits(record);
 }
 
 /* Notes it, makes its groups, starts its job. */
@@ -494,7 +518,7 @@ static int begin(
 
 	if (record_write(warden->host.run, &agent->record, err) != 0)
 		return -1;
-	group_of(agent, name);
+	agent_jobs_group(agent, name);
 	scoped_fd int job_group = cgroup_make(&warden->host.cgroups, name, err);
 	if (job_group < 0)
 		return -1;
@@ -540,6 +564,17 @@ static void refuse(struct warden *warden, const struct warden_packet *request, c
 	peer_send(warden->peer, &packet, -1);
 }
 
+/* nft takes no ranges that overlap. */
+static void take_ranges(struct record *record, const struct warden_packet *packet)
+{
+	uint32_t n = packet->u.start.nranges;
+
+	for (uint32_t i = 0; i < n; i++)
+		record->range[i] =
+		    (struct cidr){packet->u.start.range[i].address, packet->u.start.range[i].bits};
+	record->nranges = (uint32_t)cidr_distinct(record->range, n);
+}
+
 void agent_start(struct warden *warden, const struct warden_packet *packet, int files)
 {
 	struct record record = {.period = packet->u.start.period,
@@ -559,7 +594,9 @@ void agent_start(struct warden *warden, const struct warden_packet *packet, int 
 	packet_put(record.image, sizeof(record.image), packet->u.start.image);
 	packet_put(record.kind, sizeof(record.kind), packet->u.start.kind);
 	packet_put(record.wallet, sizeof(record.wallet), packet->u.start.wallet);
+	take_ranges(&record, packet);
 	struct agent *agent = agent_new(warden, &record);
+	say_starting(agent);
 	if (begin(agent, packet, files, &err) != 0)
 		fail(agent, err.text);
 }

@@ -17,6 +17,7 @@
 
 struct warden;
 struct job;
+struct allowing;
 
 enum agent_state { AGENT_STARTING, AGENT_RUNNING, AGENT_ENDING, AGENT_CLEANING };
 
@@ -33,7 +34,8 @@ struct agent {
 	uint64_t began_us, ending_us;  /* CLOCK_BOOTTIME */
 	unsigned polls;
 	char why[160]; /* a START that was not done */
-	struct job *job, *exec;
+	struct job *job, *exec, *allow;
+	struct allowing *allows, *allows_next; /* which allow is about; what waits for it */
 	struct warden_packet
 	    execed; /* what exec has told, said when it is over; what 0: nothing yet */
 	int execed_fd;
@@ -54,6 +56,7 @@ void agent_stop(struct agent *agent, uint64_t grace_ms);
 /* Everything of it at once, whatever state it is in. */
 void agent_kill(struct agent *agent);
 void agent_exec(struct agent *agent, const struct warden_packet *packet);
+void agent_allow(struct agent *agent, const struct warden_packet *packet);
 void agent_say_found(struct agent *agent);
 void agents_kill(struct warden *warden, const char *why);
 /* In a job: gives up what other agents' jobs must not hold on to. */

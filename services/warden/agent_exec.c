@@ -59,21 +59,10 @@ static void on_end(void *arg, int status)
 	agent->execed.what = 0;
 }
 
-/* All but its own container's process. */
-static void close_others(void *arg)
-{
-	struct agent *agent = arg;
-	int pidfd = agent->pidfd;
-
-	agent->pidfd = -1; /* in the child alone */
-	agents_close_fds(agent->warden, NULL);
-	agent->pidfd = pidfd;
-}
-
 void agent_exec(struct agent *agent, const struct warden_packet *packet)
 {
 	struct warden *warden = agent->warden;
-	struct job_hooks hooks = {close_others, on_report, on_end, agent};
+	struct job_hooks hooks = {agent_close_all_but_process, on_report, on_end, agent};
 	struct exec_job work = {
 	    .host = &warden->host, .pidfd = agent->pidfd, .len = packet->u.exec.len};
 	struct error err = {0};

@@ -71,7 +71,7 @@ static int forget_link(const struct clean_job *job, struct error *err)
 {
 	if (job->slot >= network_slots(job->host->network))
 		return 0;
-	return network_link_forget(job->host->network, job->slot, err);
+	return network_link_forget(job->host->network, job->slot, &job->network, err);
 }
 
 static int delete_container(const struct clean_job *job, struct error *err)

@@ -13,7 +13,8 @@ struct clean_job {
 	char agent[32 + 1], wallet[44 + 1]; /* wallet "": not known */
 	uint64_t period;
 	uint32_t slot; /* UINT32_MAX: not known */
-	int root;      /* the volume's, which nobody else holds open now; or -1 */
+	struct network_limits network;
+	int root; /* the volume's, which nobody else holds open now; or -1 */
 };
 
 /* A job_work. */

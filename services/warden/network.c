@@ -58,34 +58,6 @@ static int group_of(const char *prefix, uint32_t *group_r, struct error *err)
 	return 0;
 }
 
-/* Copies a CIDR; says false for one of IPv6, which has no place in our sets since no IPv6 passes. */
-static int range_of(
-    const char *cidr, struct network_range *range_r, bool *is_v4_r, struct error *err)
-{
-	char address[INET6_ADDRSTRLEN], *end;
-	size_t len = strcspn(cidr, "/");
-	struct in6_addr v6;
-
-	if (len >= sizeof(address))
-		return error_set(err, ERR_INVALID, "an address is too long");
-	memcpy(address, cidr, len);
-	address[len] = '\0';
-	*is_v4_r = inet_pton(AF_INET, address, &range_r->address) == 1;
-	if (!*is_v4_r && inet_pton(AF_INET6, address, &v6) != 1)
-		return error_set(err, ERR_INVALID, "not a CIDR: %s", cidr);
-	unsigned long most = *is_v4_r ? 32 : 128, bits = most;
-	if (cidr[len]) {
-		if (strspn(cidr + len + 1, "0123456789") != strlen(cidr + len + 1) ||
-		    !cidr[len + 1])
-			return error_set(err, ERR_INVALID, "not a CIDR: %s", cidr);
-		bits = strtoul(cidr + len + 1, &end, 10);
-	}
-	if (bits > most)
-		return error_set(err, ERR_INVALID, "not a CIDR: %s", cidr);
-	range_r->bits = (unsigned)bits;
-	return 0;
-}
-
 static int take_denied(
     struct network *network, const struct network_config *config, struct error *err)
 {
@@ -94,8 +66,9 @@ static int take_denied(
 	network->denied = calloc(config->ndenied + 1, sizeof(*network->denied));
 	bug_if(!network->denied);
 	for (size_t i = 0; i < config->ndenied; i++) {
-		struct network_range *range = &network->denied[network->ndenied];
-		if (range_of(config->denied[i], range, &is_v4, err) != 0)
+		struct cidr *range = &network->denied[network->ndenied];
+		/* one of IPv6 has no place in our sets: no IPv6 passes */
+		if (cidr_parse(config->denied[i], range, &is_v4, err) != 0)
 			return -1;
 		if (is_v4)
 			network->ndenied++;
@@ -115,7 +88,7 @@ static int take_config(
 	if (config->agent_port < 1024)
 		return error_set(err, ERR_INVALID, "the agents' port is below 1024");
 	snprintf(network->prefix, sizeof(network->prefix), "%s", config->prefix);
-	network->pool = (struct network_range){config->pool, config->pool_bits};
+	network->pool = (struct cidr){config->pool, config->pool_bits};
 	network->agent_port = config->agent_port;
 	network->callers = calloc(config->ncallers + 1, sizeof(*network->callers));
 	bug_if(!network->callers);
@@ -139,7 +112,7 @@ static int forward_on(struct error *err)
 static int resolver_on(const struct network *network, struct error *err)
 {
 	struct error ours = {0};
-	struct network_range address = {network_resolver(network), 32};
+	struct cidr address = {network_resolver(network), 32};
 
 	if (network_rtnl_address("lo", address, &ours) == 0 || ours.code == ERR_CONFLICT)
 		return network_rtnl_up("lo", err);

@@ -18,10 +18,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "common/cidr.h"
 #include "common/error.h"
 
 #define NETWORK_ALLOW_TTL_MAX_S 600 /* no longer than an address rests before it is used again */
-#define NETWORK_IFNAME "eth0"       /* inside the container */
+#define NETWORK_RANGES_MAX 100
+#define NETWORK_IFNAME "eth0" /* inside the container */
 
 struct network;
 
@@ -60,8 +62,10 @@ struct in_addr network_resolver(const struct network *network);
 int network_resolver_socket(const struct network *network, struct error *err);
 
 struct network_limits {
-	uint64_t connections; /* at one time, in each direction */
-	bool is_narrowed;     /* reaches only what network_allow names */
+	uint64_t connections;     /* at one time, in each direction */
+	bool is_narrowed;         /* reaches only these, and what network_allow names */
+	const struct cidr *range; /* borrowed; what is denied to all stays denied */
+	size_t nranges;           /* at most NETWORK_RANGES_MAX */
 };
 
 /* Job. A new network namespace with its rules, then the link, then the host's element; *netns_fd_r is CLOEXEC and the caller's, and the link goes with the
@@ -74,9 +78,10 @@ int network_link_make(const struct network *network, uint32_t slot,
 int network_link_adopt(const struct network *network, uint32_t slot,
     const struct network_limits *limits, struct error *err);
 
-/* Job. Host's sockets to it destroyed, its elements removed, conntrack's entries of its address deleted, its link deleted if it is still there. Idempotent;
+/* Job. limits: those that it was made with. Host's sockets to it destroyed, its elements removed, conntrack's entries of its address deleted, its link deleted if it is still there. Idempotent;
  * does every step it can and tells the first failure. */
-int network_link_forget(const struct network *network, uint32_t slot, struct error *err);
+int network_link_forget(const struct network *network, uint32_t slot,
+    const struct network_limits *limits, struct error *err);
 
 /* Destroys every TCP socket of this host whose peer is the container: both ends learn it at once. */
 int network_reset(const struct network *network, uint32_t slot, struct error *err);
@@ -86,16 +91,15 @@ int network_count(
     const struct network *network, uint32_t slot, uint64_t *open_r, struct error *err);
 
 struct network_allowed {
-	const struct in_addr *address;
-	size_t n;
+	struct in_addr address;
 	uint32_t
 	    ttl_s; /* cut to NETWORK_ALLOW_TTL_MAX_S; an address allowed before gets the new one */
 };
 
-/* Job. A narrowed container may begin connections to these addresses for so long (to none that is denied to all). netns_fd: its namespace (/proc/<pid>/ns/net),
- * whose own rules are told too. */
+/* Job. A narrowed container may begin connections to these addresses, each of them named once, for so long (to none that is denied to all). netns_fd: its
+ * namespace (or a pidfd of a process in it), whose own rules are told first: they bound how many there may be. */
 int network_allow(const struct network *network, uint32_t slot, int netns_fd,
-    const struct network_allowed *allowed, struct error *err);
+    const struct network_allowed *allowed, size_t n, struct error *err);
 
 /* Is the host's table there, and every rule of it as it was loaded? If not: error; the caller stops all containers (rule 25), then closes and opens anew. */
 int network_check(const struct network *network, struct error *err);

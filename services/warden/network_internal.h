@@ -13,19 +13,14 @@
 
 struct nft_ctx;
 
-struct network_range {
-	struct in_addr address;
-	unsigned bits;
-};
-
 struct network {
 	char prefix[5];
 	uint32_t group; /* interface group of the host's ends; of this prefix alone */
-	struct network_range pool;
+	struct cidr pool;
 	uint16_t agent_port;
 	uid_t *callers;
 	size_t ncallers;
-	struct network_range *denied; /* IPv4 only: no IPv6 passes */
+	struct cidr *denied; /* IPv4 only: no IPv6 passes */
 	size_t ndenied;
 	struct nft_ctx *
 	    lister; /* of the process that opened the network; kept, since closing one may wait for the kernel, some 20 ms after a removal */
@@ -34,7 +29,7 @@ struct network {
 
 /* network_table.c: the rules as text for nft; the caller frees. NULL: out of memory. */
 char *network_table_host(const struct network *network);
-void network_table_range(FILE *f, const char *before, struct network_range range);
+void network_table_range(FILE *f, const char *before, struct cidr range);
 /* What no container may reach, as the beginning of a rule: the built-in ranges, the configured ones, the pool and these. */
 void network_table_denied(
     FILE *f, const struct network *network, const struct in_addr *local, size_t nlocal);
@@ -73,7 +68,7 @@ struct network_veth {
 int network_rtnl_veth(const struct network_veth *veth, struct error *err);
 int network_rtnl_up(const char *ifname, struct error *err);
 int network_rtnl_delete(const char *ifname, struct error *err);
-int network_rtnl_address(const char *ifname, struct network_range address, struct error *err);
+int network_rtnl_address(const char *ifname, struct cidr address, struct error *err);
 int network_rtnl_default_route(const char *ifname, struct in_addr via, struct error *err);
 
 /* This host's own IPv4 addresses but those of the pool, which the caller frees. They are denied inside as well, where fib does not know them. */

@@ -8,48 +8,74 @@
 
 #include "common/scoped.h"
 
-/* Nothing is taken out here: closing a socket to nftables after that waits for the kernel to be done with what was removed, some 20 ms. */
-static int add_elements(const struct network *network, const struct network_link *link,
-    bool is_narrowed, struct error *err)
+/* Elements of the host's table; ranges have no element where there are none. */
+static void print_ranges(FILE *f, const char *verb, const char *table, const char *address,
+    const struct network_limits *limits)
 {
-	char commands[256];
-	const char *table = network->prefix;
-	struct network_text address = network_text_of(link->container);
-	int n = 0;
-
-	if (is_narrowed)
-		n = snprintf(commands, sizeof(commands),
-		    "add element inet %s_agents narrowed { %s }\n", table, address.s);
-	snprintf(commands + n, sizeof(commands) - (size_t)n,
-	    "add element inet %s_agents links { \"%s\" . %s }\n", table, link->ifname, address.s);
-	return network_nft_run(commands, err);
+	if (limits->nranges == 0)
+		return;
+	fprintf(f, "%s element inet %s_agents ranges {", verb, table);
+	for (size_t i = 0; i < limits->nranges; i++) {
+		fprintf(f, "%s %s . ", i ? "," : "", address);
+		network_table_range(f, "", limits->range[i]);
+	}
+	fprintf(f, " }\n");
 }
 
-/* A table that is gone holds nothing to remove. */
-static int remove_elements(
-    const struct network *network, const struct network_link *link, struct error *err)
+static void print_elements(FILE *f, const char *verb, const struct network *network,
+    const struct network_link *link, const struct network_limits *limits)
 {
-	char commands[400];
 	const char *table = network->prefix;
-	scoped_free char *text = NULL;
 	struct network_text address = network_text_of(link->container);
+
+	print_ranges(f, verb, table, address.s, limits);
+	if (limits->is_narrowed)
+		fprintf(f, "%s element inet %s_agents narrowed { %s }\n", verb, table, address.s);
+	fprintf(f, "%s element inet %s_agents links { \"%s\" . %s }\n", verb, table, link->ifname,
+	    address.s);
+}
+
+static int run_elements(const char *const *verbs, const struct network *network,
+    const struct network_link *link, const struct network_limits *limits, struct error *err)
+{
+	scoped_free char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	bug_if(!f);
+	for (; *verbs; verbs++)
+		print_elements(f, *verbs, network, link, limits);
+	bug_if(fclose(f) != 0);
+	return network_nft_run(text, err);
+}
+
+/* Nothing is taken out here: closing a socket to nftables after that waits for the kernel to be done with what was removed, some 20 ms. */
+static int add_elements(const struct network *network, const struct network_link *link,
+    const struct network_limits *limits, struct error *err)
+{
+	static const char *const verbs[] = {"add", NULL};
+
+	return run_elements(verbs, network, link, limits, err);
+}
+
+/* A table that is gone holds nothing to remove. Whether it was narrowed does not matter: nobody may be after it. */
+static int remove_elements(const struct network *network, const struct network_link *link,
+    const struct network_limits *limits, struct error *err)
+{
+	static const char *const verbs[] = {"add", "delete", NULL};
+	struct network_limits all = *limits;
+	scoped_free char *text = NULL;
 	struct error ours = {0};
 	struct nft_ctx *nft;
 	bool is_gone;
 
-	snprintf(commands, sizeof(commands),
-	    "add element inet %s_agents links { \"%s\" . %s }\n"
-	    "delete element inet %s_agents links { \"%s\" . %s }\n"
-	    "add element inet %s_agents narrowed { %s }\n"
-	    "delete element inet %s_agents narrowed { %s }\n",
-	    table, link->ifname, address.s, table, link->ifname, address.s, table, address.s, table,
-	    address.s);
-	if (network_nft_run(commands, &ours) == 0)
+	all.is_narrowed = true;
+	if (run_elements(verbs, network, link, &all, &ours) == 0)
 		return 0;
 	nft = network_nft_open(err);
 	if (!nft)
 		return -1;
-	is_gone = network_nft_list(nft, table, &text, &(struct error){0}) != 0;
+	is_gone = network_nft_list(nft, network->prefix, &text, &(struct error){0}) != 0;
 	network_nft_close(&nft);
 	if (is_gone)
 		return 0;
@@ -94,8 +120,7 @@ static int connect_inside(const void *arg, struct error *err)
 	const struct network_link *link = arg;
 
 	if (network_rtnl_up("lo", err) != 0 ||
-	    network_rtnl_address(
-		NETWORK_IFNAME, (struct network_range){link->container, 31}, err) != 0 ||
+	    network_rtnl_address(NETWORK_IFNAME, (struct cidr){link->container, 31}, err) != 0 ||
 	    network_rtnl_up(NETWORK_IFNAME, err) != 0)
 		return -1;
 	return network_rtnl_default_route(NETWORK_IFNAME, link->host, err);
@@ -124,7 +149,7 @@ static int connect_host(const struct network_link *link, struct error *err)
 		if (network_namespace_sysctl(path, sysctls[i].value, err) != 0)
 			return -1;
 	}
-	if (network_rtnl_address(link->ifname, (struct network_range){link->host, 31}, err) != 0)
+	if (network_rtnl_address(link->ifname, (struct cidr){link->host, 31}, err) != 0)
 		return -1;
 	return network_rtnl_up(link->ifname, err);
 }
@@ -150,7 +175,7 @@ static int connect_link(const struct network *network, const struct network_insi
 	if (connect_host(&inside->link, err) != 0 ||
 	    network_namespace_do(netns_fd, connect_inside, &inside->link, err) != 0)
 		return -1;
-	return add_elements(network, &inside->link, inside->limits.is_narrowed, err);
+	return add_elements(network, &inside->link, &inside->limits, err);
 }
 
 int network_link_make(const struct network *network, uint32_t slot,
@@ -184,18 +209,19 @@ int network_link_adopt(const struct network *network, uint32_t slot,
 	network_link_of(network, slot, &link);
 	if (if_nametoindex(link.ifname) == 0)
 		return error_set(err, ERR_NOT_FOUND, "there is no %s", link.ifname);
-	return add_elements(network, &link, limits->is_narrowed, err);
+	return add_elements(network, &link, limits, err);
 }
 
 /* Sockets first, while the link still carries the RST to both ends; entries of conntrack when nothing can make new ones. */
-int network_link_forget(const struct network *network, uint32_t slot, struct error *err)
+int network_link_forget(const struct network *network, uint32_t slot,
+    const struct network_limits *limits, struct error *err)
 {
 	struct error failed[4] = {0};
 	struct network_link link;
 
 	network_link_of(network, slot, &link);
 	network_reset(network, slot, &failed[0]);
-	remove_elements(network, &link, &failed[1]);
+	remove_elements(network, &link, limits, &failed[1]);
 	if (network_rtnl_delete(link.ifname, &failed[2]) != 0 && failed[2].code == ERR_NOT_FOUND)
 		failed[2].code = ERR_NONE;
 	network_conntrack_forget(link.container, &failed[3]);

@@ -103,7 +103,7 @@ int network_rtnl_delete(const char *ifname, struct error *err)
 	return ask(request) == 0 ? 0 : fail("deleting", ifname, err);
 }
 
-int network_rtnl_address(const char *ifname, struct network_range address, struct error *err)
+int network_rtnl_address(const char *ifname, struct cidr address, struct error *err)
 {
 	_Alignas(struct nlmsghdr) char buffer[MESSAGE_BYTES] = {0};
 	struct nlmsghdr *request = request_of(buffer, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);

@@ -4,27 +4,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* IANA's special-purpose registry for IPv4, whole, multicast and what is reserved; then addresses that clouds give a meaning of their own. The ranges of
- * IPv6 need no list: no IPv6 leaves a container. */
-static const char *const special[] = {"0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8",
-    "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.31.196.0/24",
-    "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24", "198.18.0.0/15",
-    "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4", "168.63.129.16/32"};
+#include "common/special_addresses.h"
 
-void network_table_range(FILE *f, const char *before, struct network_range range)
+void network_table_range(FILE *f, const char *before, struct cidr range)
 {
-	uint32_t mask = range.bits ? UINT32_MAX << (32 - range.bits) : 0;
-	struct in_addr first = {range.address.s_addr & htonl(mask)};
-
-	fprintf(f, "%s%s/%u", before, network_text_of(first).s, range.bits);
+	fprintf(f, "%s%s/%u", before, network_text_of(cidr_first(range)).s, range.bits);
 }
 
 void network_table_denied(
     FILE *f, const struct network *network, const struct in_addr *local, size_t nlocal)
 {
 	fprintf(f, "ip daddr { ");
-	for (size_t i = 0; i < ARRAY_LEN(special); i++)
-		fprintf(f, "%s, ", special[i]);
+	for (size_t i = 0; i < special_nranges; i++) {
+		struct in_addr first = {htonl(special_ranges[i].first)};
+		fprintf(f, "%s/%u, ", network_text_of(first).s, special_ranges[i].bits);
+	}
 	network_table_range(f, "", network->pool);
 	for (size_t i = 0; i < network->ndenied; i++)
 		network_table_range(f, ", ", network->denied[i]);
@@ -97,7 +91,8 @@ static void print_forward(FILE *f, const struct network *network)
 	    "jump denied\n"
 	    "ct state related meta l4proto icmp accept\n"
 	    "ct direction reply drop\n"
-	    "ip saddr @narrowed ct state new ip saddr . ip daddr != @allowed drop\n"
+	    "ip saddr @narrowed ct state new ip saddr . ip daddr != @allowed ip saddr . ip "
+	    "daddr != @ranges drop\n"
 	    "}\n"
 	    "chain inward {\n"
 	    "ct state established ct direction reply accept\n"
@@ -159,7 +154,8 @@ char *network_table_host(const struct network *network)
 	    "table inet %s_agents {\n"
 	    "set links { typeof iifname . ip saddr; }\n"
 	    "set narrowed { type ipv4_addr; }\n"
-	    "set allowed { type ipv4_addr . ipv4_addr; flags timeout; size 65536; }\n",
+	    "set allowed { type ipv4_addr . ipv4_addr; flags timeout; size 262144; }\n"
+	    "set ranges { type ipv4_addr . ipv4_addr; flags interval; }\n",
 	    network_text_of(network_resolver(network)).s, network->prefix, network->prefix,
 	    network->prefix);
 	print_prerouting(f, network);

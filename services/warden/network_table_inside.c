@@ -58,6 +58,14 @@ static void print_inside_begin(FILE *f, uint64_t connections)
 	    rate, connections + rate, connections);
 }
 
+static void print_ranges(FILE *f, const struct network_limits *limits)
+{
+	fprintf(f, "set ranges { type ipv4_addr; flags interval;");
+	for (size_t i = 0; i < limits->nranges; i++)
+		network_table_range(f, i ? ", " : " elements = { ", limits->range[i]);
+	fprintf(f, "%s }\n", limits->nranges ? " }" : "");
+}
+
 /* What is not allowed is refused aloud, so that no agent waits for it; but a narrowed one may ask for an address a moment before it is allowed, and asks
  * again if it hears nothing. */
 static void print_inside_output(
@@ -77,7 +85,7 @@ static void print_inside_output(
 	fprintf(f, " goto refuse\n"
 		   "tcp dport 25 goto refuse\n");
 	if (inside->limits.is_narrowed)
-		fprintf(f, "ct state new ip daddr != @allowed drop\n");
+		fprintf(f, "ct state new ip daddr != @allowed ip daddr != @ranges drop\n");
 	fprintf(f, "goto begin\n"
 		   "}\n");
 }
@@ -101,6 +109,7 @@ char *network_table_inside(const struct network *network, const struct network_i
 	    "set allowed { type ipv4_addr; flags timeout; size 1024; }\n",
 	    network_text_of(inside->link.container).s,
 	    network_text_of(network_resolver(network)).s);
+	print_ranges(f, &inside->limits);
 	print_loopback(f);
 	print_inside_input(f, network, inside);
 	print_inside_output(f, network, inside);

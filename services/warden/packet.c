@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/cidr.h"
+
 #define HEX "0123456789abcdef"
 #define BASE32 "abcdefghijklmnopqrstuvwxyz234567"
 #define BASE58 "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
@@ -11,6 +13,8 @@
 #define GRACE_MS_MAX 60000
 #define READY_MS_MAX 300000
 #define EXEC_MS_MAX 300000
+#define ALLOW_S_MAX 86400
+#define RANGE_BITS_MIN 8
 
 bool packet_is_text(const char *text, size_t size, size_t min, const char *letters)
 {
@@ -49,6 +53,30 @@ static void cut_limits(struct warden_limits *limits)
 	limits->io_bytes_per_s = between(limits->io_bytes_per_s, 0, MEMORY_MAX);
 }
 
+static int check_ranges(const struct warden_packet *packet, struct error *err)
+{
+	uint32_t n = packet->u.start.nranges;
+
+	if (n > WARDEN_RANGES_MAX || (n && !packet->u.start.is_narrowed))
+		return error_set(err, ERR_INVALID, "START: more ranges than there may be");
+	for (uint32_t i = 0; i < n; i++) {
+		struct warden_range range = packet->u.start.range[i];
+		if (range.bits < RANGE_BITS_MIN || range.bits > 32 ||
+		    cidr_first((struct cidr){range.address, range.bits}).s_addr !=
+			range.address.s_addr)
+			return error_set(err, ERR_INVALID, "START: not a range");
+	}
+	return 0;
+}
+
+static int check_allow(struct warden_packet *packet, struct error *err)
+{
+	if (packet->u.allow.len > WARDEN_ALLOW_MAX)
+		return error_set(err, ERR_INVALID, "ALLOW: more than %d", WARDEN_ALLOW_MAX);
+	packet->u.allow.ttl_s = (uint32_t)between(packet->u.allow.ttl_s, 1, ALLOW_S_MAX);
+	return 0;
+}
+
 static int check_start(struct warden_packet *packet, size_t nfds, struct error *err)
 {
 	if (nfds != 1)
@@ -59,6 +87,8 @@ static int check_start(struct warden_packet *packet, size_t nfds, struct error *
 		return error_set(err, ERR_INVALID, "START: wallet is no address");
 	if (!packet_is_text(packet->u.start.kind, sizeof(packet->u.start.kind), 0, KIND))
 		return error_set(err, ERR_INVALID, "START: kind is not as it should be");
+	if (check_ranges(packet, err) != 0)
+		return -1;
 	cut_limits(&packet->u.start.limits);
 	packet->u.start.ready_ms = between(packet->u.start.ready_ms, 1, READY_MS_MAX);
 	return 0;
@@ -110,9 +140,7 @@ int packet_check(struct warden_packet *packet, size_t nfds, struct error *err)
 	case WARDEN_EXEC:
 		return check_exec(packet, err);
 	case WARDEN_ALLOW:
-		return packet->u.allow.len <= WARDEN_ALLOW_MAX
-			   ? 0
-			   : error_set(err, ERR_INVALID, "ALLOW: more than %d", WARDEN_ALLOW_MAX);
+		return check_allow(packet, err);
 	case WARDEN_ERASE:
 		return packet_is_text(
 			   packet->u.erase.wallet, sizeof(packet->u.erase.wallet), 32, BASE58)

@@ -1,5 +1,6 @@
 #include "services/warden/record.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,19 @@ static int make_path(char path[400], const char *run, const char *agent, const c
 	return len < 400 ? 0 : -1;
 }
 
+static json_t *write_ranges(const struct record *record)
+{
+	json_t *ranges = json_array();
+	char address[INET_ADDRSTRLEN], text[INET_ADDRSTRLEN + 3];
+
+	for (uint32_t i = 0; i < record->nranges; i++) {
+		inet_ntop(AF_INET, &record->range[i].address, address, sizeof(address));
+		snprintf(text, sizeof(text), "%s/%u", address, record->range[i].bits);
+		json_array_append_new(ranges, json_string(text));
+	}
+	return ranges;
+}
+
 int record_write(const char *run, const struct record *record, struct error *err)
 {
 	char path[400], new_path[400];
@@ -33,7 +47,7 @@ int record_write(const char *run, const struct record *record, struct error *err
 		"pid_number", (json_int_t)record->pid_number, "log_device",
 		(json_int_t)record->log_device, "log_inode", (json_int_t)record->log_inode);
 
-	bug_if(!root);
+	bug_if(!root || json_object_set_new(root, "ranges", write_ranges(record)) != 0);
 	snprintf(path, sizeof(path), "%s/agents", run);
 	if (mkdir(path, 0700) != 0 && errno != EEXIST)
 		return error_set(err, ERR_UNAVAILABLE, "%s: %s", path, strerror(errno));
@@ -66,6 +80,24 @@ static uint64_t number(const json_t *root, const char *name)
 	return (uint64_t)json_integer_value(json_object_get(root, name));
 }
 
+/* What cannot be read is not let through. */
+static void read_ranges(struct record *record, const json_t *ranges)
+{
+	struct error err;
+	size_t i;
+	json_t *each;
+
+	json_array_foreach(ranges, i, each)
+	{
+		const char *text = json_string_value(each);
+		bool is_v4 = false;
+		if (text && record->nranges < NETWORK_RANGES_MAX &&
+		    cidr_parse(text, &record->range[record->nranges], &is_v4, &err) == 0 && is_v4)
+			record->nranges++;
+	}
+	record->nranges = (uint32_t)cidr_distinct(record->range, record->nranges);
+}
+
 static void read_one(const char *path, struct record *record)
 {
 	scoped_json json_t *root = json_load_file(path, 0, NULL);
@@ -87,6 +119,7 @@ static void read_one(const char *path, struct record *record)
 	record->pid_number = number(root, "pid_number");
 	record->log_device = number(root, "log_device");
 	record->log_inode = number(root, "log_inode");
+	read_ranges(record, json_object_get(root, "ranges"));
 }
 
 int record_each(const char *run, void (*on_record)(void *arg, const struct record *record),

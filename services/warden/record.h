@@ -8,17 +8,27 @@
 #include <sys/types.h>
 
 #include "common/error.h"
+#include "services/warden/network.h"
 
 struct record {
 	char agent[32 + 1], boot[32 + 1], image[64 + 1], wallet[44 + 1], kind[16];
 	uint64_t period, connections, started_ms;
 	uint32_t slot;
 	bool is_narrowed;
-	bool is_ready;       /* STARTED was said; what follows is known */
-	pid_t pid;           /* its first process */
-	uint64_t pid_number; /* proc_started_at */
+	uint32_t nranges;
+	struct cidr range[NETWORK_RANGES_MAX]; /* distinct */
+	bool is_ready;                         /* STARTED was said; what follows is known */
+	pid_t pid;                             /* its first process */
+	uint64_t pid_number;                   /* proc_started_at */
 	uint64_t log_device, log_inode;
 };
+
+/* What its link was made with; points into record. */
+static inline struct network_limits record_limits(const struct record *record)
+{
+	return (struct network_limits){
+	    record->connections, record->is_narrowed, record->range, record->nranges};
+}
 
 int record_write(const char *run, const struct record *record, struct error *err);
 void record_remove(const char *run, const char *agent);

@@ -86,10 +86,9 @@ static int begin_volume(struct start *start, struct error *err)
 static int make_link(struct start *start, struct error *err)
 {
 	const struct start_job *job = start->job;
-	struct network_limits limits = {job->limits.connections, job->is_narrowed};
 
 	network_link_of(job->host->network, job->slot, &start->link);
-	return network_link_make(job->host->network, job->slot, &limits, &start->netns, err);
+	return network_link_make(job->host->network, job->slot, &job->network, &start->netns, err);
 }
 
 static int mount_image(struct start *start, struct error *err)

@@ -20,7 +20,7 @@ struct start_job {
 	uint32_t slot;
 	struct warden_limits limits;
 	uint64_t ready_ms;
-	bool is_narrowed;
+	struct network_limits network;
 	const struct secret *volume_key;
 	int files;         /* the sealed memfd; checked */
 	int volume_cgroup; /* where its encryption process goes */

@@ -65,22 +65,6 @@ static void reset(struct warden *warden, const struct agent *agent)
 		    "connections are not reset", "agent", agent->record.agent, "why", err.text);
 }
 
-static void allow(
-    struct warden *warden, const struct agent *agent, const struct warden_packet *packet)
-{
-	struct network_allowed allowed = {
-	    packet->u.allow.address, packet->u.allow.len, packet->u.allow.ttl_s};
-	struct error err = {0};
-
-	if (agent->state != AGENT_RUNNING || !agent->record.is_narrowed)
-		return;
-	/* by its descriptor: the number may have passed to another container's process */
-	if (network_allow(warden->host.network, agent->record.slot, agent->pidfd, &allowed, &err) !=
-	    0)
-		log_warn(
-		    "addresses are not allowed", "agent", agent->record.agent, "why", err.text);
-}
-
 /* A word about a boot that is over, or never was, is late, not wrong. */
 static struct agent *meant(const struct warden *warden, const struct warden_packet *packet)
 {
@@ -132,7 +116,7 @@ static void on_agent_request(struct warden *warden, const struct warden_packet *
 		agent_exec(agent, packet);
 		break;
 	case WARDEN_ALLOW:
-		allow(warden, agent, packet);
+		agent_allow(agent, packet);
 		break;
 	default:
 		break;

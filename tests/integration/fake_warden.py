@@ -10,9 +10,10 @@ import threading
 import time
 from ctypes import c_bool, c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 
-VERSION = 1
+VERSION = 2
 NUMBERS = {"ALIVE": 1, "START": 2, "STOP": 3, "KILL": 4, "RESET": 5, "COUNT": 6, "EXEC": 7, "ALLOW": 8, "ERASE": 9,
-           "FOUND": 101, "READY": 102, "STARTED": 103, "FAILED": 104, "ENDED": 105, "GONE": 106, "COUNTED": 107, "EXECED": 108, "ERASED": 109}
+           "FOUND": 101, "READY": 102, "STARTED": 103, "FAILED": 104, "ENDED": 105, "GONE": 106, "COUNTED": 107, "EXECED": 108, "ERASED": 109,
+           "STARTING": 110, "ALLOWED": 111}
 NAMES = {number: name for name, number in NUMBERS.items()}
 
 
@@ -23,23 +24,26 @@ def struct(name, *fields):
 Limits = struct("Limits", *((n, c_uint64) for n in ("memory_bytes", "pids", "cpu_percent", "volume_bytes", "tmp_bytes", "connections",
                                                     "io_bytes_per_s")))
 Start = struct("Start", ("image", c_char * 65), ("wallet", c_char * 45), ("period", c_uint64), ("volume_key", c_uint8 * 32), ("limits", Limits),
-               ("ready_ms", c_uint64), ("is_narrowed", c_bool), ("kind", c_char * 16))
+               ("ready_ms", c_uint64), ("is_narrowed", c_bool), ("kind", c_char * 16), ("nranges", c_uint32),
+               ("range", struct("Range", ("address", c_uint8 * 4), ("bits", c_uint32)) * 100))
 Stop = struct("Stop", ("grace_ms", c_uint64))
 Exec = struct("Exec", ("len", c_uint32), ("text", c_char * 8192), ("timeout_ms", c_uint64))
-Allow = struct("Allow", ("len", c_uint32), ("address", c_uint8 * 4 * 32), ("ttl_s", c_uint32))
+Allow = struct("Allow", ("len", c_uint32), ("address", c_uint8 * 4 * 32), ("ttl_s", c_uint32), ("ticket", c_uint64))
 Erase = struct("Erase", ("wallet", c_char * 45), ("period", c_uint64))
 Found = struct("Found", ("address", c_uint8 * 4), ("port", c_uint16), ("is_ending", c_bool), ("started_ms", c_uint64), ("image", c_char * 65),
                ("wallet", c_char * 45), ("period", c_uint64))
 Ready = struct("Ready", ("slots", c_uint64), ("slots_used", c_uint64), ("runtime", c_char * 64), ("warning", c_char * 160), ("resolver", c_uint8 * 4))
 Started = struct("Started", ("address", c_uint8 * 4), ("port", c_uint16), ("ms", c_uint64))
 Ended = struct("Ended", ("was_asked", c_bool), ("status", c_int32), ("was_oom", c_bool), ("us", c_uint64))
+Starting = struct("Starting", ("address", c_uint8 * 4))
+Allowed = struct("Allowed", ("ticket", c_uint64))
 Counted = struct("Counted", ("connections", c_uint64))
 Execed = struct("Execed", ("status", c_int32), ("was_cut", c_bool), ("why", c_char * 160))
 
 
 class Union(ctypes.Union):
     _fields_ = [("start", Start), ("stop", Stop), ("exec", Exec), ("allow", Allow), ("erase", Erase), ("found", Found), ("ready", Ready),
-                ("started", Started), ("ended", Ended), ("counted", Counted), ("execed", Execed), ("text", c_char * 160)]
+                ("started", Started), ("ended", Ended), ("counted", Counted), ("execed", Execed), ("starting", Starting), ("allowed", Allowed), ("text", c_char * 160)]
 
 
 class Packet(ctypes.Structure):
@@ -65,6 +69,7 @@ class Agent:
         start = packet.u.start
         self.image, self.wallet, self.period = start.image.decode(), start.wallet.decode(), start.period
         self.kind, self.volume_key, self.is_narrowed = start.kind.decode(), bytes(start.volume_key), start.is_narrowed
+        self.ranges = [(".".join(map(str, r.address)), r.bits) for r in start.range[:start.nranges]]
         self.limits = {n: getattr(start.limits, n) for n, _ in Limits._fields_}
         self.files, self.address = files, (*network, number // 128 % 256, number * 2 % 256 + 1)
         self.log_read, self.log_write = os.pipe()
@@ -212,6 +217,9 @@ class FakeWarden:
             return self.fail(packet, "no slot is free")
         self.numbers += 1
         agent = self.agents[name] = Agent(packet, read_files(fds[0]), self.numbers, self.network)
+        starting = self.packet("STARTING", agent)
+        starting.u.starting.address = (c_uint8 * 4)(*agent.address)
+        self.send(starting)
         return agent
 
     def fail(self, of, why):
@@ -282,7 +290,9 @@ class FakeWarden:
         os.close(fd)
 
     def do_allow(self, packet, fds):
-        pass
+        answer = self.packet("ALLOWED", packet)
+        answer.u.allowed.ticket = packet.u.allow.ticket
+        self.send(answer)
 
     def do_erase(self, packet, fds):
         answer = self.packet("ERASED", packet)

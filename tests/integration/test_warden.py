@@ -562,7 +562,7 @@ def test_without_the_hosts_rules_all_end(own):
 def test_packets_that_are_not_as_they_should_be_close_the_connection(warden, page):
     good = agent_id(1)
     for name, send in {
-        "version": lambda c: c.send(1, version=2),
+        "version": lambda c: c.send(1, version=3),
         "kind": lambda c: c.send(77, good, "b0"),
         "event": lambda c: c.send(STARTED, good, "b0"),
         "agent": lambda c: c.send(4, "../" + good[3:], "b0"),

@@ -24,10 +24,10 @@ from suite import BIN, b58encode, wait_until
 
 SIZE, UNION = 8288, 80
 ALIVE, START, STOP, KILL, RESET, COUNT, EXEC, ALLOW, ERASE = range(1, 10)
-FOUND, READY, STARTED, FAILED, ENDED, GONE, COUNTED, EXECED, ERASED = range(101, 110)
+FOUND, READY, STARTED, FAILED, ENDED, GONE, COUNTED, EXECED, ERASED, STARTING, ALLOWED = range(101, 112)
 NAMES = {
     FOUND: "FOUND", READY: "READY", STARTED: "STARTED", FAILED: "FAILED", ENDED: "ENDED", GONE: "GONE",
-    COUNTED: "COUNTED", EXECED: "EXECED", ERASED: "ERASED",
+    COUNTED: "COUNTED", EXECED: "EXECED", ERASED: "ERASED", STARTING: "STARTING", ALLOWED: "ALLOWED",
 }  # fmt: skip
 PORT = 18789
 MIB = 1 << 20
@@ -79,6 +79,10 @@ class Event:
         elif self.what == ENDED:
             (self.was_asked,), (self.status,) = struct.unpack_from("=?", u), struct.unpack_from("=i", u, 4)
             (self.was_oom,), (self.us,) = struct.unpack_from("=?", u, 8), struct.unpack_from("=Q", u, 16)
+        elif self.what == STARTING:
+            self.address = socket.inet_ntoa(u[:4])
+        elif self.what == ALLOWED:
+            (self.ticket,) = struct.unpack_from("=Q", u)
         elif self.what == COUNTED:
             (self.connections,) = struct.unpack_from("=Q", u)
         elif self.what == EXECED:
@@ -111,7 +115,7 @@ class Client:
                 os.close(fd)
         self.fds = []
 
-    def packet(self, what, agent="", boot="", body=b"", version=1):
+    def packet(self, what, agent="", boot="", body=b"", version=2):
         head = struct.pack("=II33s33s", version, what, agent.encode(), boot.encode())
         return (head + bytes(UNION - len(head)) + body).ljust(SIZE, b"\0")
 
@@ -154,10 +158,12 @@ class Client:
 
     def start(self, agent, boot="b0", image="", owner="owner", period=7, key=b"k" * 32, files=None, fd=None, **more):
         kind, narrowed, ready_ms = more.pop("kind", ""), more.pop("narrowed", False), more.pop("ready_ms", 15000)
+        ranges = more.pop("ranges", [])
         limits = {**LIMITS, **more}
         body = struct.pack("=65s45s2xQ32s", image.encode(), wallet(owner).encode(), period, key)
         body += struct.pack("=7Q", *(limits[name] for name in LIMITS))
-        body += struct.pack("=Q?16s", ready_ms, narrowed, kind.encode())
+        body += struct.pack("=Q?16s", ready_ms, narrowed, kind.encode()) + b"\0" * 3
+        body += struct.pack("=I", len(ranges)) + b"".join(socket.inet_aton(a) + struct.pack("=I", bits) for a, bits in ranges)
         own = memfd({"token": b"s3cret"} if files is None else files) if fd is None else fd
         self.send(START, agent, boot, body, [own])
         os.close(own)
@@ -198,6 +204,10 @@ class Client:
     def count(self, agent, boot="b0"):
         self.send(COUNT, agent, boot)
         return self.wait(COUNTED, agent=agent).connections
+
+    def allow(self, agent, *addresses, ticket=1, ttl_s=60, boot="b0"):
+        body = struct.pack("=I", len(addresses)) + b"".join(map(socket.inet_aton, addresses)).ljust(128, b"\0")
+        self.send(ALLOW, agent, boot, body + struct.pack("=IQ", ttl_s, ticket))
 
     def erase(self, agent, owner="owner", period=7):
         self.send(ERASE, agent, "", struct.pack("=45s3xQ", wallet(owner).encode(), period))

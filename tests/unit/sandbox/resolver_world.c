@@ -222,6 +222,12 @@ static void allow(void *arg, const struct resolver_allowing *allowing)
 		resolver_allowed(world->resolver, allowing->ticket);
 }
 
+static bool is_denied(void *arg, struct in_addr address)
+{
+	const struct world *world = arg;
+	return world->denied && address.s_addr == inet_addr(world->denied);
+}
+
 /* port_r: in, 0: any; out. */
 static int bound(const char *address, uint16_t *port_r)
 {
@@ -243,7 +249,8 @@ void world_open(struct world *world, const char *upstreams)
 
 void world_open_at(struct world *world, const char *upstreams, const char *address, uint16_t at)
 {
-	struct resolver_hooks hooks = {.policy = policy, .allow = allow, .arg = world};
+	struct resolver_hooks hooks = {
+	    .policy = policy, .allow = allow, .is_denied = is_denied, .arg = world};
 	struct error err = {0};
 	char own[256];
 	uint16_t port = 0;

@@ -47,6 +47,7 @@ struct world {
 
 	/* hook */
 	bool is_gone, allows_later;
+	const char *denied; /* one address, besides the special ones */
 	unsigned nallowed;
 	char allowed_agent[40];
 	struct in_addr allowed[64];

@@ -203,7 +203,7 @@ static void an_entry_read_back_is_the_same(void **state)
 static void ranges_are_told_apart_from_names(void **state)
 {
 	(void)state;
-	struct egress_range range[EGRESS_HOSTS_MAX];
+	struct cidr range[EGRESS_HOSTS_MAX];
 	assert_int_equal(parse("a.example, 8.8.8.8\n1.2.3.4/12, *.b.example"), 0);
 	assert_int_equal(egress_ranges(&egress, range), 2);
 	assert_int_equal(range[0].address.s_addr, inet_addr("8.8.8.8"));

@@ -107,6 +107,19 @@ static void answers_that_are_not_public_do_not_exist(void **state)
 	assert_int_equal(world.allowed[0].s_addr, inet_addr("8.8.4.4"));
 }
 
+static void answers_that_the_host_denies_do_not_exist(void **state)
+{
+	(void)state;
+	world.denied = "8.8.8.8";
+	assert_int_equal(ask(&world, OPEN, "plain.example", A).rcode, NXDOMAIN);
+	assert_int_equal(ask(&world, NARROWED, "plain.example", A).rcode, NXDOMAIN);
+	assert_int_equal(world.nallowed, 0);
+	assert_int_equal(ask(&world, OPEN, "mixed.example", A).naddresses, A);
+	world.denied = "8.8.4.4";
+	assert_int_equal(ask(&world, OPEN, "mixed.example", A).rcode, NXDOMAIN);
+	assert_int_equal(ask(&world, OPEN, "plain.example", A).naddresses, A);
+}
+
 static void forged_answers_are_waited_past_and_counted(void **state)
 {
 	(void)state;
@@ -544,6 +557,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    in_world(what_upstream_says_reaches_the_container_as_addresses),
 	    in_world(answers_that_are_not_public_do_not_exist),
+	    in_world(answers_that_the_host_denies_do_not_exist),
 	    in_world(forged_answers_are_waited_past_and_counted),
 	    in_world(ports_and_letters_are_random),
 	    in_world(other_types_are_empty_without_asking_anybody),

@@ -225,7 +225,8 @@ void world_forget_all(struct world *world)
 		if (container->netns_fd >= 0)
 			close(container->netns_fd);
 		container->netns_fd = -1;
-		MUST(network_link_forget(world->network, (uint32_t)i, &err));
+		MUST(network_link_forget(
+		    world->network, (uint32_t)i, &(struct network_limits){0}, &err));
 	}
 	network_close(&world->network);
 	world->network = world_network();

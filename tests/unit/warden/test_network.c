@@ -75,8 +75,8 @@ static void forgetting_is_idempotent(void **state)
 	struct error err = {0};
 
 	for (int i = 0; i < 3; i++)
-		MUST(network_link_forget(world->network, 0, &err));
-	MUST(network_link_forget(world->network, 4000, &err));
+		MUST(network_link_forget(world->network, 0, &(struct network_limits){0}, &err));
+	MUST(network_link_forget(world->network, 4000, &(struct network_limits){0}, &err));
 	assert_int_equal(if_nametoindex("n0-0"), 0);
 	world_sh(world->host, "! nft list set inet n0_agents links | grep -q n0-0");
 }
@@ -87,7 +87,7 @@ static void forgetting_works_when_the_table_is_gone(void **state)
 	struct error err = {0};
 
 	world_sh(world->host, "nft flush ruleset");
-	MUST(network_link_forget(world->network, 0, &err));
+	MUST(network_link_forget(world->network, 0, &(struct network_limits){0}, &err));
 }
 
 static void the_link_goes_with_the_last_of_its_namespace(void **state)
@@ -159,7 +159,7 @@ static bool late_answer_arrives(struct world *world, bool is_forgotten)
 	world_end(&world->container[0].server);
 	close(world->container[0].netns_fd);
 	if (is_forgotten)
-		MUST(network_link_forget(world->network, 0, &err));
+		MUST(network_link_forget(world->network, 0, &(struct network_limits){0}, &err));
 	else
 		world_sh(world->host, "ip link del n0-0 2>/dev/null || true");
 	while (if_nametoindex("n0-0") != 0)
@@ -329,7 +329,8 @@ static void links_are_made_and_forgotten_without_a_trace(void **state)
 		close(fd);
 		struct timespec d;
 		clock_gettime(CLOCK_MONOTONIC, &d);
-		MUST(network_link_forget(world->network, (uint32_t)i, &err));
+		MUST(network_link_forget(
+		    world->network, (uint32_t)i, &(struct network_limits){0}, &err));
 		clock_gettime(CLOCK_MONOTONIC, &c);
 		make_us[i] =
 		    (uint64_t)((b.tv_sec - a.tv_sec) * 1000000 + (b.tv_nsec - a.tv_nsec) / 1000);

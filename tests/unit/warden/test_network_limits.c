@@ -152,13 +152,13 @@ static void the_host_has_no_more_connections_to_it_than_its_limit(void **state)
 
 static void allow(struct world *world, const char *to, uint32_t ttl_s)
 {
-	struct in_addr address[2];
-	struct network_allowed allowed = {address, ARRAY_LEN(address), ttl_s};
+	struct network_allowed allowed[] = {{.ttl_s = ttl_s}, {.ttl_s = ttl_s}};
 	struct error err = {0};
 
-	inet_pton(AF_INET, to, &address[0]);
-	inet_pton(AF_INET, "9.9.9.9", &address[1]);
-	MUST(network_allow(world->network, 0, world->container[0].netns_fd, &allowed, &err));
+	inet_pton(AF_INET, to, &allowed[0].address);
+	inet_pton(AF_INET, "9.9.9.9", &allowed[1].address);
+	MUST(network_allow(
+	    world->network, 0, world->container[0].netns_fd, allowed, ARRAY_LEN(allowed), &err));
 }
 
 static bool reaches(struct world *world, const char *to, unsigned wait_ms)
@@ -243,15 +243,64 @@ static void allowing_again_gives_the_new_time(void **state)
 
 static void the_next_of_a_slot_is_not_narrowed(void **state)
 {
+	static const struct network_limits none = {0};
 	struct world *world = world_of(state);
 	struct error err = {0};
 
 	narrow(world, true);
 	world_end(&world->container[0].server);
 	close(world->container[0].netns_fd);
-	MUST(network_link_forget(world->network, 0, &err));
+	MUST(network_link_forget(world->network, 0, &none, &err));
 	narrow(world, false);
 	assert_true(reaches(world, "8.8.8.8", WAIT_MS));
+}
+
+static void make_with_ranges(struct world *world, struct network_limits *limits)
+{
+	static struct cidr ranges[2] = {{.bits = 24}, {.bits = 32}};
+
+	inet_pton(AF_INET, "8.8.8.0", &ranges[0].address);
+	inet_pton(AF_INET, "9.9.9.9", &ranges[1].address);
+	*limits = (struct network_limits){1000, true, ranges, ARRAY_LEN(ranges)};
+	world_make(world, 0, limits);
+}
+
+static void a_narrowed_container_reaches_its_ranges_from_the_beginning(void **state)
+{
+	struct world *world = world_of(state);
+	struct network_limits limits;
+
+	for (enum world_rules rules = WORLD_BOTH; rules <= WORLD_INSIDE_ONLY; rules++) {
+		make_with_ranges(world, &limits);
+		take_rules(world, rules);
+		assert_true(reaches(world, "8.8.8.8", WAIT_MS));
+		assert_true(reaches(world, "9.9.9.9", WAIT_MS));
+		assert_false(reaches(world, "1.1.1.1", NO_MS));
+		allow(world, "1.1.1.1", 60);
+		assert_true(reaches(world, "1.1.1.1", WAIT_MS));
+		world_forget_all(world);
+	}
+}
+
+/* The rules inside are as they were; those of the host begin anew. */
+static void ranges_stay_when_a_link_is_adopted_and_go_with_it(void **state)
+{
+	struct world *world = world_of(state);
+	struct network_limits limits;
+	struct error err = {0};
+
+	make_with_ranges(world, &limits);
+	network_close(&world->network);
+	world->network = world_network();
+	assert_false(reaches(world, "8.8.8.8", NO_MS));
+	MUST(network_link_adopt(world->network, 0, &limits, &err));
+	assert_true(reaches(world, "8.8.8.8", WAIT_MS));
+	assert_false(reaches(world, "1.1.1.1", NO_MS));
+	MUST(network_check(world->network, &err));
+	MUST(network_link_forget(world->network, 0, &limits, &err));
+	world_sh(world->host, "! nft list set inet n0_agents ranges | grep -q elements");
+	MUST(network_link_forget(world->network, 0, &limits, &err));
+	MUST(network_check(world->network, &err));
 }
 
 int main(void)
@@ -268,6 +317,10 @@ int main(void)
 	    cmocka_unit_test_teardown(allowing_what_is_denied_to_all_opens_nothing, world_clean),
 	    cmocka_unit_test_teardown(an_allowed_address_is_shut_again_after_its_time, world_clean),
 	    cmocka_unit_test_teardown(allowing_again_gives_the_new_time, world_clean),
+	    cmocka_unit_test_teardown(
+		a_narrowed_container_reaches_its_ranges_from_the_beginning, world_clean),
+	    cmocka_unit_test_teardown(
+		ranges_stay_when_a_link_is_adopted_and_go_with_it, world_clean),
 	    cmocka_unit_test_teardown(the_next_of_a_slot_is_not_narrowed, world_clean),
 	};
 

@@ -13,7 +13,7 @@
 static struct network sample(const char *pool, unsigned bits)
 {
 	static uid_t callers[] = {33, 101};
-	static struct network_range denied[] = {{{0}, 24}};
+	static struct cidr denied[] = {{{0}, 24}};
 	struct network network = {.prefix = "mc",
 	    .group = 77,
 	    .pool = {.bits = bits},
@@ -91,7 +91,7 @@ static void the_table_inside_says_what_it_must(void **state)
 	    "10.213.0.0/16, 45.45.45.0/24, 5.5.5.1 } goto refuse", "tcp dport 25 goto refuse",
 	    "ct count over 80 reject with tcp reset", "ct count over 80 goto refuse",
 	    "limit rate over 11/second burst 91 packets drop"};
-	static const char narrow[] = "ct state new ip daddr != @allowed drop";
+	static const char narrow[] = "ct state new ip daddr != @allowed ip daddr != @ranges drop";
 	struct network network = sample("10.213.0.0", 16);
 	struct network_inside inside = {.limits = {.connections = 80}, .nlocal = 1};
 	struct in_addr local;
@@ -107,6 +107,11 @@ static void the_table_inside_says_what_it_must(void **state)
 	inside.limits.is_narrowed = true;
 	scoped_free char *narrowed = network_table_inside(&network, &inside);
 	says(narrowed, narrow);
+	struct cidr ranges[] = {{local, 24}, {local, 32}};
+	inside.limits.range = ranges;
+	inside.limits.nranges = ARRAY_LEN(ranges);
+	scoped_free char *ranged = network_table_inside(&network, &inside);
+	says(ranged, "flags interval; elements = { 5.5.5.0/24, 5.5.5.1/32 } }");
 }
 
 static void a_wrong_configuration_is_refused_before_anything_is_touched(void **state)

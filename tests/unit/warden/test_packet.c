@@ -1,3 +1,4 @@
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -65,6 +66,43 @@ static void refuses_a_start_that_lacks_or_hides_something(void **state)
 	assert_int_equal(packet_check(&bare, 2, &err), -1);
 }
 
+static void takes_ranges_that_begin_where_they_say_and_no_others(void **state)
+{
+	static const struct {
+		const char *address;
+		uint32_t bits, n;
+		bool is_narrowed;
+		int result;
+	} cases[] = {{"8.8.8.0", 24, 1, true, 0}, {"8.8.8.8", 32, 1, true, 0},
+	    {"8.8.8.8", 24, 1, true, -1}, {"8.0.0.0", 7, 1, true, -1}, {"8.8.8.8", 33, 1, true, -1},
+	    {"8.8.8.8", 32, 1, false, -1}, {"8.8.8.8", 32, WARDEN_RANGES_MAX + 1, true, -1},
+	    {"8.8.8.8", 24, 0, true, 0}};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct warden_packet packet = start_packet();
+		packet.u.start.is_narrowed = cases[i].is_narrowed;
+		packet.u.start.nranges = cases[i].n;
+		packet.u.start.range[0].bits = cases[i].bits;
+		inet_pton(AF_INET, cases[i].address, &packet.u.start.range[0].address);
+		assert_int_equal(packet_check(&packet, 1, &err), cases[i].result);
+	}
+}
+
+static void refuses_more_addresses_than_there_may_be(void **state)
+{
+	struct warden_packet packet = packet_of(WARDEN_ALLOW);
+	struct error err = {0};
+
+	(void)state;
+	packet.u.allow.len = WARDEN_ALLOW_MAX;
+	assert_int_equal(packet_check(&packet, 0, &err), 0);
+	assert_int_equal(packet.u.allow.ttl_s, 1);
+	packet.u.allow.len++;
+	assert_int_equal(packet_check(&packet, 0, &err), -1);
+}
+
 static void refuses_arguments_without_an_end(void **state)
 {
 	struct warden_packet packet = packet_of(WARDEN_EXEC);
@@ -100,6 +138,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(takes_a_start_and_cuts_its_numbers),
 	    cmocka_unit_test(refuses_a_start_that_lacks_or_hides_something),
+	    cmocka_unit_test(takes_ranges_that_begin_where_they_say_and_no_others),
+	    cmocka_unit_test(refuses_more_addresses_than_there_may_be),
 	    cmocka_unit_test(refuses_arguments_without_an_end),
 	    cmocka_unit_test(refuses_paths_that_lead_out)};
 
