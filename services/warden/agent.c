@@ -159,7 +159,8 @@ static struct agent *agent_new(struct warden *warden, const struct record *recor
 	bug_if(!agent);
 	agent->warden = warden;
 	agent->record = *record;
-	agent->pidfd = agent->secrets = agent->log = agent->root = agent->status = -1;
+	agent->pidfd = agent->secrets = agent->log = agent->root = agent->output = -1;
+	agent->status = -1;
 	agent->began_us = clock_boot_us();
 	LIST_INSERT_HEAD(&warden->agents, agent, next);
 	warden->nagents++;
@@ -190,6 +191,7 @@ static void agent_free(struct agent *agent)
 	close_fd(&agent->secrets);
 	close_fd(&agent->log);
 	close_fd(&agent->root);
+	close_fd(&agent->output);
 	free(agent);
 	warden_look_at_exit(warden);
 }

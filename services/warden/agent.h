@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 #include "proto/warden.h"
+#include "services/warden/job.h"
 #include "services/warden/record.h"
 
 struct warden;
@@ -34,6 +35,8 @@ struct agent {
 	unsigned polls;
 	char why[160]; /* a START that was not done */
 	struct job *job, *exec;
+	struct job_report execed; /* said once its job has ended, so that the next may begin */
+	int output;               /* of it, or -1 */
 	struct event *ended, *poll, *timer; /* of pidfd; while ending; until KILL, or the next try to clean up */
 };
 LIST_HEAD(agents, agent);

@@ -26,21 +26,30 @@ static void say_execed(struct agent *agent, const struct job_report *report, int
 
 static void on_report(void *arg, const struct job_report *report, const int *fds, size_t nfds)
 {
-	say_execed(arg, report, nfds ? fds[0] : -1);
+	struct agent *agent = arg;
+
+	agent->execed = *report;
 	for (size_t i = 0; i < nfds; i++)
-		close(fds[i]);
+		if (i == 0 && agent->output < 0)
+			agent->output = fds[i];
+		else
+			close(fds[i]);
 }
 
 static void on_end(void *arg, int status)
 {
 	struct agent *agent = arg;
 
+	(void)status;
 	agent->exec = NULL;
 	/* killed with its container, before it could say anything: who asked still gets an answer */
-	if (status != 0 && (status & 0x7f)) {
-		struct job_report report = {.kind = EXEC_FAILED, .text = "the container ended"};
-		say_execed(agent, &report, -1);
-	}
+	if (!agent->execed.kind)
+		agent->execed =
+		    (struct job_report){.kind = EXEC_FAILED, .text = "the container ended"};
+	say_execed(agent, &agent->execed, agent->output);
+	if (agent->output >= 0)
+		close(agent->output);
+	agent->output = -1;
 }
 
 static void refuse(struct agent *agent, const char *why)
@@ -66,8 +75,8 @@ void agent_exec(struct agent *agent, const struct warden_packet *packet)
 {
 	struct warden *warden = agent->warden;
 	struct job_hooks hooks = {close_others, on_report, on_end, agent};
-	struct exec_job work = {.host = &warden->host, .pidfd = agent->pidfd,
-	    .len = packet->u.exec.len};
+	struct exec_job work = {
+	    .host = &warden->host, .pidfd = agent->pidfd, .len = packet->u.exec.len};
 	struct error err = {0};
 	char name[64];
 
@@ -84,8 +93,9 @@ void agent_exec(struct agent *agent, const struct warden_packet *packet)
 	work.timeout_ms = packet->u.exec.timeout_ms;
 	snprintf(name, sizeof(name), "jobs/%s", agent->record.agent);
 	scoped_fd int group = cgroup_make(&warden->host.cgroups, name, &err);
-	agent->exec = group < 0 ? NULL
-				: job_start(warden->reaper, group, &hooks, exec_job_run, &work);
+	memset(&agent->execed, 0, sizeof(agent->execed));
+	agent->exec =
+	    group < 0 ? NULL : job_start(warden->reaper, group, &hooks, exec_job_run, &work);
 	if (!agent->exec)
 		refuse(agent, "no process can be made");
 }
