@@ -9,7 +9,7 @@ import pytest
 
 from container_parts import FILES, PROBE, SECRET, TOKEN, ProbeWarden, first_process, import_image, lines, with_entry
 from suite import wait_until
-from warden_parts import EXEC, EXECED, agent_id, get
+from warden_parts import EXEC, EXECED, LIMITS, agent_id, get
 
 pytestmark = pytest.mark.usefixtures("containers")
 
@@ -190,6 +190,12 @@ def test_devices_are_the_usual_and_nothing_else(client, agent):
     names = sh(client, agent, "cd /dev; find . -type c -o -type b").split()
     assert sorted(names) == sorted(f"./{n}" for n in ("null", "zero", "full", "random", "urandom", "tty", "pts/ptmx"))
     assert sh(client, agent, "find / -type b 2>/dev/null") == ""
+
+
+def test_it_sees_its_own_limits(client, agent):
+    """Programs that know no limit take all the host's memory for theirs, and are killed for it."""
+    seen = sh(client, agent, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null")
+    assert seen.split() == [str(LIMITS["memory"])]
 
 
 def test_masked_files_of_proc_hold_nothing(client, agent):

@@ -225,39 +225,66 @@ int reach_run(int argc, char **argv)
 
 /* ---- the other end */
 
+/* Back from the address that was asked: a host has several. */
+static void answer_udp(int fd)
+{
+	char bytes[64], text[64], control[64];
+	struct sockaddr_in6 from;
+	struct iovec io = {bytes, sizeof(bytes)};
+	struct msghdr message = {.msg_name = &from,
+	    .msg_namelen = sizeof(from),
+	    .msg_iov = &io,
+	    .msg_iovlen = 1,
+	    .msg_control = control,
+	    .msg_controllen = sizeof(control)};
+	ssize_t got = recvmsg(fd, &message, 0);
+
+	if (got < 0)
+		return;
+	io.iov_len = (size_t)got;
+	struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+	if (head && head->cmsg_type == IPV6_PKTINFO)
+		((struct in6_pktinfo *)(void *)CMSG_DATA(head))->ipi6_ifindex = 0;
+	inet_ntop(AF_INET6, &from.sin6_addr, text, sizeof(text));
+	printf("udp from %s\n", text);
+	sendmsg(fd, &message, 0);
+}
+
+static void answer_tcp(int fd)
+{
+	struct sockaddr_in6 from;
+	socklen_t len = sizeof(from);
+	char text[64];
+	int connection = accept(fd, (void *)&from, &len);
+
+	if (connection < 0)
+		return;
+	inet_ntop(AF_INET6, &from.sin6_addr, text, sizeof(text));
+	printf("tcp from %s\n", text);
+	close(connection);
+}
+
 int listen_run(int argc, char **argv)
 {
 	struct sockaddr_in6 at = {.sin6_family = AF_INET6,
 	    .sin6_port = htons((unsigned short)strtoul(argc > 1 ? argv[1] : "0", NULL, 10))};
 	struct pollfd fds[2] = {{.events = POLLIN}, {.events = POLLIN}};
-	struct sockaddr_in6 from;
-	char bytes[64], text[64];
 	int one = 1;
 
 	for (int i = 0; i < 2; i++) {
 		fds[i].fd = socket(AF_INET6, i ? SOCK_DGRAM : SOCK_STREAM, 0);
 		setsockopt(fds[i].fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		setsockopt(fds[i].fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof(one));
 		if (bind(fds[i].fd, (void *)&at, sizeof(at)) != 0 ||
 		    (!i && listen(fds[i].fd, 128) != 0))
 			return perror("listen"), 1;
 	}
 	printf("listening\n");
-	while (fflush(stdout) == 0 && poll(fds, 2, -1) > 0)
-		for (int i = 0; i < 2; i++) {
-			socklen_t len = sizeof(from);
-			if (!fds[i].revents)
-				continue;
-			ssize_t got =
-			    i ? recvfrom(fds[i].fd, bytes, sizeof(bytes), 0, (void *)&from, &len)
-			      : accept(fds[i].fd, (void *)&from, &len);
-			if (got < 0)
-				continue;
-			inet_ntop(AF_INET6, &from.sin6_addr, text, sizeof(text));
-			printf("%s from %s\n", i ? "udp" : "tcp", text);
-			if (i)
-				sendto(fds[i].fd, bytes, (size_t)got, 0, (void *)&from, len);
-			else
-				close((int)got);
-		}
+	while (fflush(stdout) == 0 && poll(fds, 2, -1) > 0) {
+		if (fds[0].revents)
+			answer_tcp(fds[0].fd);
+		if (fds[1].revents)
+			answer_udp(fds[1].fd);
+	}
 	return 0;
 }
