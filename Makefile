@@ -116,6 +116,21 @@ $(HOSTILE): tests/sandbox/hostile_agent.c
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(DEMO_FLAGS) -pthread -static-pie -s -Wl,-z,relro,-z,now -o $@ $<
 
+# what the tests put into containers to break out of them
+PROBE_OBJ   := $(patsubst tests/sandbox/%.c,$(BUILD)/sandbox/obj/%.o,$(filter-out tests/sandbox/hostile_agent.c,$(wildcard tests/sandbox/*.c)))
+PROBE       := $(BUILD)/sandbox/probe
+PROBE_IMAGE := $(BUILD)/sandbox/image
+$(BUILD)/sandbox/obj/%.o: tests/sandbox/%.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(CC) $(DEMO_FLAGS) -MMD -MP -c -o $@ $<
+$(PROBE): $(PROBE_OBJ)
+	$(if $(V),,@echo "  LINK    $@")
+	$(Q)$(CC) -static-pie -s -o $@ $^
+$(PROBE_IMAGE)/index.json: $(PROBE) $(DEMO_AGENT) tests/sandbox/image
+	$(if $(V),,@echo "  IMAGE   $(PROBE_IMAGE)")
+	$(Q)tests/sandbox/image $(PROBE) $(DEMO_AGENT) $(PROBE_IMAGE)
+
 demo-image: $(DEMO_IMAGE)/index.json ## build the demo agent and its OCI image layout, build/demo-agent/image
 
 # tests/unit/<folder>/test_x.c links what its folder shares (files not named test_*), the folder's library (if it has one), proto
@@ -150,7 +165,7 @@ AS_HUMAN = $(if $(SUDO_UID),$(shell [ "$$(stat -c %u '$(BUILD)' 2>/dev/null || s
 run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it; as root with containers
 	@deploy/deps --needed && $(AS_HUMAN) $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
-tools: all $(UNIT) $(LEAKY) $(HOSTILE)
+tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(PROBE_IMAGE)/index.json
 
 test: ## everything: unit, protocol, integration, node; installs what is missing
 	@MAKEFLAGS= BUILD=$(BUILD_BASE) SANITIZE=$(SANITIZE) tests/run
@@ -158,7 +173,7 @@ test: ## everything: unit, protocol, integration, node; installs what is missing
 test-unit: $(UNIT) ## unit tests only
 	@tests/run-unit $(UNIT)
 
-test-integration: all $(LEAKY) $(HOSTILE) ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
+test-integration: all $(LEAKY) $(HOSTILE) $(PROBE_IMAGE)/index.json ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
 	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/integration $(ARGS)
 
 test-node: all ## the tests that use the ecosystem's own JavaScript libraries

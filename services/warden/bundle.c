@@ -204,8 +204,8 @@ static json_t *linux_part(const struct bundle *bundle)
 {
 	static const char *const masked[] = {"/proc/acpi", "/proc/asound", "/proc/interrupts",
 	    "/proc/kallsyms", "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/kmsg",
-	    "/proc/latency_stats", "/proc/modules", "/proc/sched_debug", "/proc/scsi",
-	    "/proc/timer_list", "/proc/timer_stats"};
+	    "/proc/latency_stats", "/proc/modules", "/proc/pressure", "/proc/sched_debug",
+	    "/proc/scsi", "/proc/timer_list", "/proc/timer_stats"};
 	static const char *const readonly[] = {
 	    "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 	json_t *all = sure(json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "namespaces",

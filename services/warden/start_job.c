@@ -201,7 +201,10 @@ static int run_container(struct start *start, struct error *err)
 	const struct host *host = start->job->host;
 	struct job_report report = {.kind = START_CREATED};
 
+	/* folders that the runtime makes, as /sys/fs, are the agent's to look through */
+	umask(0022);
 	start->pid = runtime_run(&host->runtime, start->job->agent, host->work, start->log, err);
+	umask(0077);
 	if (start->pid < 0)
 		return -1;
 	start->pidfd = (int)syscall(SYS_pidfd_open, start->pid, 0);

@@ -1,6 +1,7 @@
 #include "services/warden/warden_settings.h"
 
 #include <arpa/inet.h>
+#include <inttypes.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,20 @@ static int check_network(struct warden_settings *settings, struct error *err)
 		    settings->network);
 	settings->pool_bits = (unsigned)bits;
 	return 0;
+}
+
+/* A container's range must not run over the last id, nor hold the one that means "none". */
+static int check_ids(const struct warden_settings *settings, struct error *err)
+{
+	uint64_t ranges = (UINT64_C(1) << (31 - settings->pool_bits)) - 1;
+
+	if (settings->uid_base + ranges * 65536 <= UINT32_MAX)
+		return 0;
+	return error_set(err, ERR_INVALID,
+	    "MULTICLAW_WARDEN_UID_BASE: from %" PRIu64
+	    " on there are not 65536 user ids for each of %" PRIu64
+	    " containers of MULTICLAW_WARDEN_NETWORK",
+	    (uint64_t)settings->uid_base, ranges);
 }
 
 static int check_names(const struct warden_settings *settings, struct error *err)
