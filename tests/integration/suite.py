@@ -192,6 +192,10 @@ class Suite:
 
     # ---- processes
 
+    def user_of(self, service):
+        """Settings of a daemon that a test starts itself: as root the keys belong to the daemons' users."""
+        return {"MULTICLAW_USER": f"multiclaw-{service}"} if os.geteuid() == 0 else {}
+
     def pid(self, name):
         return int((self.state / f"run/{name}.pid").read_text())
 
