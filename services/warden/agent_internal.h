@@ -3,6 +3,7 @@
 #define WARDEN_AGENT_INTERNAL_H
 
 #include "services/warden/agent.h"
+#include "services/warden/job.h"
 
 /* A packet of it, with nothing in it yet. */
 void agent_packet(const struct agent *agent, struct warden_packet *packet, uint32_t what);

@@ -1,5 +1,6 @@
 """The server's side of the bus in Python: pyzmq's ROUTER under CURVE, msgpack. Stands in for a daemon whose word the test decides."""
 
+import os
 import pathlib
 import threading
 import time
@@ -56,6 +57,8 @@ class BusServer:
         front.curve_server = True
         front.curve_publickey, front.curve_secretkey = self.key["public"], self.key["secret"]
         front.bind(self.address)
+        # as root the suite's daemons are users of their own
+        os.chmod(self.address.removeprefix("ipc://"), 0o666)
         back = self.context.socket(zmq.PULL)
         back.bind("inproc://answers")
         poller = zmq.Poller()

@@ -192,9 +192,13 @@ class Suite:
 
     # ---- processes
 
+    def user_of(self, service):
+        """Settings of a daemon that a test starts itself: as root the keys belong to the daemons' users."""
+        return {"MULTICLAW_USER": f"multiclaw-{service}"} if os.geteuid() == 0 else {}
+
     def env_of(self, service, **more):
-        """For a daemon beside those of deploy/run: as root it is the user who owns its key."""
-        return {**self.env, **({"MULTICLAW_USER": f"multiclaw-{service}"} if os.geteuid() == 0 else {}), **more}
+        """For a daemon beside those of deploy/run."""
+        return {**self.env, **self.user_of(service), **more}
 
     def pid(self, name):
         return int((self.state / f"run/{name}.pid").read_text())

