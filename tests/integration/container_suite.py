@@ -187,19 +187,21 @@ class ContainerSuite(Suite):
 
     def wait_sandbox(self, seconds=60):
         """Ready, with its warden."""
+        self.said = b""
 
         def ready():
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as ops:
                 ops.settimeout(2)
                 ops.connect(str(self.state / "run/sandbox-1.ops"))
                 ops.sendall(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")
-                return b" 200 " in ops.recv(64)
+                self.said = b"".join(iter(lambda: ops.recv(65536), b""))
+                return b" 200 " in self.said[:64]
             return False
 
         try:
             wait_until("sandbox is ready", ready, seconds, 0.05)
         except AssertionError as e:
-            raise AssertionError(f"{e}\n{self.logs(30)}") from None
+            raise AssertionError(f"{e}\n{self.said}\n{read(self.state / 'run.out')}\n{self.log('warden-1')[-3000:]}\n{self.log('sandbox-1')[-3000:]}") from None
 
     def listed(self):
         """What the operator is told: agent -> what."""
@@ -214,11 +216,18 @@ class ContainerSuite(Suite):
     def groups(self, below=""):
         """cgroups of agents: id -> processes."""
         found = {}
-        for base in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{self.prefix}"):
-            for group in (base / below).iterdir():
-                if not group.is_dir() or len(group.name) != 32:
-                    continue
-                found.setdefault(group.name, set()).update(int(p) for p in read(group / "cgroup.procs").split())
+        for folder in self.cgroups():
+            parent, name = os.path.split(folder)
+            if len(name) == 32 and parent.endswith(f"/multiclaw-{self.prefix}{'/' + below if below else ''}"):
+                found.setdefault(name, set()).update(int(p) for p in read(f"{folder}/cgroup.procs").split())
+        return found
+
+    def cgroups(self):
+        """Their folders, in every hierarchy; they may vanish meanwhile."""
+        found = set()
+        for base in ["/sys/fs/cgroup", *(f"/sys/fs/cgroup/{name}" for name in os.listdir("/sys/fs/cgroup"))]:
+            for folder, _, _ in os.walk(f"{base}/multiclaw-{self.prefix}"):
+                found.add(folder)
         return found
 
     def living(self):
@@ -278,7 +287,7 @@ class ContainerSuite(Suite):
             "processes": set(map(str, sum(map(sorted, self.groups().values()), []))),
             "mounts": mine,
             "secrets": set(map(str, self.secrets_mounts())),
-            "cgroups": {str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{self.prefix}/**/*") if p.is_dir()},
+            "cgroups": self.cgroups(),
             "gocryptfs": set(map(str, self.gocryptfs().items())),
             "links": {p.name for p in pathlib.Path("/sys/class/net").iterdir() if p.name.startswith(self.prefix)},
             "elements": left.elements(),

@@ -551,6 +551,7 @@ PARSES(taken, taken)
 
 #define H "0123456789ab-1795371643723439"
 #define SLOT "00000000000000000010"
+#define EPOCH " 0123456789abcdef0123456789abcdef01234567"
 #define NO_SLOT "00000000000000000000"
 #define EVENT(id) "[ " id " " H " " ASSET " transfer ] "
 
@@ -609,16 +610,19 @@ static const struct answer_case {
     {parse_record, H " _ _ " SLOT " " SLOT, true},
     {parse_record, H " _ * " SLOT " " SLOT, false},
     {parse_record, H " 5 " ALICE " " SLOT " " SLOT, false},
-    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT, true},
-    {parse_owner, H " 5-1 nobody " SLOT " " NO_SLOT, true},
-    {parse_owner, H " 0-0 _ " NO_SLOT " " NO_SLOT, true},
-    {parse_owner, H " 5-1 _ " SLOT " " NO_SLOT, false},
-    {parse_owner, H " 5-1 _ " NO_SLOT " " SLOT, false},
-    {parse_owner, H " _ " ALICE " " SLOT " " SLOT, false},
-    {parse_owner, "_ 5-1 " ALICE " " SLOT " " SLOT, false},
-    {parse_owner, H " 5-1 * " SLOT " " SLOT, false},
-    {parse_owner, H " 5-1 " ALICE " 10 " SLOT, false},
-    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " more", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH, true},
+    {parse_owner, H " 5-1 nobody " SLOT " " NO_SLOT EPOCH, true},
+    {parse_owner, H " 0-0 _ " NO_SLOT " " NO_SLOT EPOCH, true},
+    {parse_owner, H " 5-1 _ " SLOT " " NO_SLOT EPOCH, false},
+    {parse_owner, H " 5-1 _ " NO_SLOT " " SLOT EPOCH, false},
+    {parse_owner, H " _ " ALICE " " SLOT " " SLOT EPOCH, false},
+    {parse_owner, "_ 5-1 " ALICE " " SLOT " " SLOT EPOCH, false},
+    {parse_owner, H " 5-1 * " SLOT " " SLOT EPOCH, false},
+    {parse_owner, H " 5-1 " ALICE " 10 " SLOT EPOCH, false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH " more", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " _", true},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " abc", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT, false},
     {parse_minted, H " good 5-0", true},
     {parse_minted, H " not_owner _", true},
     {parse_minted, H " fine 5-0", false},
