@@ -137,7 +137,7 @@ class Stream:
             assert self.first.startswith(b"HTTP/1.1 101" if kind == "ws" else b"HTTP/1.1 200"), self.first
 
     def is_over(self):
-        """For an upload also an answer, which cannot be its success."""
+        """For an upload also an answer, which cannot be its success; for events also a response's last chunk, after which the connection may stay."""
         self.socket.setblocking(False)
         try:
             if self.kind == "upload":
@@ -146,6 +146,8 @@ class Stream:
             while chunk := self.socket.recv(65536):
                 if self.kind == "upload":
                     assert not chunk.startswith(b"HTTP/1.1 2"), chunk
+                    return True
+                if self.kind == "sse" and chunk.endswith(b"\r\n0\r\n\r\n") or chunk == b"0\r\n\r\n":
                     return True
             return True
         except BlockingIOError:

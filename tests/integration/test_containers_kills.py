@@ -111,12 +111,12 @@ class Chaos:
         def is_quiet():
             states = [a["state"] for a in self.suite.listed().values()]
             calm = "starting" not in states and not any(self.suite.groups("jobs").values()) and \
-                set(self.suite.living()) == {i for i, a in self.suite.listed().items() if a["state"] == "running"}
+                set(self.suite.living()) <= set(self.suite.gocryptfs()) and set(self.suite.living()) == {i for i, a in self.suite.listed().items() if a["state"] == "running"}
             quiet[0] = quiet[0] + 1 if calm else 0
             return quiet[0] >= 2
 
         try:
-            wait_until("quiet", is_quiet, 90, 0.1)
+            wait_until("quiet", is_quiet, 90, 0.3)
         except AssertionError as e:
             raise AssertionError(f"{e}: {self.suite.listed()} living {self.suite.living()} jobs {self.suite.groups('jobs')}\n{self.suite.log('warden-1')[-5000:]}"
                                  f"\n{self.suite.log('sandbox-1')[-5000:]}") from None
