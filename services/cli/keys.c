@@ -27,17 +27,17 @@ static const struct daemon {
 } daemons[] = {
     {"router", ""},
     {"auth", " (%RW~mc:nonce:* %RW~mc:rate:* +set +getdel +hmget +hset +pexpire)"},
-    {"session",
-	" (%RW~mc:session:* %RW~mc:sessions:* %RW~mc:banned:* %RW~mc:ended:* +hget +hmget +hset +exists +del +set "
-	"+pexpireat +zadd +zrem +zcard +zrange +zrangebyscore +zremrangebyscore)"
-	" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
-	" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:opening:* +hmget +hset +pexpire)"
-	" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
+    {"session", " (%RW~mc:session:* %RW~mc:sessions:* %RW~mc:banned:* %RW~mc:ended:* +hget +hmget "
+		"+hset +exists +del +set "
+		"+pexpireat +zadd +zrem +zcard +zrange +zrangebyscore +zremrangebyscore)"
+		" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
+		" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:opening:* +hmget +hset +pexpire)"
+		" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
 		     " (%R~mc:held:* +exists) (%RW~mc:ended:* +del)"},
-    {"secret-vault", " (%RW~mc:held:* +sadd +srem) " OWNER
-		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
+    {"secret-vault",
+	" (%RW~mc:held:* +sadd +srem) " OWNER " (%RW~mc:rate:* +hmget +hset +pexpire)"},
     {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +set +get +del)"
 		" " OWNER},
 };

@@ -251,8 +251,8 @@ void agent_is_revoked(struct agent *agent, const char *epoch)
 	snprintf(record->epoch, sizeof(record->epoch), "%s", epoch);
 	record_drop_placement(record);
 	secret_destroy(&agent->owner_token);
-	machine_want_kill(&agent->machine, wish == MACHINE_DOWN ? wish : MACHINE_NEW,
-	    "all sessions were ended");
+	machine_want_kill(
+	    &agent->machine, wish == MACHINE_DOWN ? wish : MACHINE_NEW, "all sessions were ended");
 	act(agent); /* the KILL goes first */
 	log_audit("agent", "outcome", "all sessions were ended", "asset", record->asset, "wallet",
 	    record->wallet);

@@ -42,11 +42,12 @@ char *record_text(const struct record *record)
 	char placement[2 * sizeof(record->placement) + 1];
 	sodium_bin2hex(placement, sizeof(placement), record->placement, record->placement_len);
 	scoped_json json_t *json = json_pack(
-	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "version", VERSION, "asset",
-	    record->asset, "wallet", record->wallet, "slot", (json_int_t)record->slot, "period",
-	    record->has_period ? json_integer((json_int_t)record->period) : json_null(), "boot",
-	    record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
-	    placement, "egress", egress_json(&record->egress), "former", former_json(record), "epoch", record->epoch);
+	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:o, s:s}", "version", VERSION,
+	    "asset", record->asset, "wallet", record->wallet, "slot", (json_int_t)record->slot,
+	    "period", record->has_period ? json_integer((json_int_t)record->period) : json_null(),
+	    "boot", record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
+	    placement, "egress", egress_json(&record->egress), "former", former_json(record),
+	    "epoch", record->epoch);
 	bug_if(!json);
 	char *text = json_dumps(json, JSON_INDENT(1) | JSON_ENSURE_ASCII);
 	bug_if(!text);

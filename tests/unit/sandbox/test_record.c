@@ -30,7 +30,8 @@ static struct record sample(void)
 	snprintf(record.wallet, sizeof(record.wallet), "%s", WALLET);
 	snprintf(record.boot, sizeof(record.boot), "%s", "00112233445566778899aabbccddeeff");
 	snprintf(record.image, sizeof(record.image), "%s", "demo@sha256:abc");
-	snprintf(record.epoch, sizeof(record.epoch), "%s", "0123456789abcdef0123456789abcdef01234567");
+	snprintf(
+	    record.epoch, sizeof(record.epoch), "%s", "0123456789abcdef0123456789abcdef01234567");
 	record.egress.is_narrowed = true;
 	assert_true(egress_add(&record.egress, "*.example.org"));
 	return record;
