@@ -33,6 +33,8 @@ static inline int event_id_compare(struct event_id a, struct event_id b)
 	return a.seq < b.seq ? -1 : a.seq > b.seq;
 }
 
+#define LEDGER_EPOCH_MAX 40
+
 struct ledger_event {
 	struct event_id id;
 	char history[HISTORY_MAX + 1];
@@ -138,6 +140,8 @@ struct ledger_owner {
 	struct event_id position;        /* the head at that moment */
 	char owner[PUBKEY_TEXT_MAX + 1]; /* "": no record; nobody knows */
 	uint64_t seen_slot, other_slot;
+	/* another one once all sessions of the asset were ended; "": its owner is banned */
+	char epoch[LEDGER_EPOCH_MAX + 1];
 };
 /* Does the record vouch for this wallet since that slot (I1 for what carries no session)? */
 static inline bool ledger_owner_vouches(

@@ -196,10 +196,17 @@ ops.observe = function(asset, owner, slot, watch)
 	return {history, '', rec[1], rec[2], rec[3]}
 end
 
--- Who was last seen to own an asset. asset -> history head owner('' if there is no record) seen_slot other_slot
+-- What stands until every session of an asset is ended at once. What runs without a session compares it (rule 14): all sessions ended, lost
+-- writes and a ban change it, the end of one session does not. '' while the owner is banned.
+local function epoch(asset, owner)
+	if owner and redis.call('EXISTS', 'mc:banned:' .. owner) == 1 then return '' end
+	return redis.sha1hex(generation .. ' ' .. (redis.call('GET', 'mc:ended:' .. asset) or ''))
+end
+
+-- Who was last seen to own an asset. asset -> history head owner('' if there is no record) seen_slot other_slot epoch
 ops.owner = function(asset)
 	local rec = redis.call('HMGET', 'mc:owner:' .. asset, 'owner', 'seen_slot', 'other_slot')
-	return {history, head(), rec[1] or '', rec[2] or NO_SLOT, rec[3] or NO_SLOT}
+	return {history, head(), rec[1] or '', rec[2] or NO_SLOT, rec[3] or NO_SLOT, epoch(asset, rec[1])}
 end
 
 -- Rule 2: holder has something of the asset. Without a record nothing is watched, and the answer says so in the same step: a record that is
@@ -253,6 +260,7 @@ ops.forget = function(asset)
 	local seen, chain = redis.call('HGET', 'mc:owner:' .. asset, 'seen_slot'), redis.call('HGET', 'mc:chain', 'slot')
 	if seen and not (chain and chain >= seen) then return {history, '0'} end
 	forget_record(asset, seen)
+	redis.call('DEL', 'mc:ended:' .. asset)
 	return {history, '1'}
 end
 
@@ -386,6 +394,7 @@ end
 -- asset kind -> history event
 ops.end_all = function(asset, kind)
 	local all = redis.call('ZRANGE', 'mc:sessions:' .. asset, 0, -1)
+	redis.call('SET', 'mc:ended:' .. asset, now_us)
 	for _, jti in ipairs(all) do session_drop(jti) end
 	redis.call('DEL', 'mc:sessions:' .. asset)
 	return {history, add_event(asset, kind)}

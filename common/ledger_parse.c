@@ -314,6 +314,9 @@ int ledger_parse_owner(const redisReply *reply, struct ledger_owner *out)
 	out->other_slot = take_slot(&answer);
 	if (!out->owner[0] && (out->seen_slot > 0 || out->other_slot > 0))
 		answer.bad = true;
+	take_word(&answer, out->epoch, sizeof(out->epoch), "");
+	if (out->epoch[0] && strlen(out->epoch) != LEDGER_EPOCH_MAX)
+		answer.bad = true;
 	return answer_end(&answer);
 }
 

@@ -17,6 +17,9 @@
 	"%RW~mc:history %RW~mc:events %RW~mc:replica:* %R~mc:chain " \
 	"+ping +info +time +eval +evalsha +hmget +hset +pexpire +xadd +xlen +xrange +xrevrange"
 
+/* What one needs that looks at who owns what (the same, owner). */
+#define OWNER "(%R~mc:owner:* %R~mc:banned:* %R~mc:ended:* +hmget +exists +get)"
+
 /* Each daemon's role in curve/peers and its user in Redis. What it may do there besides following is a selector: these commands on these
  * keys, so that the right to delete a session is none to delete the history. */
 static const struct daemon {
@@ -24,19 +27,19 @@ static const struct daemon {
 } daemons[] = {
     {"router", ""},
     {"auth", " (%RW~mc:nonce:* %RW~mc:rate:* +set +getdel +hmget +hset +pexpire)"},
-    {"session",
-	" (%RW~mc:session:* %RW~mc:sessions:* %RW~mc:banned:* +hget +hmget +hset +exists +del +set "
-	"+pexpireat +zadd +zrem +zcard +zrange +zrangebyscore +zremrangebyscore)"
-	" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
-	" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:opening:* +hmget +hset +pexpire)"
-	" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
+    {"session", " (%RW~mc:session:* %RW~mc:sessions:* %RW~mc:banned:* %RW~mc:ended:* +hget +hmget "
+		"+hset +exists +del +set "
+		"+pexpireat +zadd +zrem +zcard +zrange +zrangebyscore +zremrangebyscore)"
+		" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
+		" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:opening:* +hmget +hset +pexpire)"
+		" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
-		     " (%R~mc:held:* +exists)"},
-    {"secret-vault", " (%RW~mc:held:* +sadd +srem) (%R~mc:owner:* +hmget)"
-		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
+		     " (%R~mc:held:* +exists) (%RW~mc:ended:* +del)"},
+    {"secret-vault",
+	" (%RW~mc:held:* +sadd +srem) " OWNER " (%RW~mc:rate:* +hmget +hset +pexpire)"},
     {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
-		" (%R~mc:owner:* +hmget)"},
+		" " OWNER},
 };
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"

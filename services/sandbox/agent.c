@@ -243,6 +243,27 @@ void agent_is_unvouched(struct agent *agent)
 	agent_step(agent);
 }
 
+void agent_is_revoked(struct agent *agent, const char *epoch)
+{
+	struct record *record = &agent->record;
+	enum machine_wish wish = agent->machine.wish;
+	struct error err;
+	snprintf(record->epoch, sizeof(record->epoch), "%s", epoch);
+	record_drop_placement(record);
+	secret_destroy(&agent->owner_token);
+	machine_want_kill(
+	    &agent->machine, wish == MACHINE_DOWN ? wish : MACHINE_NEW, "all sessions were ended");
+	act(agent); /* the KILL goes first */
+	log_audit("agent", "outcome", "all sessions were ended", "asset", record->asset, "wallet",
+	    record->wallet);
+	/* who asked with a session made since comes again */
+	error_refuse(&err, ERR_UNAVAILABLE, "service_unavailable", "all sessions were ended");
+	asking_fail_all(agent, &err);
+	exec_fail(agent, &err);
+	agent_save(agent, NULL, NULL);
+	agent_step(agent);
+}
+
 void agent_end_others(struct agent *agent, const char *wallet)
 {
 	if (agent->record.wallet[0] && strcmp(agent->record.wallet, wallet) != 0)

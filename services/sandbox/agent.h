@@ -84,6 +84,8 @@ void agent_take_owner(struct agent *agent, const char *wallet, uint64_t slot);
 void agent_is_over(struct agent *agent);
 /* Nobody vouches for its owner at this moment. */
 void agent_is_unvouched(struct agent *agent);
+/* All sessions of its owner were ended, or the owner is banned: it ends now, and starts again only with a session made since. */
+void agent_is_revoked(struct agent *agent, const char *epoch);
 void agent_save(struct agent *agent, records_done done, void *arg);
 /* Is there room for it among those that run? ERR_BUSY host_full. */
 int agent_has_room(const struct agent *agent, struct error *err);

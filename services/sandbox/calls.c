@@ -68,6 +68,13 @@ static void answer_state(struct asking *asking, const struct agent *agent)
 	asking_reply(asking, &rsp);
 }
 
+/* Whoever uses it asks again before it would be put to sleep. */
+static uint64_t good_ms(const struct sandbox *sandbox)
+{
+	uint64_t half_ms = sandbox->idle_s * 1000 / 2;
+	return half_ms > 0 && half_ms < GOOD_MS ? half_ms : GOOD_MS;
+}
+
 static void answer_reach(struct asking *asking, const struct agent *agent)
 {
 	struct sandbox_reach_rsp rsp = {0};
@@ -82,7 +89,7 @@ static void answer_reach(struct asking *asking, const struct agent *agent)
 		memcpy(rsp.upstream, agent->upstream, sizeof(rsp.upstream));
 		memcpy(rsp.agent_token, secret_bytes(agent->gateway_token),
 		    secret_len(agent->gateway_token));
-		rsp.good_ms = GOOD_MS;
+		rsp.good_ms = good_ms(agent->sandbox);
 		rsp.workers = agent->record.allows_workers;
 	}
 	asking_reply(asking, &rsp);

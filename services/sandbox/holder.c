@@ -81,12 +81,24 @@ static void tell_killed(const struct agent *agent)
 	log_info("killed", "agent", agent->id, "us", log_u64(us));
 }
 
+/* Until its first start nothing of it is older than a session. */
+static bool is_revoked(const struct agent *agent, const struct ledger_owner *owner)
+{
+	const struct record *record = &agent->record;
+	return record->epoch[0] && strcmp(record->epoch, owner->epoch) != 0;
+}
+
 static void judge(struct agent *agent, const struct ledger_owner *owner)
 {
 	const struct record *record = &agent->record;
 	bool was_up = agent->machine.phase != MACHINE_NONE;
 	if (!record->wallet[0]) {
 		; /* only former periods: noted that something of it is here */
+	} else if (ledger_owner_vouches(owner, record->wallet, record->slot) &&
+		   is_revoked(agent, owner)) {
+		agent_is_revoked(agent, owner->epoch);
+		if (was_up)
+			tell_killed(agent);
 	} else if (ledger_owner_vouches(owner, record->wallet, record->slot)) {
 		if (agent->look.must_reset)
 			reset(agent);

@@ -42,12 +42,12 @@ char *record_text(const struct record *record)
 	char placement[2 * sizeof(record->placement) + 1];
 	sodium_bin2hex(placement, sizeof(placement), record->placement, record->placement_len);
 	scoped_json json_t *json = json_pack(
-	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:b, s:o}", "version", VERSION,
+	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:s}", "version", VERSION,
 	    "asset", record->asset, "wallet", record->wallet, "slot", (json_int_t)record->slot,
 	    "period", record->has_period ? json_integer((json_int_t)record->period) : json_null(),
 	    "boot", record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
 	    placement, "egress", egress_json(&record->egress), "workers", record->allows_workers,
-	    "former", former_json(record));
+	    "former", former_json(record), "epoch", record->epoch);
 	bug_if(!json);
 	char *text = json_dumps(json, JSON_INDENT(1) | JSON_ENSURE_ASCII);
 	bug_if(!text);
@@ -182,7 +182,9 @@ static bool take_all(const json_t *from, const char *id, struct record *record)
 	       is_boot(record->boot) &&
 	       take_text(from, "image", record->image, sizeof(record->image)) &&
 	       take_wish(from, record) && take_placement(from, record) &&
-	       take_egress(from, record) && take_workers(from, record) && take_former(from, record);
+	       take_egress(from, record) && take_workers(from, record) &&
+	       take_former(from, record) &&
+	       take_text(from, "epoch", record->epoch, sizeof(record->epoch));
 }
 
 int record_parse(
@@ -217,15 +219,20 @@ void record_set_period(struct record *record, uint64_t period, uint64_t now_ms)
 	record->period = period;
 }
 
+void record_drop_placement(struct record *record)
+{
+	sodium_memzero(record->placement, sizeof(record->placement));
+	record->placement_len = 0;
+}
+
 void record_end_period(struct record *record, uint64_t now_ms)
 {
 	add_former(record, now_ms);
-	record->wallet[0] = record->boot[0] = record->image[0] = '\0';
+	record->wallet[0] = record->boot[0] = record->image[0] = record->epoch[0] = '\0';
 	record->slot = record->period = 0;
 	record->has_period = false;
 	record->wish = MACHINE_NEW;
 	record->egress = (struct egress){0};
 	record->allows_workers = false;
-	sodium_memzero(record->placement, sizeof(record->placement));
-	record->placement_len = 0;
+	record_drop_placement(record);
 }

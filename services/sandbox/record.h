@@ -6,6 +6,7 @@
 #define SANDBOX_RECORD_H
 
 #include "common/error.h"
+#include "common/ledger.h"
 #include "common/pubkey.h"
 #include "proto/vault.h"
 #include "services/sandbox/egress.h"
@@ -33,6 +34,8 @@ struct record {
 	uint8_t placement[256];
 	struct egress egress; /* of the last start */
 	bool allows_workers;  /* service workers; as of the last start */
+	/* of the ledger, at the last start with the owner's session; "": none yet */
+	char epoch[LEDGER_EPOCH_MAX + 1];
 	size_t nformer;
 	struct record_former former[RECORD_FORMER_MAX];
 };
@@ -47,5 +50,7 @@ int record_parse(
 void record_set_period(struct record *record, uint64_t period, uint64_t now_ms);
 /* Its present period is over: what may have a volume is kept among the former ones. */
 void record_end_period(struct record *record, uint64_t now_ms);
+/* The next start needs its owner. */
+void record_drop_placement(struct record *record);
 
 #endif

@@ -273,6 +273,18 @@ static void ask_grant(struct start *start)
 
 /* ---- 2. the holding */
 
+/* With the owner's session, which the vault looks at after this, it is of the present epoch; without, and later on, it must still be. */
+static int check_epoch(struct start *start, const struct ledger_owner *owner, struct error *err)
+{
+	struct record *record = &start->agent->record;
+	if (start->owner_token && !start->is_complete)
+		memcpy(record->epoch, owner->epoch, sizeof(record->epoch));
+	if (owner->epoch[0] && strcmp(record->epoch, owner->epoch) == 0)
+		return 0;
+	return error_refuse(err, ERR_UNAUTHENTICATED, "session_revoked",
+	    "all sessions were ended since: the owner has to start it");
+}
+
 static void on_held(void *arg, const struct ledger_owner *owner, const struct error *err)
 {
 	struct start *start = arg;
@@ -285,10 +297,14 @@ static void on_held(void *arg, const struct ledger_owner *owner, const struct er
 		return;
 	}
 	const struct record *record = &start->agent->record;
+	struct error refused;
 	if (!ledger_owner_vouches(owner, record->wallet, record->slot)) {
-		struct error refused;
 		error_refuse(&refused, ERR_UNAUTHENTICATED, "session_revoked",
 		    "somebody else was seen to own the asset since");
+		fail(start, MACHINE_REFUSED, &refused);
+		return;
+	}
+	if (check_epoch(start, owner, &refused) != 0) {
 		fail(start, MACHINE_REFUSED, &refused);
 		return;
 	}

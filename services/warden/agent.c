@@ -384,6 +384,23 @@ void agents_kill(struct warden *warden, const char *why)
 	}
 }
 
+void agents_look_at_volumes(struct warden *warden)
+{
+	struct agent *agent, *following;
+	char name[64];
+
+	for (agent = LIST_FIRST(&warden->agents); agent; agent = following) {
+		following = LIST_NEXT(agent, next);
+		snprintf(name, sizeof(name), "volumes/%s", agent->record.agent);
+		if (agent->state != AGENT_RUNNING ||
+		    cgroup_process(&warden->host.cgroups, name) != 0)
+			continue;
+		log_error("what shows its volume has ended, so the agent is ended", "agent",
+		    agent->record.agent);
+		end(agent, agent->was_asked);
+	}
+}
+
 static void on_grace_over(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd, (void)what;

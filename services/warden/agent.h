@@ -59,6 +59,8 @@ void agent_exec(struct agent *agent, const struct warden_packet *packet);
 void agent_allow(struct agent *agent, const struct warden_packet *packet);
 void agent_say_found(struct agent *agent);
 void agents_kill(struct warden *warden, const char *why);
+/* Ends those whose volume nobody shows any more: they would run on with a disk that only fails. */
+void agents_look_at_volumes(struct warden *warden);
 /* In a job: gives up what other agents' jobs must not hold on to. */
 void agents_close_fds(const struct warden *warden, const struct agent *except);
 /* Warden stops, agents live on: forgets them. */

@@ -83,20 +83,6 @@ static int check_network(struct warden_settings *settings, struct error *err)
 	return 0;
 }
 
-/* A container's range must not run over the last id, nor hold the one that means "none". */
-static int check_ids(const struct warden_settings *settings, struct error *err)
-{
-	uint64_t ranges = (UINT64_C(1) << (31 - settings->pool_bits)) - 1;
-
-	if (settings->uid_base + ranges * 65536 <= UINT32_MAX)
-		return 0;
-	return error_set(err, ERR_INVALID,
-	    "MULTICLAW_WARDEN_UID_BASE: from %" PRIu64
-	    " on there are not 65536 user ids for each of %" PRIu64
-	    " containers of MULTICLAW_WARDEN_NETWORK",
-	    (uint64_t)settings->uid_base, ranges);
-}
-
 static int check_names(const struct warden_settings *settings, struct error *err)
 {
 	static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";

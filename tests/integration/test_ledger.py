@@ -564,9 +564,9 @@ def test_what_is_held_is_not_forgotten_whatever_happens_to_its_sessions(own):
     book, asset = fresh(own), name()
     _, jti = book.sign_in(asset, "A", 10)
     book.sweep(10)
-    assert book.hold(asset, "vault")[2:] == ["A", slot(10), slot(0)]
-    assert book.hold(asset, "sandbox:one")[2:] == ["A", slot(10), slot(0)]
-    assert book.hold(asset, "vault")[2:] == ["A", slot(10), slot(0)], "said again, it is the same"
+    assert book.hold(asset, "vault")[2:5] == ["A", slot(10), slot(0)]
+    assert book.hold(asset, "sandbox:one")[2:5] == ["A", slot(10), slot(0)]
+    assert book.hold(asset, "vault")[2:5] == ["A", slot(10), slot(0)], "said again, it is the same"
     book.end(asset, jti, "logout")
     book.end_everything()
     assert book.forget(asset)[1] == "0"
@@ -583,16 +583,16 @@ def test_a_holder_is_told_who_owns_the_asset_and_up_to_which_event(book):
     book.see(asset, "A", 10)
     book.hold(asset, "vault")
     event, *_ = book.see(asset, "B", 12, watch="0")
-    assert book.owner(asset) == [book.history(), event, "B", slot(12), slot(10)]
+    assert book.owner(asset)[:5] == [book.history(), event, "B", slot(12), slot(10)]
     event, *_ = book.see(asset, "nobody", 13, watch="0")
-    assert book.hold(asset, "vault") == [book.history(), event, "nobody", slot(13), slot(12)]
+    assert book.hold(asset, "vault")[:5] == [book.history(), event, "nobody", slot(13), slot(12)]
     book.release(asset, "vault")
 
 
 def test_a_hold_begins_no_record_and_waits_for_one(own):
     book, asset = fresh(own), name()
     book.sweep(10)
-    assert book.hold(asset, "vault")[2:] == ["", slot(0), slot(0)]
+    assert book.hold(asset, "vault")[2:5] == ["", slot(0), slot(0)]
     assert not book.client.sismember("mc:assets", asset), "who owns it nobody has said"
     assert book.see(asset, "A", 11, watch="0") == ("", "", 0, 0)
     book.see(asset, "A", 12)
@@ -608,10 +608,10 @@ def test_a_reset_takes_the_record_from_a_holder_not_the_hold(own):
     book.hold(asset, "vault")
     book.see(asset, "B", U64_MAX)
     book.reset(asset)
-    assert book.owner(asset)[2:] == ["", slot(0), slot(0)]
+    assert book.owner(asset)[2:5] == ["", slot(0), slot(0)]
     assert book.client.smembers(f"mc:held:{asset}") == {"vault"}
     book.see(asset, "A", 102)
-    assert book.owner(asset)[2:] == ["A", slot(102), slot(100)], "what was proven before the reset is not vouched for"
+    assert book.owner(asset)[2:5] == ["A", slot(102), slot(100)], "what was proven before the reset is not vouched for"
     book.sweep(102)
     assert book.forget(asset)[1] == "0"
 

@@ -71,6 +71,16 @@ def test_no_process_may_leave_a_core_dump(running):
         assert next(line for line in limits.splitlines() if "core" in line).split()[4:6] == ["0", "0"], path.name
 
 
+def test_daemons_killed_at_the_same_moment_are_all_started_again(running):
+    names = ["router-1", "auth-1", "session-1", "secret-vault-1"]
+    for _ in range(3):
+        pids = {name: running.pid(name) for name in names}
+        for pid in pids.values():
+            os.kill(pid, signal.SIGKILL)
+        wait_until("all of them are back", lambda pids=pids: all(running.pid(name) != pid for name, pid in pids.items()), 15)
+        running.wait_ready()
+
+
 def test_a_suite_that_holds_the_port_does_not_answer_for_another(running, suite):
     code, out = refusal({**suite.env, "MULTICLAW_PUBLIC_URL": running.url})
     assert code == 1 and f"port {running.port} of 127.0.0.1 is taken" in out and "ready" not in out

@@ -277,6 +277,16 @@ def test_its_own_end_is_noticed(warden, client):
     assert not ended.was_asked and not ended.was_oom and ended.status not in (0, -1)
 
 
+def test_one_whose_volume_nobody_shows_any_more_ends(warden, client, page):
+    agent = agent_id("unshown")
+    client.started(agent, image=page)
+    for pid in cgroup_pids(warden, f"volumes/{agent}"):
+        os.kill(int(pid), signal.SIGKILL)
+    assert not client.ended(agent, timeout=10).was_asked
+    client.started(agent, image=page)
+    client.killed(agent)
+
+
 def test_an_end_for_want_of_memory_is_told(warden, client):
     agent = agent_id("oom")
     image = warden.image("/bin/sh", "-c", f"httpd -p {PORT} -h /data; sleep 0.5; tail /dev/zero; exit 5")

@@ -326,7 +326,7 @@ class Left:
         lines = {
             "namespaces": self.namespaces(),
             "mounts": {m for pid in self.pids() for m in self.mounts(pid) if "multiclaw" in m or "gocryptfs" in m or state in m},
-            "cgroups": {str(p) for p in pathlib.Path("/sys/fs/cgroup").glob(f"**/multiclaw-{prefix}/**/*") if p.is_dir()},
+            "cgroups": self.cgroups(),
             "loops": {p.parent.parent.name for p in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")},
             "links": {p.name for p in pathlib.Path("/sys/class/net").iterdir() if p.name.startswith(prefix)},
             "elements": self.elements(),
@@ -336,6 +336,14 @@ class Left:
             "exec": {p.name for p in (self.warden.state / f"run/warden-{prefix}").glob("exec-*")},
         }
         return lines
+
+    def cgroups(self):
+        """Folders below the prefix's, in every hierarchy; others come and go meanwhile."""
+        found = set()
+        for base in ["/sys/fs/cgroup", *(f"/sys/fs/cgroup/{name}" for name in os.listdir("/sys/fs/cgroup"))]:
+            top = f"{base}/multiclaw-{self.warden.prefix}"
+            found |= {folder for folder, _, _ in os.walk(top) if folder != top}
+        return found
 
     @staticmethod
     def pids():

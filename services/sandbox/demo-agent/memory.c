@@ -52,6 +52,8 @@ int memory_write(int folder, const char *bytes, size_t len)
 	close(fd);
 	if (rc == 0) {
 		rc = renameat(folder, NEW_FILE, folder, MEMORY_FILE);
+		if (rc == 0)
+			rc = fsync(folder); /* or the old one is there again after a crash */
 		why = errno;
 	}
 	if (rc != 0)

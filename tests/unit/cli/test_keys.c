@@ -766,6 +766,7 @@ static void no_role_can_write_what_is_not_its_own(void **state)
 	    {0, "HSET elsewhere a b"},
 	    {1 << AUTH, "SET mc:nonce:x y"},
 	    {1 << SESSION, "SET mc:banned:x y"},
+	    {1 << SESSION, "SET mc:ended:x y"},
 	    {0, "SET mc:owner:x y"},
 	    {1 << ORACLE, "SADD mc:assets x"},
 	    {1 << VAULT | 1 << SANDBOX, "SADD mc:held:x vault"},

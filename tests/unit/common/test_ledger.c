@@ -400,6 +400,38 @@ static void what_is_held_stays_watched_until_it_is_released(void **state)
 	assert_string_equal(ASK(b, ledger_owner, ASSET, on_owner).owner.owner, "");
 }
 
+static void epoch_of(struct bench *b, char epoch[LEDGER_EPOCH_MAX + 1])
+{
+	struct got got = ASK(b, ledger_owner, ASSET, on_owner);
+	memcpy(epoch, got.owner.epoch, LEDGER_EPOCH_MAX + 1);
+}
+
+static void what_runs_without_a_session_sees_that_all_were_ended(void **state)
+{
+	struct bench *b = *state;
+	char first[LEDGER_EPOCH_MAX + 1], other[LEDGER_EPOCH_MAX + 1];
+
+	ASK(b, ledger_chain, 10, 0, "genesis", on_word);
+	ASK(b, ledger_observe, ASSET, ALICE, 10, true, on_record);
+	epoch_of(b, first);
+	assert_int_equal(strlen(first), LEDGER_EPOCH_MAX);
+	ASK(b, ledger_end, ASSET, JTI, "logout", on_ended);
+	ASK(b, ledger_ban, BOB, true, on_ended);
+	epoch_of(b, other);
+	assert_string_equal(other, first);
+	ASK(b, ledger_ban, ALICE, true, on_ended);
+	epoch_of(b, other);
+	assert_string_equal(other, "");
+	ASK(b, ledger_ban, ALICE, false, on_ended);
+	ASK(b, ledger_end_all, ASSET, "revoked", on_ended);
+	epoch_of(b, other);
+	assert_string_not_equal(other, first);
+	memcpy(first, other, sizeof(first));
+	ASK(b, ledger_end_everything, on_ended);
+	epoch_of(b, other);
+	assert_string_not_equal(other, first);
+}
+
 static void a_new_redis_is_taught_the_script(void **state)
 {
 	struct bench *b = *state;
@@ -551,6 +583,7 @@ PARSES(taken, taken)
 
 #define H "0123456789ab-1795371643723439"
 #define SLOT "00000000000000000010"
+#define EPOCH " 0123456789abcdef0123456789abcdef01234567"
 #define NO_SLOT "00000000000000000000"
 #define EVENT(id) "[ " id " " H " " ASSET " transfer ] "
 
@@ -609,16 +642,19 @@ static const struct answer_case {
     {parse_record, H " _ _ " SLOT " " SLOT, true},
     {parse_record, H " _ * " SLOT " " SLOT, false},
     {parse_record, H " 5 " ALICE " " SLOT " " SLOT, false},
-    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT, true},
-    {parse_owner, H " 5-1 nobody " SLOT " " NO_SLOT, true},
-    {parse_owner, H " 0-0 _ " NO_SLOT " " NO_SLOT, true},
-    {parse_owner, H " 5-1 _ " SLOT " " NO_SLOT, false},
-    {parse_owner, H " 5-1 _ " NO_SLOT " " SLOT, false},
-    {parse_owner, H " _ " ALICE " " SLOT " " SLOT, false},
-    {parse_owner, "_ 5-1 " ALICE " " SLOT " " SLOT, false},
-    {parse_owner, H " 5-1 * " SLOT " " SLOT, false},
-    {parse_owner, H " 5-1 " ALICE " 10 " SLOT, false},
-    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " more", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH, true},
+    {parse_owner, H " 5-1 nobody " SLOT " " NO_SLOT EPOCH, true},
+    {parse_owner, H " 0-0 _ " NO_SLOT " " NO_SLOT EPOCH, true},
+    {parse_owner, H " 5-1 _ " SLOT " " NO_SLOT EPOCH, false},
+    {parse_owner, H " 5-1 _ " NO_SLOT " " SLOT EPOCH, false},
+    {parse_owner, H " _ " ALICE " " SLOT " " SLOT EPOCH, false},
+    {parse_owner, "_ 5-1 " ALICE " " SLOT " " SLOT EPOCH, false},
+    {parse_owner, H " 5-1 * " SLOT " " SLOT EPOCH, false},
+    {parse_owner, H " 5-1 " ALICE " 10 " SLOT EPOCH, false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH " more", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " _", true},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " abc", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT, false},
     {parse_minted, H " good 5-0", true},
     {parse_minted, H " not_owner _", true},
     {parse_minted, H " fine 5-0", false},
@@ -768,6 +804,8 @@ int main(void)
 	    cmocka_unit_test_setup_teardown(what_is_not_needed_is_forgotten, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		what_is_held_stays_watched_until_it_is_released, setup, teardown),
+	    cmocka_unit_test_setup_teardown(
+		what_runs_without_a_session_sees_that_all_were_ended, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_new_redis_is_taught_the_script, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_script_error_is_an_error, setup, teardown),
 	    cmocka_unit_test(ids_are_parsed_strictly),

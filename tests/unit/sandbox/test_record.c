@@ -30,6 +30,8 @@ static struct record sample(void)
 	snprintf(record.wallet, sizeof(record.wallet), "%s", WALLET);
 	snprintf(record.boot, sizeof(record.boot), "%s", "00112233445566778899aabbccddeeff");
 	snprintf(record.image, sizeof(record.image), "%s", "demo@sha256:abc");
+	snprintf(
+	    record.epoch, sizeof(record.epoch), "%s", "0123456789abcdef0123456789abcdef01234567");
 	record.egress.is_narrowed = true;
 	assert_true(egress_add(&record.egress, "*.example.org"));
 	record.allows_workers = true;
@@ -53,7 +55,7 @@ static void what_was_written_is_read_again(void **state)
 static void a_damaged_record_is_refused(void **state)
 {
 	static const char *const keys[] = {"version", "asset", "wallet", "slot", "period", "boot",
-	    "image", "wish", "placement", "egress", "workers", "former"};
+	    "image", "wish", "placement", "egress", "workers", "former", "epoch"};
 	struct record record = sample(), read;
 	struct error err;
 	(void)state;
