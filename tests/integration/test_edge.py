@@ -534,7 +534,7 @@ def dialects(edge):
     """A router of each dialect beside the suite's own."""
     started = []
     for dialect in ("traefik", "envoy"):
-        env = {**edge.suite.env, "MULTICLAW_REPLICA": f"router-{dialect}", "MULTICLAW_AUTHZ_DIALECT": dialect}
+        env = {**edge.suite.env, "MULTICLAW_REPLICA": f"router-{dialect}", "MULTICLAW_AUTHZ_DIALECT": dialect, **edge.suite.user_of("router")}
         log = open(edge.suite.state / f"log/router-{dialect}.log", "wb")
         started.append(subprocess.Popen([BIN / "multiclaw-router", "-c", "conf/suite.conf"], env=env, cwd=edge.suite.state, stderr=log))
 
