@@ -151,7 +151,10 @@ class Suite:
         try:
             wait_until("ready", ready, 60)
         except AssertionError as e:
-            raise AssertionError(f"{e}\n{self.logs()}") from None
+            text = f"{e}\n{self.logs()}"
+            # nobody else would
+            self.stop()
+            raise AssertionError(text) from None
         demo = json.loads((self.state / "chain/demo.json").read_text()) if self.chain_ports else {}
         self.collection = demo.get("collection")
         self.assets = demo.get("assets", [])
