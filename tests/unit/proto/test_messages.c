@@ -250,8 +250,9 @@ static void check_description(const struct proto_message *message)
 		snprintf(secret, sizeof(secret), "%s=(secret)", field->name);
 		assert_non_null(strstr(text, secret));
 		if (field->type == PROTO_STR) {
-			snprintf(
-			    secret, sizeof(secret), "=%s", (const char *)sample_data(field, value));
+			/* with its name: samples of several fields begin alike */
+			snprintf(secret, sizeof(secret), "%s=%s", field->name,
+			    (const char *)sample_data(field, value));
 			assert_null(strstr(text, secret));
 		}
 	}
