@@ -42,7 +42,7 @@ struct errand {
 	const struct host *at; /* NULL: nobody was asked yet */
 	bool is_placed;        /* the ledger named at; nobody else may see the token */
 	bool was_elsewhere;    /* a host has said so */
-	struct error refused;  /* by a host that is full; code 0: none was */
+	struct error refused;  /* by a host that is full; no reason: none was */
 	bus_done done;
 	void *arg;
 	_Alignas(max_align_t) uint8_t req[];
@@ -171,7 +171,7 @@ static void send_to(struct errand *errand, const struct host *host)
 
 static void finish_unasked(struct errand *errand, const char *name)
 {
-	if (errand->refused.code) {
+	if (errand->refused.reason[0]) {
 		finish(errand, NULL, &errand->refused);
 		return;
 	}
