@@ -159,6 +159,16 @@ void network_close(struct network **network)
 	*network = NULL;
 }
 
+void network_leave(const struct network *network)
+{
+	char command[48];
+	struct error ignored;
+
+	snprintf(command, sizeof(command), "delete table inet %s_agents", network->prefix);
+	network_nft_run(command, &ignored);
+	network_rtnl_no_address("lo", (struct cidr){network_resolver(network), 32}, &ignored);
+}
+
 int network_resolver_socket(const struct network *network, struct error *err)
 {
 	struct sockaddr_in address = {.sin_family = AF_INET,

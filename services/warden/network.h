@@ -46,6 +46,8 @@ int network_open(
 
 /* Forgets; the table, the resolver's address and the links of living containers stay. */
 void network_close(struct network **network);
+/* Job. No container is left, and warden goes for good: takes the table and the resolver's address off the host. */
+void network_leave(const struct network *network);
 
 struct network_link {
 	uint32_t slot;

@@ -69,6 +69,7 @@ int network_rtnl_veth(const struct network_veth *veth, struct error *err);
 int network_rtnl_up(const char *ifname, struct error *err);
 int network_rtnl_delete(const char *ifname, struct error *err);
 int network_rtnl_address(const char *ifname, struct cidr address, struct error *err);
+int network_rtnl_no_address(const char *ifname, struct cidr address, struct error *err);
 int network_rtnl_default_route(const char *ifname, struct in_addr via, struct error *err);
 
 /* This host's own IPv4 addresses but those of the pool, which the caller frees. They are denied inside as well, where fib does not know them. */

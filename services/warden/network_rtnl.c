@@ -103,10 +103,11 @@ int network_rtnl_delete(const char *ifname, struct error *err)
 	return ask(request) == 0 ? 0 : fail("deleting", ifname, err);
 }
 
-int network_rtnl_address(const char *ifname, struct cidr address, struct error *err)
+static int ask_about_address(
+    const char *ifname, struct cidr address, uint16_t type, uint16_t flags, struct error *err)
 {
 	_Alignas(struct nlmsghdr) char buffer[MESSAGE_BYTES] = {0};
-	struct nlmsghdr *request = request_of(buffer, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlmsghdr *request = request_of(buffer, type, flags);
 	struct ifaddrmsg *message = mnl_nlmsg_put_extra_header(request, sizeof(*message));
 
 	message->ifa_family = AF_INET;
@@ -115,6 +116,16 @@ int network_rtnl_address(const char *ifname, struct cidr address, struct error *
 	mnl_attr_put_u32(request, IFA_LOCAL, address.address.s_addr);
 	mnl_attr_put_u32(request, IFA_ADDRESS, address.address.s_addr);
 	return ask(request) == 0 ? 0 : fail("address", ifname, err);
+}
+
+int network_rtnl_address(const char *ifname, struct cidr address, struct error *err)
+{
+	return ask_about_address(ifname, address, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, err);
+}
+
+int network_rtnl_no_address(const char *ifname, struct cidr address, struct error *err)
+{
+	return ask_about_address(ifname, address, RTM_DELADDR, 0, err);
 }
 
 int network_rtnl_default_route(const char *ifname, struct in_addr via, struct error *err)

@@ -302,6 +302,7 @@ static void free_event(struct event *event)
 
 void warden_close(struct warden *warden)
 {
+	bool is_for_good = warden->settings->stops_on_exit && warden->nagents == 0;
 	warden->is_stopping = false;
 	agents_forget(warden);
 	peer_destroy(&warden->peer);
@@ -315,6 +316,8 @@ void warden_close(struct warden *warden)
 			close(fds[i]);
 	slots_destroy(&warden->slots);
 	reaper_destroy(&warden->reaper);
+	if (is_for_good && warden->host.network)
+		network_leave(warden->host.network);
 	host_close(&warden->host);
 	event_base_free(warden->base);
 }

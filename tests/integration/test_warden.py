@@ -1,5 +1,6 @@
 """The root half of a host's container service, alone, with a client that plays sandbox."""
 
+import ipaddress
 import json
 import os
 import pathlib
@@ -525,6 +526,15 @@ def test_a_second_warden_of_the_same_folder_does_not_start(warden):
     assert ran.returncode == 1 and "another warden runs" in ran.stderr
 
 
+def addresses_of_lo():
+    return subprocess.run(["ip", "-4", "addr", "show", "dev", "lo"], capture_output=True, text=True, check=True).stdout
+
+
+def resolver_of(warden):
+    """The last /31's host end."""
+    return f"inet {ipaddress.ip_network(warden.network)[-2]}/32"
+
+
 def test_agents_outlive_a_stop_that_says_so_and_end_with_one_that_says_otherwise(own):
     warden = own(STOP_ON_EXIT="no")
     client, left, agent = warden.client(), Left(warden), agent_id("outlive")
@@ -532,10 +542,14 @@ def test_agents_outlive_a_stop_that_says_so_and_end_with_one_that_says_otherwise
     warden.stop()
     assert cgroup_pids(warden, agent)
     warden.start(MULTICLAW_WARDEN_STOP_ON_EXIT="yes")
-    assert [f.agent for f in warden.client().found] == [agent]
+    ready = warden.client()
+    assert [f.agent for f in ready.found] == [agent]
+    assert resolver_of(warden) in addresses_of_lo()
     warden.stop()
     assert not cgroup_pids(warden, agent)
     left.check()
+    assert resolver_of(warden) not in addresses_of_lo()
+    assert subprocess.run(["nft", "list", "table", "inet", f"{warden.prefix}_agents"], capture_output=True).returncode != 0
 
 
 def test_orphans_are_ended(own):

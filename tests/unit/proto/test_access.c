@@ -20,10 +20,13 @@ static const struct {
     {"session", ROLE_SESSION},
     {"oracle", ROLE_ORACLE},
     {"vault", ROLE_VAULT},
+    {"sandbox", ROLE_SANDBOX},
     {"service", ROLE_DAEMONS},
 };
 
-#define OPERATORS ((unsigned)(ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE | ROLE_OPERATOR_VAULT))
+#define OPERATORS \
+	((unsigned)(ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE | ROLE_OPERATOR_VAULT | \
+		    ROLE_OPERATOR_EXEC))
 
 static unsigned known_roles(void)
 {
@@ -61,7 +64,10 @@ static const struct {
     {"auth.confirm", ROLE_VAULT},
     {"auth.assets", ROLE_ROUTER},
     {"session.mint", ROLE_AUTH},
-    {"session.check", ROLE_ROUTER | ROLE_AUTH | ROLE_VAULT},
+    {"session.check", ROLE_ROUTER | ROLE_AUTH | ROLE_VAULT | ROLE_SANDBOX},
+    {"session.opening", ROLE_ROUTER},
+    {"session.ticket", ROLE_ROUTER},
+    {"session.enter", ROLE_ROUTER},
     {"session.list", ROLE_ROUTER},
     {"session.end", ROLE_ROUTER},
     {"session.revoke", ROLE_OPERATOR_REVOKE},
@@ -77,7 +83,9 @@ static const struct {
     {"vault.audit", ROLE_ROUTER},
     {"vault.generate", ROLE_ROUTER},
     {"vault.hot", ROLE_ROUTER},
-    {"vault.grant", ROLE_ROUTER},
+    {"vault.grant", ROLE_ROUTER | ROLE_SANDBOX},
+    {"vault.regrant", ROLE_SANDBOX},
+    {"vault.note", ROLE_SANDBOX},
     {"vault.materialise", ROLE_SANDBOX},
     {"vault.state", ROLE_OPERATOR_READ | ROLE_OPERATOR_VAULT},
     {"vault.unseal", ROLE_OPERATOR_VAULT},
@@ -89,6 +97,16 @@ static const struct {
     {"vault.reinstate", ROLE_OPERATOR_VAULT},
     {"vault.reset_breaker", ROLE_OPERATOR_VAULT},
     {"vault.export", ROLE_OPERATOR_VAULT},
+    {"sandbox.state", ROLE_ROUTER},
+    {"sandbox.start", ROLE_ROUTER},
+    {"sandbox.stop", ROLE_ROUTER},
+    {"sandbox.restart", ROLE_ROUTER},
+    {"sandbox.reach", ROLE_ROUTER},
+    {"sandbox.logs", ROLE_ROUTER},
+    {"sandbox.agents", ROLE_OPERATOR_READ},
+    {"sandbox.halt", ROLE_OPERATOR_REVOKE},
+    {"sandbox.wake", ROLE_OPERATOR_EXEC},
+    {"sandbox.exec", ROLE_OPERATOR_EXEC},
     {"service.status", ROLE_OPERATOR_READ},
 };
 
