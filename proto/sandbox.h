@@ -1,7 +1,8 @@
 /* sandbox - calls served by services/sandbox, one per host: starts, stops and isolates the agents' containers.
  *
  * An agent lives on one host, which the ledger names (mc:place:<asset>). Every call about an agent may be sent to any sandbox: one that has it not
- * answers with the name of the one that has it in host, and nothing else set.
+ * answers with the name of the one that has it in host, and nothing else set. Who asks with an owner's token asks the ledger itself and does not
+ * follow that name: the host that says it may have been taken over.
  */
 #ifndef PROTO_SANDBOX_H
 #define PROTO_SANDBOX_H

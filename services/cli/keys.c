@@ -25,7 +25,7 @@
 static const struct daemon {
 	const char *role, *selectors;
 } daemons[] = {
-    {"router", ""},
+    {"router", " (%R~mc:place:* +get)"},
     {"auth", " (%RW~mc:nonce:* %RW~mc:rate:* +set +getdel +hmget +hset +pexpire)"},
     {"session", " (%RW~mc:session:* %RW~mc:sessions:* %RW~mc:banned:* %RW~mc:ended:* +hget +hmget "
 		"+hset +exists +del +set "

@@ -8,11 +8,12 @@
 #include "common/envelope.h"
 #include "common/log.h"
 #include "common/suite_settings.h"
+#include "services/router/locator.h"
 #include "services/router/rendezvous.h"
 #include "services/router/router.h"
 
 #define HOSTS_MAX 64
-#define REMEMBERED 4096 /* hints: a wrong one costs one call more */
+#define REMEMBERED 4096 /* of what the ledger said */
 
 struct host {
 	char name[SUITE_REPLICA_MAX + 1];
@@ -21,6 +22,7 @@ struct host {
 
 struct sandboxes {
 	bool is_stopping;
+	struct locator *locator;
 	uint8_t key[crypto_shorthash_KEYBYTES];
 	struct remembered {
 		uint8_t asset[PUBKEY_LEN];
@@ -37,8 +39,10 @@ struct errand {
 	uint64_t deadline, tried; /* bits of hosts */
 	uint8_t asset[PUBKEY_LEN];
 	char trace[TRACE_LEN + 1];
-	const struct host *at;
-	bool was_sent_on; /* to where a host has said it is */
+	const struct host *at; /* NULL: nobody was asked yet */
+	bool is_placed;        /* the ledger named at; nobody else may see the token */
+	bool was_elsewhere;    /* a host has said so */
+	struct error refused;  /* by a host that is full; no reason: none was */
 	bus_done done;
 	void *arg;
 	_Alignas(max_align_t) uint8_t req[];
@@ -64,7 +68,7 @@ static uint64_t bit_of(const struct errand *errand, const struct host *host)
 	return UINT64_C(1) << (host - errand->sandboxes->host);
 }
 
-/* The best host that was not tried; one that does not answer only if there is no other. Any of them knows who has the agent. */
+/* The best host that was not tried, for an agent that nobody has; one that does not answer only if there is no other. */
 static const struct host *candidate(const struct errand *errand)
 {
 	const struct sandboxes *sandboxes = errand->sandboxes;
@@ -106,47 +110,31 @@ static void finish_unavailable(struct errand *errand, const char *why)
 {
 	struct error err;
 	error_refuse(&err, ERR_UNAVAILABLE, "agent_host_unavailable", "%s: %s: %s",
-	    errand->call->name, errand->at->name, why);
+	    errand->call->name, errand->at ? errand->at->name : "nobody asked", why);
 	finish(errand, NULL, &err);
 }
 
-static void send_to(struct errand *errand, const struct host *host);
-
-/* The one it names is the ledger's word; a second name in a row would be two hosts that send each other around. */
-static void send_on(struct errand *errand, const char *name)
-{
-	const struct host *host = host_named(errand->sandboxes, name);
-	if (!host || errand->was_sent_on || host == errand->at) {
-		log_warn("an agent is on a host that cannot be asked", "says", errand->at->name,
-		    "host", name, "why", host ? "sent around" : "not in MULTICLAW_SANDBOXES");
-		finish_unavailable(errand, "names a host that cannot be asked");
-		return;
-	}
-	errand->was_sent_on = true;
-	remember(errand->sandboxes, errand->asset, host);
-	send_to(errand, host);
-}
-
-/* Where a silent host was remembered, the next question begins elsewhere: the ledger may name another by now. */
+/* The next question asks the ledger, which may name another by now. */
 static void forget(struct errand *errand)
 {
 	struct remembered *slot = slot_of(errand->sandboxes, errand->asset);
-	if (slot->host == errand->at)
+	if (slot->host && slot->host == errand->at &&
+	    memcmp(slot->asset, errand->asset, PUBKEY_LEN) == 0)
 		slot->host = NULL;
 }
 
+static void locate(struct errand *errand);
+
+/* Full: an agent that nobody has may begin elsewhere, if the host has not taken it all the same. */
 static void on_failure(struct errand *errand, const struct error *err)
 {
-	if (errand->sandboxes->is_stopping) {
-		finish(errand, NULL, err);
-		return;
-	}
 	bool is_silent =
 	    !err->reason[0] && (err->code == ERR_TIMEOUT || err->code == ERR_UNAVAILABLE);
-	bool is_full = strcmp(err->reason, "host_full") == 0;
-	const struct host *next = is_full && !errand->was_sent_on ? candidate(errand) : NULL;
-	if (next) {
-		send_to(errand, next);
+	if (errand->sandboxes->is_stopping) {
+		finish(errand, NULL, err);
+	} else if (strcmp(err->reason, "host_full") == 0 && !errand->is_placed) {
+		errand->refused = *err;
+		locate(errand);
 	} else if (is_silent) {
 		forget(errand);
 		finish_unavailable(errand, err->text);
@@ -155,17 +143,21 @@ static void on_failure(struct errand *errand, const struct error *err)
 	}
 }
 
+/* What a host says of others is not believed: it may have been taken over, and the token opens all that is the agent's. */
 static void on_reply(void *arg, const void *rsp, const struct error *err)
 {
 	struct errand *errand = arg;
 	const char *host = rsp; /* its first member */
 	if (err) {
 		on_failure(errand, err);
-	} else if (host[0]) {
-		send_on(errand, host);
-	} else {
-		remember(errand->sandboxes, errand->asset, errand->at);
+	} else if (!host[0]) {
 		finish(errand, rsp, NULL);
+	} else if (errand->was_elsewhere) {
+		finish_unavailable(errand, "the second that has it not");
+	} else {
+		forget(errand);
+		errand->was_elsewhere = true;
+		locate(errand);
 	}
 }
 
@@ -175,6 +167,41 @@ static void send_to(struct errand *errand, const struct host *host)
 	errand->tried |= bit_of(errand, host);
 	bus_send(host->client, errand->call, errand->req, errand->deadline, errand->trace, on_reply,
 	    errand);
+}
+
+static void finish_unasked(struct errand *errand, const char *name)
+{
+	if (errand->refused.reason[0]) {
+		finish(errand, NULL, &errand->refused);
+		return;
+	}
+	log_warn("an agent is on a host that cannot be asked", "host", name, "asked",
+	    errand->at ? errand->at->name : "");
+	finish_unavailable(errand, "there is no host to ask");
+}
+
+static void on_place(void *arg, const char *name, const struct error *err)
+{
+	struct errand *errand = arg;
+	const struct host *host;
+	if (err) {
+		finish(errand, NULL, err);
+		return;
+	}
+	errand->is_placed = name[0];
+	host = name[0] ? host_named(errand->sandboxes, name) : candidate(errand);
+	if (!host || errand->tried & bit_of(errand, host)) {
+		finish_unasked(errand, name);
+		return;
+	}
+	if (errand->is_placed)
+		remember(errand->sandboxes, errand->asset, host);
+	send_to(errand, host);
+}
+
+static void locate(struct errand *errand)
+{
+	locator_ask(errand->sandboxes->locator, errand->asset, errand->deadline, on_place, errand);
 }
 
 void sandboxes_ask(struct sandboxes *sandboxes, const struct sandboxes_question *question,
@@ -193,8 +220,11 @@ void sandboxes_ask(struct sandboxes *sandboxes, const struct sandboxes_question 
 	errand->arg = arg;
 	memcpy(errand->req, question->req, req->size);
 	const struct remembered *slot = slot_of(sandboxes, errand->asset);
-	bool is_known = slot->host && memcmp(slot->asset, errand->asset, PUBKEY_LEN) == 0;
-	send_to(errand, is_known ? slot->host : candidate(errand));
+	errand->is_placed = slot->host && memcmp(slot->asset, errand->asset, PUBKEY_LEN) == 0;
+	if (errand->is_placed)
+		send_to(errand, slot->host);
+	else
+		locate(errand);
 }
 
 size_t sandboxes_ready(const struct sandboxes *sandboxes, size_t *all_r)
@@ -214,6 +244,7 @@ struct sandboxes *sandboxes_new(struct router *router)
 		return NULL;
 	struct sandboxes *sandboxes = calloc(1, sizeof(*sandboxes));
 	bug_if(!sandboxes || list->len > HOSTS_MAX);
+	sandboxes->locator = locator_new(router->process);
 	randombytes_buf(sandboxes->key, sizeof(sandboxes->key));
 	for (size_t i = 0; i < list->len; i++) {
 		struct host *host = &sandboxes->host[sandboxes->nhosts++];
@@ -231,6 +262,7 @@ void sandboxes_destroy(struct sandboxes **sandboxes)
 	(*sandboxes)->is_stopping = true;
 	for (size_t i = 0; i < (*sandboxes)->nhosts; i++)
 		bus_client_destroy(&(*sandboxes)->host[i].client);
+	locator_destroy(&(*sandboxes)->locator);
 	free(*sandboxes);
 	*sandboxes = NULL;
 }

@@ -1,8 +1,10 @@
-/* sandboxes - calls about an agent, to the host that has it. Which one that is the ledger knows (mc:place:<asset>) and every sandbox looks up: one that has
- * it not names the one that has it, which is asked then, and remembered as where to begin. An agent that nobody has begins at the host that
- * rendezvous.h chooses, and moves on to the next if that one is full.
+/* sandboxes - calls about an agent, to the host that has it and to no other: each carries the owner's token, with which a host that was taken over could
+ * have the vault give out what is the agent's. Which host that is the ledger says (mc:place:<asset>, locator.h), remembered from then on; a host
+ * that has it not makes the ledger be asked again, whatever it names. An agent that nobody has begins at the host that rendezvous.h chooses, and
+ * moves on to the next if that one is full.
  *
- * What a host says by itself passes as it is. One that says nothing: ERR_UNAVAILABLE agent_host_unavailable.
+ * What a host says by itself passes as it is. One that says nothing or is not configured: ERR_UNAVAILABLE agent_host_unavailable. Without the ledger's
+ * word: service_unavailable.
  */
 #ifndef ROUTER_SANDBOXES_H
 #define ROUTER_SANDBOXES_H

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import threading
@@ -98,6 +99,26 @@ class Containers(Edge):
         redis = self.suite.redis()
         redis.xadd("mc:events", {"h": redis.hget("mc:history", "id"), "a": asset or self.suite.asset_of("alice"), "k": kind})
 
+    def place(self, host, asset=None):
+        """What the ledger says of an agent's place; None: nobody has it."""
+        key = f"mc:place:{asset or self.suite.asset_of('alice')}"
+        if host:
+            self.suite.redis().set(key, host)
+        else:
+            self.suite.redis().delete(key)
+
+    def restart_router(self):
+        before = self.suite.kill("router-1")
+        wait_until("another router", lambda: self.suite.pid("router-1") != before, 10)
+
+        def decides():
+            try:
+                return self.decide()[0] == 200
+            except OSError:
+                return False
+
+        wait_until("it decides", decides, 20)
+
     def decide(self):
         return self.authz([("Host", "router"), ("X-Original-Host", self.host), ("X-Original-Method", "GET"), ("X-Original-URI", "/"),
                            ("Cookie", f"{AGENT_COOKIE}={self.alice_in}")])
@@ -112,13 +133,14 @@ def shared_edge():
 
 @pytest.fixture
 def edge(shared_edge):
-    """As if nothing was known of any agent, and no event on its way that would take a place away."""
+    """As if nothing was known of any agent, and no event on its way that would take a place away. A host that has it not makes router forget which has."""
     shared_edge.hosts.reset()
+    shared_edge.place(None)
     shared_edge.hosts.say("sandbox.reach", shared_edge.running())
     wait_until("a place", lambda: shared_edge.decide()[0] == 200, 3)
-    shared_edge.hosts.say("sandbox.reach", {"state": "stopped"})
+    shared_edge.hosts.say("sandbox.reach", {"host": "host-9"})
     shared_edge.event()
-    wait_until("the place is forgotten", lambda: shared_edge.decide()[1].get("X-Multiclaw-Reason") == "agent_stopped", 3)
+    wait_until("the place is forgotten", lambda: shared_edge.decide()[1].get("X-Multiclaw-Reason") == "agent_host_unavailable", 3)
     shared_edge.hosts.reset()
     return shared_edge
 
@@ -215,49 +237,132 @@ def test_a_host_that_says_nothing_costs_a_second_at_most(edge):
     assert edge.decide()[0] == 200
 
 
-def first_host(edge):
-    """The host that is asked first for alice's agent."""
+def hosts_of(edge):
+    """The host that router chooses for alice's agent while nobody has it, and the other."""
+    edge.hosts.reset()
     edge.hosts.say("sandbox.reach", {"state": "stopped"})
     edge.decide()
-    return next(name for name in ("host-1", "host-2") if edge.hosts.count("sandbox.reach", name))
+    (first,) = [name for name in ("host-1", "host-2") if edge.hosts.count("sandbox.reach", name)]
+    edge.hosts.reset()
+    return first, "host-2" if first == "host-1" else "host-1"
 
 
-def test_an_agent_that_is_elsewhere_is_asked_for_there_once_and_from_then_on(edge):
-    first = first_host(edge)
-    second = "host-2" if first == "host-1" else "host-1"
-    edge.hosts.say("sandbox.reach", {"host": second}, first)
+def asked_at_all(edge, host):
+    return [call for call, _ in edge.hosts.servers[host].asked]
+
+
+def reason(edge):
+    return edge.decide()[1].get("X-Multiclaw-Reason")
+
+
+def test_the_host_that_the_ledger_names_is_asked_and_no_other(edge):
+    chosen, placed = hosts_of(edge)
+    edge.place(placed)
+    edge.hosts.say("sandbox.reach", edge.running(good_ms=0))
+    edge.hosts.say("sandbox.state", {"state": "stopped"})
+    for round in range(2):
+        for _ in range(3):
+            assert edge.decide()[0] == 200
+        assert edge.suite.http("GET", "/v1/agent", token=edge.alice).status == 200
+        assert len(asked_at_all(edge, placed)) >= 4 and asked_at_all(edge, chosen) == []
+        if round == 0:
+            edge.hosts.servers[placed].asked.clear()
+            edge.restart_router()
+    # full or silent: it is there all the same
+    for answer, told in ((Refusal("busy", "host_full"), "host_full"), (Silence(), "agent_host_unavailable"), (Silence(), "agent_host_unavailable")):
+        edge.hosts.say("sandbox.reach", answer, placed)
+        assert reason(edge) == told and asked_at_all(edge, chosen) == []
+
+
+def test_what_was_remembered_is_the_ledgers_word_and_no_hosts(edge):
+    first, second = hosts_of(edge)
+    edge.hosts.say("sandbox.reach", edge.running(good_ms=0), first)
+    assert edge.decide()[0] == 200
+    # started by another router, on another host
+    edge.place(second)
     edge.hosts.say("sandbox.reach", edge.running(good_ms=0), second)
-    for server in edge.hosts.servers.values():
-        server.asked.clear()
     for _ in range(3):
         assert edge.decide()[0] == 200
     assert (edge.hosts.count("sandbox.reach", first), edge.hosts.count("sandbox.reach", second)) == (1, 3)
-    # back again, as it seems
-    edge.hosts.say("sandbox.reach", {"host": first}, second)
-    edge.hosts.say("sandbox.reach", edge.running(good_ms=0), first)
-    assert edge.decide()[0] == 200
+    # moved: the host that was remembered says so, and the ledger to where
+    edge.place(first)
+    edge.hosts.say("sandbox.reach", {"host": "host-9"}, second)
+    for _ in range(3):
+        assert edge.decide()[0] == 200
+    assert (edge.hosts.count("sandbox.reach", first), edge.hosts.count("sandbox.reach", second)) == (4, 4)
+
+
+def test_the_host_that_a_host_names_does_not_get_the_token(edge):
+    chosen, placed = hosts_of(edge)
+    edge.place(placed)
+    edge.hosts.say("sandbox.reach", {"host": chosen}, placed)
+    edge.hosts.say("sandbox.reach", edge.running(), chosen)
+    for _ in range(3):
+        assert reason(edge) == "agent_host_unavailable"
+    assert asked_at_all(edge, chosen) == [] and edge.hosts.count("sandbox.reach", placed) == 3
+
+
+def test_a_host_that_is_not_configured_is_unavailable(edge):
+    edge.hosts.say("sandbox.reach", edge.running())
+    edge.place("host-9")
+    assert reason(edge) == "agent_host_unavailable" and edge.suite.http("GET", "/v1/agent", token=edge.alice).code == "agent_host_unavailable"
+    assert asked_at_all(edge, "host-1") == asked_at_all(edge, "host-2") == []
 
 
 def test_hosts_that_send_each_other_around_or_to_nowhere_are_unavailable(edge):
-    for one, two in (("host-2", "host-1"), ("host-1", "host-2"), ("host-9", "host-9"), ("../x", "")):
+    for one, two in (("host-2", "host-1"), ("host-1", "host-2"), ("host-9", "host-9"), ("../x", "../x")):
         edge.hosts.say("sandbox.reach", {"host": one}, "host-1")
-        edge.hosts.say("sandbox.reach", {"host": two} if two else edge.running(), "host-2")
+        edge.hosts.say("sandbox.reach", {"host": two}, "host-2")
         asked = edge.hosts.count("sandbox.reach")
-        reason = edge.decide()[1].get("X-Multiclaw-Reason")
-        assert reason == "agent_host_unavailable" or two == "" and reason is None
-        assert edge.hosts.count("sandbox.reach") - asked <= 2
+        assert reason(edge) == "agent_host_unavailable" and edge.hosts.count("sandbox.reach") - asked <= 2
+    # nobody has it, whatever the one says: the other may
+    first, second = hosts_of(edge)
+    edge.hosts.say("sandbox.reach", {"host": "../x"}, first)
+    edge.hosts.say("sandbox.reach", edge.running(), second)
+    assert edge.decide()[0] == 200
 
 
 def test_a_full_host_passes_a_first_start_on(edge):
-    first = first_host(edge)
-    second = "host-2" if first == "host-1" else "host-1"
+    first, second = hosts_of(edge)
+    start = lambda: edge.suite.http("POST", "/v1/agent/start", {}, token=edge.alice)  # noqa: E731
     edge.hosts.say("sandbox.start", Refusal("busy", "host_full"), first)
     edge.hosts.say("sandbox.start", {"state": "starting"}, second)
-    answer = edge.suite.http("POST", "/v1/agent/start", {}, token=edge.alice)
+    answer = start()
     assert (answer.status, answer.json["state"]) == (202, "starting")
     edge.hosts.say("sandbox.start", Refusal("busy", "host_full"), second)
-    answer = edge.suite.http("POST", "/v1/agent/start", {}, token=edge.alice)
+    answer = start()
     assert (answer.status, answer.code) == (503, "host_full") and answer.headers["Retry-After"]
+    assert edge.hosts.count("sandbox.start", second) == 2
+
+    def takes_it_all_the_same(body):
+        edge.place(first)
+        raise Refusal("busy", "host_full")
+
+    edge.hosts.say("sandbox.start", takes_it_all_the_same, first)
+    for _ in range(2):
+        assert start().code == "host_full" and edge.hosts.count("sandbox.start", second) == 2
+
+
+def test_without_the_ledgers_word_nobody_gets_the_token(edge):
+    """Redis stands still: the decision is 503 within its second, and no host has heard of it."""
+    edge.hosts.say("sandbox.reach", edge.running())
+    assert edge.decide()[0] == 200
+    edge.hosts.reset()
+    edge.event()
+    wait_until("the place is gone", lambda: reason(edge) is not None, 3)
+    edge.hosts.reset()
+    pid = edge.suite.pid("redis")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        status, headers, _ = edge.decide()
+        took = time.monotonic() - began
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (status, headers.get("X-Multiclaw-Reason")) == (403, "service_unavailable") and took < 1
+    assert asked_at_all(edge, "host-1") == asked_at_all(edge, "host-2") == []
+    edge.hosts.say("sandbox.reach", edge.running())
+    wait_until("as before", lambda: edge.decide()[0] == 200, 10)
 
 
 def test_questions_at_one_time_share_one_call(edge):
