@@ -201,7 +201,7 @@ def test_a_log_flood_is_dropped_and_the_daemons_stay_small(suite, running_hog, n
     print(f"grown by {grown} kB")
     assert all(kb < 16 << 10 for kb in grown.values())
     assert sum(path.stat().st_size for path in (suite.state / "log").iterdir()) < 64 * MIB
-    assert running_hog.cli("agent", "logs").stdout.count("\n") > 1
+    assert running_hog.cli("agent", "logs").stdout.startswith("lll")
 
 
 # ---- agents that do not behave
@@ -285,10 +285,10 @@ def test_one_that_never_answers_is_given_up_by_the_client_alone(suite, behaves, 
     assert neighbour.get().status == 200
 
 
-def test_one_that_exits_at_once_fails_after_its_restarts_and_its_log_says_why(behaves, hog):
+def test_one_that_exits_at_once_fails_after_its_restarts_and_its_state_says_why(behaves, hog):
     behaves("echo no configuration, giving up; exit 3", wait=False)
     hog.wait("failed", seconds=60)
-    assert "no configuration, giving up" in hog.cli("agent", "logs").stdout
+    assert "no configuration, giving up" in hog.cli("agent", "status").stdout
 
 
 def test_one_that_takes_too_long_to_listen_fails_and_one_in_time_does_not(behaves, hog):
@@ -377,9 +377,8 @@ def test_a_full_disk_fails_starts_and_space_lets_them(own, tmp_path):
         subprocess.run(["umount", "-l", volumes], check=True)
 
 
-@pytest.mark.parametrize("base, network", [(4294901760, "10.226.224.0/20"), (1 << 30, "10.0.0.0/8")])
-def test_more_containers_than_there_are_user_ids_stop_wardens_start(base, network):
-    warden = Warden("b3", network, MULTICLAW_WARDEN_UID_BASE=base)
+def test_more_containers_than_there_are_user_ids_stop_wardens_start():
+    warden = Warden("b3", "10.226.224.0/20", MULTICLAW_WARDEN_UID_BASE=4294901760)
     try:
         warden.start(wait=False)
         assert warden.process.wait(10) != 0 and "UID_BASE" in warden.said()
