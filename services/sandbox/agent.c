@@ -26,15 +26,25 @@ const char *agent_origin(const struct agent *agent, char *buf, size_t size)
 	return buf;
 }
 
-int agent_has_room(const struct agent *agent, struct error *err)
+static int has_room_beside(const struct sandbox *sandbox, size_t others, struct error *err)
 {
-	const struct sandbox *sandbox = agent->sandbox;
-	size_t others = agents_active(sandbox->agents) - (agent->machine.phase != MACHINE_NONE);
 	if (others < sandbox->agents_max && others < sandbox->slots)
 		return 0;
 	error_refuse(err, ERR_BUSY, "host_full", "%zu agents run on this host", others);
 	err->retry_after_s = 60;
 	return -1;
+}
+
+int agents_have_room(const struct sandbox *sandbox, struct error *err)
+{
+	return has_room_beside(sandbox, agents_active(sandbox->agents), err);
+}
+
+int agent_has_room(const struct agent *agent, struct error *err)
+{
+	const struct sandbox *sandbox = agent->sandbox;
+	return has_room_beside(sandbox,
+	    agents_active(sandbox->agents) - (agent->machine.phase != MACHINE_NONE), err);
 }
 
 void agent_save(struct agent *agent, records_done done, void *arg)

@@ -89,6 +89,8 @@ void agent_is_revoked(struct agent *agent, const char *epoch);
 void agent_save(struct agent *agent, records_done done, void *arg);
 /* Is there room for it among those that run? ERR_BUSY host_full. */
 int agent_has_room(const struct agent *agent, struct error *err);
+/* The same for an agent that is new here. */
+int agents_have_room(const struct sandbox *sandbox, struct error *err);
 bool agent_runs(const struct agent *agent);
 const char *agent_origin(const struct agent *agent, char *buf, size_t size);
 

@@ -146,19 +146,26 @@ static void on_place(void *arg, const char *host, const struct error *err)
 		asking_fail(asking, &failed);
 	} else if (host[0] && strcmp(host, own) != 0) {
 		answer_host(asking, host);
+	} else if (!host[0] && claims(asking)) { /* not claimed: there was no room */
+		error_refuse(&failed, ERR_BUSY, "host_full", "no room for one that is new here");
+		failed.retry_after_s = 60;
+		asking_fail(asking, &failed);
 	} else {
 		act(asking, claims(asking));
 	}
 }
 
+/* A claim is for good: one that has no room leaves the agent to another host. */
 static void locate(struct asking *asking)
 {
 	struct sandbox *sandbox = asking->sandbox;
+	struct error full;
 	if (agents_of(sandbox->agents, asking->asset))
 		act(asking, false);
 	else
 		ledger_place(sandbox->process->redis, asking->asset,
-		    sandbox->process->settings.replica, claims(asking), on_place, asking);
+		    sandbox->process->settings.replica,
+		    claims(asking) && agents_have_room(sandbox, &full) == 0, on_place, asking);
 }
 
 /* ---- 1. who asks */

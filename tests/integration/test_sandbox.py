@@ -559,6 +559,7 @@ def test_a_full_host_says_so(own):  # noqa: F811
     s.run(first)
     assert refusal(s.ask, "start", token=second.token) == ("busy", "host_full")
     assert refusal(s.reach, second.token) == ("busy", "host_full")
+    assert s.redis.get(f"mc:place:{second.asset}") is None  # another host may have it
     s.ask("stop", token=first.token)
     wait_until("room", lambda: refusal_or_state(s, second) == "running", 5, 0.05)
 
