@@ -53,7 +53,7 @@ static bool is_within(const struct cidr *cidr, size_t n, size_t i)
 {
 	for (size_t j = 0; j < n; j++)
 		if (j != i && cidr_has(cidr[j], cidr[i].address) &&
-		    (cidr[j].bits < cidr[i].bits || (cidr[j].bits == cidr[i].bits && j < i)))
+		    (cidr[j].bits < cidr[i].bits || (j < i && cidr[j].bits == cidr[i].bits)))
 			return true;
 	return false;
 }

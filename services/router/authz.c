@@ -99,7 +99,7 @@ static void refuse(struct authz *authz, struct http_request *request, enum outco
 	http_reply_header(request, "X-Multiclaw-Reason", outcomes[outcome].reason);
 	if (!authz->dialect->only_200_401_403) {
 		http_reply_problem(request, status, outcomes[outcome].reason, NULL,
-		    retry_after_s ? (unsigned)atoi(retry_after_s) : 0);
+		    retry_after_s ? (unsigned)strtoul(retry_after_s, NULL, 10) : 0);
 		return;
 	}
 	if (retry_after_s) {

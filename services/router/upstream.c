@@ -55,5 +55,5 @@ bool upstream_is_token(const char *token)
 	static const char allowed[] =
 	    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/=";
 	size_t len = strspn(token, allowed);
-	return token[len] == '\0' && len <= AGENT_TOKEN_MAX;
+	return len <= AGENT_TOKEN_MAX && token[len] == '\0';
 }

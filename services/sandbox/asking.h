@@ -16,7 +16,7 @@ struct asking {
 	uint64_t until_ms; /* boot clock: how long it may wait */
 	uint64_t after;    /* logs */
 	unsigned tries;
-	bool is_done;    /* what the call changes is changed: from now on it only waits */
+	bool is_done; /* what the call changes is changed: from now on it only waits */
 	char history[HISTORY_MAX + 1];
 	struct event_id position;
 	char asset[PUBKEY_TEXT_MAX + 1], wallet[PUBKEY_TEXT_MAX + 1];

@@ -75,7 +75,8 @@ uint64_t world_datagrams(int netns_fd)
 
 	assert_int_equal(setns(netns_fd, CLONE_NEWNET), 0);
 	FILE *f = fopen("/proc/thread-self/net/snmp", "re");
-	while (f && fgets(line, sizeof(line), f))
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
 		if (sscanf(line, "Udp: %lu", &datagrams) == 1)
 			break;
 	fclose(f);
