@@ -11,6 +11,8 @@
 #include "services/warden/volume.h"
 #include "services/warden/warden.h"
 
+#define AT_ONCE_MAX 8 /* each is a process of root's that deletes */
+
 struct erase {
 	struct warden *warden;
 	char agent[32 + 1], boot[32 + 1], wallet[44 + 1];
@@ -62,6 +64,7 @@ static void on_end(void *arg, int status)
 	packet_put(packet.boot, sizeof(packet.boot), erase->boot);
 	packet_put(packet.u.text, sizeof(packet.u.text), erase->why);
 	peer_send(erase->warden->peer, &packet, -1);
+	erase->warden->nerases--;
 	free(erase);
 }
 
@@ -76,6 +79,8 @@ void erase_volume(struct warden *warden, const struct warden_packet *packet)
 	packet_put(erase->agent, sizeof(erase->agent), packet->agent);
 	packet_put(erase->boot, sizeof(erase->boot), packet->boot);
 	packet_put(erase->wallet, sizeof(erase->wallet), packet->u.erase.wallet);
-	if (!job_start(warden->reaper, warden->jobs_cgroup, &hooks, work, erase))
+	if (++warden->nerases > AT_ONCE_MAX)
+		packet_put(erase->why, sizeof(erase->why), "busy: ask again later");
+	if (erase->why[0] || !job_start(warden->reaper, warden->jobs_cgroup, &hooks, work, erase))
 		on_end(erase, -1);
 }

@@ -17,7 +17,7 @@ struct warden {
 	struct peer *peer;
 	struct slots *slots;
 	struct agents agents;
-	size_t nagents;
+	size_t nagents, nerases;
 	int jobs_cgroup; /* of jobs that are no agent's */
 	int watch;       /* network_watch_socket */
 	int resolver;    /* network_resolver_socket, or -1 */

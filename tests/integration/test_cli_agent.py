@@ -178,7 +178,8 @@ def kill_from_the_host(suite):
     """Every process of the only agent of this suite."""
     conf = (suite.state / "conf/warden.conf").read_text()
     prefix = re.search("^MULTICLAW_WARDEN_PREFIX=(.*)$", conf, re.M)[1]
-    pids = [pid for procs in pathlib.Path(f"/sys/fs/cgroup/multiclaw-{prefix}").rglob("cgroup.procs") for pid in procs.read_text().split()]
+    cgroup2 = pathlib.Path("/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup")
+    pids = [pid for procs in (cgroup2 / f"multiclaw-{prefix}").glob("?" * 32 + "/cgroup.procs") for pid in procs.read_text().split()]
     assert pids
     for pid in pids:
         os.kill(int(pid), signal.SIGKILL)

@@ -15,7 +15,7 @@ import pytest
 
 from suite import BIN, wait_until
 from warden_parts import (
-    ENDED, EXEC, FAILED, GONE, MIB, PORT, SIZE, START, STARTED, UNION, Client, Left, Warden, agent_id, get, memfd, wallet,
+    ENDED, ERASE, ERASED, EXEC, FAILED, GONE, MIB, PORT, SIZE, START, STARTED, UNION, Client, Left, Warden, agent_id, get, memfd, wallet,
 )  # fmt: skip
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
@@ -524,6 +524,16 @@ def test_what_an_agent_made_of_its_output_is_not_opened(own):
 def test_a_second_warden_of_the_same_folder_does_not_start(warden):
     ran = subprocess.run([BIN / "multiclaw-warden"], env=warden.env, capture_output=True, text=True, timeout=10)
     assert ran.returncode == 1 and "another warden runs" in ran.stderr
+
+
+def test_no_more_than_a_few_volumes_are_erased_at_once(own):
+    warden = own()
+    client = warden.client()
+    for i in range(64):
+        client.send(ERASE, agent_id(f"erase{i}"), "", struct.pack("=45s3xQ", wallet("owner").encode(), 7))
+    said = [client.wait(ERASED, agent=agent_id(f"erase{i}")).text for i in range(64)]
+    assert any("busy" in text for text in said) and any("busy" not in text for text in said)
+    assert "busy" not in client.erase(agent_id("erase0"))
 
 
 def addresses_of_lo():
