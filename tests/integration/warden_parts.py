@@ -315,22 +315,28 @@ def get(address, path="/", timeout=5.0):
 
 
 class Left:
-    """What containers are made of, on the whole machine."""
+    """What containers are made of, on the whole machine; or, if another warden runs on it, what names this one's prefix or state folder."""
 
     def __init__(self, warden):
         self.warden = warden
         self.before = self.look()
 
+    def is_alone(self):
+        return sum("multiclaw-warden" in self.read(f"/proc/{p}/cmdline").split("\0")[0] for p in self.pids()) <= 1
+
+    def is_ours(self, text):
+        return str(self.warden.state) in text or f"multiclaw-{self.warden.prefix}/" in text
+
     def look(self):
-        state, prefix = str(self.warden.state), self.warden.prefix
+        prefix, alone = self.warden.prefix, self.is_alone()
         lines = {
             "namespaces": self.namespaces(),
-            "mounts": {m for pid in self.pids() for m in self.mounts(pid) if "multiclaw" in m or "gocryptfs" in m or state in m},
+            "mounts": {m for pid in self.pids() for m in self.mounts(pid) if self.is_ours(m) or (alone and ("multiclaw" in m or "gocryptfs" in m))},
             "cgroups": self.cgroups(),
-            "loops": {p.parent.parent.name for p in pathlib.Path("/sys/block").glob("loop*/loop/backing_file")},
+            "loops": {p.parent.parent.name for p in pathlib.Path("/sys/block").glob("loop*/loop/backing_file") if alone},
             "links": {p.name for p in pathlib.Path("/sys/class/net").iterdir() if p.name.startswith(prefix)},
             "elements": self.elements(),
-            "processes": self.processes(),
+            "processes": self.processes(alone),
             "runtime": {p.name for p in (self.warden.state / f"run/warden-{prefix}/runtime").glob("*")},
             "records": {p.name for p in (self.warden.state / f"run/warden-{prefix}/agents").glob("*")},
             "exec": {p.name for p in (self.warden.state / f"run/warden-{prefix}").glob("exec-*")},
@@ -377,12 +383,13 @@ class Left:
                 found.add(f"{item.get('set', item.get('map'))['name']} {json.dumps(element)}")
         return found
 
-    def processes(self):
+    def processes(self, alone):
         found = set()
         for pid in self.pids():
             line = self.read(f"/proc/{pid}/cmdline").replace("\0", " ")
             if ("gocryptfs" in line or "runc" in line or "catatonit" in line or "/dev/init" in line) and self.read(f"/proc/{pid}/stat").split(")")[-1][1:2] != "Z":
-                found.add(f"{pid} {line}")
+                if alone or self.is_ours(line + self.read(f"/proc/{pid}/cgroup")):
+                    found.add(f"{pid} {line}")
         return found
 
     def check(self, seconds=5.0):
