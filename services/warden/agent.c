@@ -21,6 +21,7 @@
 #include "services/warden/start_job.h"
 #include "services/warden/warden.h"
 
+#define START_GRACE_MS 20000 /* for all of a start but the wait for its port */
 #define POLL_US 500
 #define POLL_US_LATER 20000
 #define POLLS_SOON 400 /* then something is odd, and there is no hurry to look */
@@ -385,6 +386,19 @@ void agents_kill(struct warden *warden, const char *why)
 	}
 }
 
+void agents_look_at_starts(struct warden *warden)
+{
+	struct agent *agent, *following;
+
+	for (agent = LIST_FIRST(&warden->agents); agent; agent = following) {
+		following = LIST_NEXT(agent, next);
+		if (agent->state != AGENT_STARTING || clock_boot_us() < agent->start_by_us)
+			continue;
+		log_error("a start hangs, so it is ended", "agent", agent->record.agent);
+		end(agent, false);
+	}
+}
+
 void agents_look_at_volumes(struct warden *warden)
 {
 	struct agent *agent, *following;
@@ -534,6 +548,7 @@ static int begin(
 	struct job_hooks hooks = {agent_close_others, on_start_report, on_start_end, agent};
 	char name[64];
 
+	agent->start_by_us = agent->began_us + (packet->u.start.ready_ms + START_GRACE_MS) * 1000;
 	if (record_write(warden->host.run, &agent->record, err) != 0)
 		return -1;
 	agent_jobs_group(agent, name);

@@ -32,6 +32,7 @@ struct agent {
 	int pidfd, secrets, log, root; /* each -1 until there is one */
 	int status;                    /* of its first process, as of wait(2) */
 	uint64_t began_us, ending_us;  /* CLOCK_BOOTTIME */
+	uint64_t start_by_us;          /* a start that is not done by then is ended */
 	unsigned polls;
 	char why[160]; /* a START that was not done */
 	struct job *job, *exec, *allow;
@@ -60,6 +61,8 @@ void agent_allow(struct agent *agent, const struct warden_packet *packet);
 void agent_say_found(struct agent *agent);
 void agents_kill(struct warden *warden, const char *why);
 /* Ends those whose volume nobody shows any more: they would run on with a disk that only fails. */
+/* Ends the starts that hang: a runtime or a key process that was killed at the wrong moment answers nobody. */
+void agents_look_at_starts(struct warden *warden);
 void agents_look_at_volumes(struct warden *warden);
 /* In a job: gives up what other agents' jobs must not hold on to. */
 void agents_close_fds(const struct warden *warden, const struct agent *except);

@@ -176,6 +176,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		warden->alive_at_ms = clock_boot_ms();
 		agents_kill(warden, why);
 	}
+	agents_look_at_starts(warden);
 	agents_look_at_volumes(warden);
 	look_at_network(warden);
 }

@@ -381,6 +381,18 @@ def test_a_runtime_that_is_missing_stops_the_start_and_one_that_fails_fails_the_
     assert ran.returncode == 1 and "there is no nonesuch" in ran.stderr
 
 
+def test_a_start_that_hangs_is_ended(own, tmp_path):
+    hanging = tmp_path / "hanging"
+    hanging.write_text('#!/bin/sh\n[ "$1" = --version ] && echo hanging version 1 && exit 0\n[ "$1" = delete ] && exit 0\nexec sleep 1000\n')
+    hanging.chmod(0o755)
+    warden = own(RUNTIME=hanging)
+    client, left, agent = warden.client(), Left(warden), agent_id("hangs")
+    client.start(agent, image=warden.shell(""), ready_ms=1000)
+    assert not client.wait(ENDED, agent=agent, timeout=60).was_asked
+    client.wait(GONE, agent=agent)
+    left.check()
+
+
 def test_settings_that_cannot_be_stop_the_start():
     env = {**os.environ, "MULTICLAW_COLLECTION": "1" * 32}
     for name, value in {
