@@ -30,8 +30,10 @@ static void kill_unused(const struct clean_job *job, const char *group)
 {
 	pid_t pid = cgroup_process(&job->host->cgroups, group);
 
-	if (pid > 0 && proc_has_mount(pid, job->host->work))
-		cgroup_kill(&job->host->cgroups, group);
+	if (pid <= 0 || !proc_has_mount(pid, job->host->work))
+		return;
+	cgroup_kill(&job->host->cgroups, group);
+	volume_abort(pid, job->host->work);
 }
 
 /* gocryptfs ends by itself once nobody uses what it shows. */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <sodium.h>
 #include <string.h>
@@ -15,6 +16,7 @@
 #include "common/scoped.h"
 #include "services/warden/loop.h"
 #include "services/warden/mounts.h"
+#include "services/warden/proc.h"
 #include "services/warden/spawn.h"
 
 #define FILE_NAME "data.ext4"
@@ -261,6 +263,23 @@ bool volume_is_closed(const struct volume_name *name)
 	scoped_fd int folder = open_folder(name, false);
 
 	return folder < 0 ? errno == ENOENT : flock(folder, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Not in the caller's own process: it would be left in the other's mount namespace. */
+void volume_abort(pid_t pid, const char *work)
+{
+	char task[PROC_TASK_LEN], clear[80];
+
+	snprintf(clear, sizeof(clear), "%s/clear", work);
+	pid_t child = spawn_fork(-1, NULL);
+	if (child == 0) {
+		int space = proc_mount_space(pid, task);
+		if (space >= 0 && setns(space, CLONE_NEWNS) == 0)
+			umount2(clear, MNT_FORCE);
+		_exit(0);
+	}
+	while (child > 0 && waitpid(child, NULL, 0) < 0 && errno == EINTR)
+		;
 }
 
 static int remove_folders(const struct volume_name *name, struct error *err)

@@ -43,6 +43,9 @@ void volume_close(struct volume *volume);
 
 /* Is nobody using it? A volume that does not exist is not open. */
 bool volume_is_closed(const struct volume_name *name);
+/* Ends what the process pid shows below work. One that was killed while it had a file of its own mount open waits for its own answer, for ever and
+ * deaf to signals: only the end of its connection to the kernel frees it. */
+void volume_abort(pid_t pid, const char *work);
 /* ERR_CONFLICT: it is open. Nothing happens if there is none. */
 int volume_erase(const struct volume_name *name, struct error *err);
 

@@ -232,16 +232,24 @@ def test_list_shows_every_agent_and_halt_stops_one(suite, running):
     wait_for(suite, "running")
 
 
-def when_allowed(suite, *words):
+def when_the_list_is_read(suite, is_allowed, *words):
     """The bus reads its list again within a moment."""
     done = []
 
     def try_it():
         done.append(suite.cli("agent", *words, check=False))
-        return "role_missing" not in done[-1].stderr
+        return ("operator-exec" not in done[-1].stderr) == is_allowed
 
-    wait_until("the role is known", try_it, 15, every=0.2)
+    wait_until("the list is read", try_it, 15, every=0.2)
     return done[-1]
+
+
+def when_allowed(suite, *words):
+    return when_the_list_is_read(suite, True, *words)
+
+
+def when_refused(suite, *words):
+    return when_the_list_is_read(suite, False, *words)
 
 
 def test_an_asset_that_nobody_started_is_not_found(suite, may_exec):
@@ -253,7 +261,7 @@ def test_an_asset_that_nobody_started_is_not_found(suite, may_exec):
 
 def test_wake_and_exec_are_nobodys_by_default_and_the_refusal_says_how_to_get_them(suite, running):
     for words in (["wake", running["asset"]], ["exec", running["asset"], "--", "/demo-agent"]):
-        done = suite.cli("agent", *words, check=False)
+        done = when_refused(suite, *words)
         assert done.returncode == 1 and "+operator-exec" in done.stderr and "curve/peers" in done.stderr, done.stderr
 
 

@@ -319,6 +319,20 @@ def test_a_kill_in_the_middle_of_a_start_ends_it(warden, client, page):
     client.events.clear()
 
 
+def test_a_kill_while_the_volume_opens_leaves_nothing(warden, client, page):
+    """What shows it opens a file of its own mount for a moment; killed just then, it waits for itself for ever."""
+    for i in range(60):
+        agent = agent_id(f"opens {i}")
+        client.start(agent, image=page)
+        group = f"volumes/{agent}"
+        wait_until("it opens", lambda: cgroup_pids(warden, group), 5, every=0)
+        time.sleep(0.001 * i)
+        client.kill(agent)
+        client.wait(ENDED, agent=agent)
+        assert client.wait(GONE, agent=agent).text == ""
+    client.events.clear()
+
+
 # ---- starts that cannot be
 
 
