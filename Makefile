@@ -21,11 +21,12 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-protot
 CFLAGS   ?= -O2 -g
 PQ_INCLUDE := -isystem /usr/include/postgresql
 ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack-protector-strong -fPIE $(SANFLAGS) $(CFLAGS)
-LDLIBS   := -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
+LDLIBS   := -larchive -lzstd -lhs -lz -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 DAEMONS  := router auth session chain-oracle secret-vault sandbox
-PROGRAMS := $(DAEMONS:%=$(BUILD)/bin/multiclaw-%) $(BUILD)/bin/multiclaw-warden $(BUILD)/bin/multiclaw
+HELPERS  := warden packer snapshot-store
+PROGRAMS := $(patsubst %,$(BUILD)/bin/multiclaw-%,$(DAEMONS) $(HELPERS)) $(BUILD)/bin/multiclaw
 DEVCHAIN := $(BUILD)/bin/multiclaw-devchain
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
@@ -34,7 +35,7 @@ PROTO_SRC  := $(wildcard proto/*.c)
 COMMON_LIB := $(BUILD)/lib/common.a
 PROTO_LIB  := $(BUILD)/lib/proto.a
 # a folder's objects without its main.c: what its program and its unit tests link
-FOLDERS    := $(addprefix services/,$(DAEMONS) cli warden) tests/devchain
+FOLDERS    := $(addprefix services/,$(DAEMONS) $(HELPERS) cli) tests/devchain
 FOLDER_LIBS := $(patsubst %,$(BUILD)/lib/%.a,$(notdir $(FOLDERS)))
 
 UNIT_SRC := $(wildcard tests/unit/*/test_*.c)

@@ -21,7 +21,10 @@
 	F(M, STR, why, 0, 160, MAY, "in words, of failed and of what a start waits for") \
 	F(M, UINT, started_ms, 0, UINT64_MAX, MAY, "Unix milliseconds; while it runs") \
 	F(M, STR, boot_id, 0, 32, MAY, "hex; of the last start") \
-	F(M, STR, image, 0, 160, MAY, "name@sha256:digest")
+	F(M, STR, image, 0, 160, MAY, "name@sha256:digest") \
+	F(M, UINT, snapshot, 0, UINT64_MAX, MAY, "number of the newest one; 0 or absent: none") \
+	F(M, UINT, snapshot_ms, 0, UINT64_MAX, MAY, "Unix milliseconds: when it was made") \
+	F(M, STR, snapshot_why, 0, 160, MAY, "why the last try made none")
 
 #define sandbox_state_REQ(F, M) \
 	F(M, STR, token, 1, 4096, SECRET, "session of the owner")
@@ -53,6 +56,70 @@
 	F(M, UINT, next, 0, UINT64_MAX, MAY, "to ask for what comes after these") \
 	F(M, BOOL, lost, 0, 1, MAY, "bytes between after and these are gone: it wrote faster, or more, than is kept")
 
+/* ---- snapshots, the owner's own */
+
+#define SANDBOX_ROOTS_MAX 16
+#define snapshots_ITEM(F, M) \
+	F(M, UINT, id, 1, UINT64_MAX, MUST, "its number") \
+	F(M, UINT, created_ms, 1, UINT64_MAX, MUST, "Unix milliseconds") \
+	F(M, UINT, bytes, 0, UINT64_MAX, MUST, "of its files") \
+	F(M, UINT, stored_bytes, 0, UINT64_MAX, MUST, "in the store: compressed, encrypted") \
+	F(M, UINT, files, 0, UINT64_MAX, MUST, "how many") \
+	F(M, STR, trigger, 1, 16, MUST, "sleep, stop, timer, demand, move or restore") \
+	F(M, STR, boot_id, 0, 32, MAY, "hex; of the start it was taken from") \
+	F(M, BOOL, damaged, 0, 1, MAY, "it was found damaged when it was to be restored")
+PROTO_ITEM(snapshots)
+#define SANDBOX_PROGRESS(F, M) \
+	F(M, STR, host, 0, 64, MAY, "another sandbox has it: ask the one of this name; nothing else is set") \
+	F(M, STR, doing, 0, 16, MAY, "snapshot, restore or hand_over; absent: nothing is under way") \
+	F(M, UINT, done_bytes, 0, UINT64_MAX, MAY, "of its files so far") \
+	F(M, UINT, total_bytes, 0, UINT64_MAX, MAY, "as far as known") \
+	F(M, UINT, change, 0, UINT64_MAX, MAY, "for the next question's after") \
+	F(M, STR, outcome, 0, 16, MAY, "of the last one: made, unchanged, secret_found, empty, too_large, busy, failed, handed_over, nothing_to_save") \
+	F(M, STR, why, 0, 160, MAY, "in words, if it was none of made, unchanged and handed_over") \
+	F(M, STR, path, 0, 1024, MAY, "secret_found: the file, below /data; never what was found") \
+	F(M, STR, kind, 0, 96, MAY, "secret_found: kind/name of the secret and how it was encoded")
+#define roots_ITEM(F, M) \
+	F(M, STR, root, 1, 255, MUST, "below /data")
+PROTO_ITEM(roots)
+
+#define sandbox_snapshots_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
+	F(M, UINT, after, 0, UINT64_MAX, MUST, "change of the reply before; 0: at once") \
+	F(M, UINT, wait_ms, 0, SANDBOX_WAIT_MAX_MS, MUST, "for a change")
+#define sandbox_snapshots_RSP(F, M) \
+	SANDBOX_PROGRESS(F, M) \
+	F(M, LIST, snapshots, 0, 64, MAY, "newest first; of the present ownership period") \
+	F(M, LIST, roots, 0, SANDBOX_ROOTS_MAX, MAY, "what the owner before handed over, to be accepted or not") \
+	F(M, STR, handed_wallet, 0, 44, MAY, "who that was") \
+	F(M, UINT, handed_ms, 0, UINT64_MAX, MAY, "Unix milliseconds: when") \
+	F(M, UINT, handed_bytes, 0, UINT64_MAX, MAY, "of its files")
+
+#define sandbox_snapshot_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
+	F(M, UINT, wait_ms, 0, SANDBOX_WAIT_MAX_MS, MUST, "for its end; then ask sandbox.snapshots")
+#define sandbox_snapshot_RSP(F, M) \
+	SANDBOX_PROGRESS(F, M) \
+	F(M, UINT, id, 0, UINT64_MAX, MAY, "number of the newest snapshot, if it is done")
+#define sandbox_restore_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
+	F(M, UINT, id, 1, UINT64_MAX, MUST, "which one; the agent is stopped, and started from it")
+#define sandbox_restore_RSP(F, M) SANDBOX_AGENT(F, M)
+#define sandbox_discard_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
+	F(M, UINT, id, 1, UINT64_MAX, MUST, "which one, not the newest")
+#define sandbox_discard_RSP(F, M) \
+	F(M, STR, host, 0, 64, MAY, "another sandbox has it: ask the one of this name; nothing else is set")
+#define sandbox_hand_over_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
+	F(M, LIST, roots, 0, SANDBOX_ROOTS_MAX, MAY, "folders below /data that the next owner may take over; none: nothing any more") \
+	F(M, UINT, wait_ms, 0, SANDBOX_WAIT_MAX_MS, MUST, "for its end; then ask sandbox.snapshots")
+#define sandbox_hand_over_RSP(F, M) SANDBOX_PROGRESS(F, M)
+#define sandbox_accept_REQ(F, M) \
+	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
+	F(M, BOOL, wanted, 0, 1, MUST, "true: put what was handed over into /data, by a restart; false: throw it away")
+#define sandbox_accept_RSP(F, M) SANDBOX_AGENT(F, M)
+
 /* ---- operators ---- */
 
 #define agents_ITEM(F, M) \
@@ -79,6 +146,15 @@ PROTO_ITEM(agents)
 #define sandbox_wake_REQ sandbox_halt_REQ
 #define sandbox_wake_RSP sandbox_state_RSP
 
+#define sandbox_move_REQ(F, M) \
+	F(M, STR, asset, 32, 44, MUST, "base58 address") \
+	F(M, STR, to, 1, 64, MUST, "name of the sandbox that has it from now on") \
+	F(M, BOOL, lost, 0, 1, MAY, "asked of the new one: the old host is gone; what was not saved is lost")
+#define sandbox_move_RSP(F, M) \
+	F(M, STR, host, 0, 64, MAY, "another sandbox has it: ask the one of this name; nothing else is set") \
+	F(M, STR, doing, 0, 16, MAY, "it is under way: ask again") \
+	F(M, BOOL, moved, 0, 1, MAY, "done")
+
 #define argv_ITEM(F, M) \
 	F(M, STR, arg, 0, 1024, MAY, "one argument")
 PROTO_ITEM(argv)
@@ -98,6 +174,13 @@ PROTO_ITEM(argv)
 	C(sandbox, restart, ROLE_ROUTER, ONCE, "Stop it and start it, with fresh secrets.") \
 	C(sandbox, reach, ROLE_ROUTER, READ, "Where its requests go; wakes it if it sleeps. For a request that was allowed.") \
 	C(sandbox, logs, ROLE_ROUTER, READ, "What it wrote lately.") \
+	C(sandbox, snapshots, ROLE_ROUTER, READ, "Its snapshots, what is under way, and what was handed over.") \
+	C(sandbox, snapshot, ROLE_ROUTER, ONCE, "Make one now.") \
+	C(sandbox, restore, ROLE_ROUTER, ONCE, "Go back to one: it becomes the newest, and the agent starts from it.") \
+	C(sandbox, discard, ROLE_ROUTER, ONCE, "Delete one that is not the newest.") \
+	C(sandbox, hand_over, ROLE_ROUTER, ONCE, "Leave some folders to the next owner.") \
+	C(sandbox, accept, ROLE_ROUTER, ONCE, "Take or refuse what the owner before left.") \
+	C(sandbox, move, ROLE_OPERATOR_REVOKE, ONCE, "Save an agent, stop it, and let another host have it.") \
 	C(sandbox, agents, ROLE_OPERATOR_READ, READ, "The agents of this host.") \
 	C(sandbox, halt, ROLE_OPERATOR_REVOKE, ONCE, "Stop an agent at once; its owner may start it again.") \
 	C(sandbox, wake, ROLE_OPERATOR_EXEC, ONCE, "Start an agent that was started here before by its present owner.") \

@@ -10,6 +10,8 @@
 #define VAULT_GRANT_MS 30000
 #define VAULT_BOOT_ID_LEN 32      /* hex of 128 random bits, made for each start of a container */
 #define VAULT_VOLUME_KEY_LEN 32
+#define VAULT_SNAPSHOT_KEY_LEN 32
+#define VAULT_DIGEST_LEN 32
 
 /* clang-format off */
 #define VAULT_NAME(F, M) \
@@ -124,6 +126,12 @@ PROTO_ITEM(files)
 	F(M, UINT, period, 0, UINT64_MAX, MAY, "page 0: slot of the ownership period, which names the volume") \
 	F(M, BIN, volume_key, 0, VAULT_VOLUME_KEY_LEN, MAY_SECRET, "page 0: of the period's volume; derived from its data key, gone with it") \
 	F(M, BIN, placement, 0, 256, MAY_SECRET, "page 0: for vault.regrant, of this host's key") \
+	F(M, BIN, snapshot_key, 0, VAULT_SNAPSHOT_KEY_LEN, MAY_SECRET, "page 0: of the period's snapshots; derived from its data key, gone with it") \
+	F(M, UINT, snapshot, 0, UINT64_MAX, MAY, "page 0: number of the period's newest snapshot; 0: there is none") \
+	F(M, BIN, snapshot_digest, 0, VAULT_DIGEST_LEN, MAY, "page 0: of its manifest, as vault.keep was told") \
+	F(M, BIN, handed_key, 0, VAULT_SNAPSHOT_KEY_LEN, MAY_SECRET, "page 0: opens what the owner before handed over; absent: nothing") \
+	F(M, BIN, handed_digest, 0, VAULT_DIGEST_LEN, MAY, "page 0: of its manifest") \
+	F(M, STR, handed_wallet, 0, 44, MAY, "page 0: who handed it over") \
 	F(M, UINT, next, 0, 65535, MAY, "page to ask for next; absent: that was all")
 
 #define vault_regrant_REQ(F, M) \
@@ -136,6 +144,21 @@ PROTO_ITEM(files)
 	F(M, STR, act, 1, 16, MUST, "exec") \
 	F(M, STR, detail, 0, 160, MAY, "who and what")
 #define vault_note_RSP PROTO_EMPTY
+
+/* Which snapshot is the newest is known here, not on the host and not in the object storage: what they show that is older is refused. Snapshots of a period are
+ * numbered 1, 2, ...; one that was not made from the newest state is refused (conflict, snapshot_overtaken), so of two hosts only one goes on. */
+#define vault_keep_REQ(F, M) \
+	F(M, BIN, placement, 1, 256, SECRET, "from vault.materialise, of the calling host's key; its period has to be the present one") \
+	F(M, UINT, base, 0, UINT64_MAX, MUST, "number of the snapshot that the files were restored from, or saved as, last; 0: none") \
+	F(M, BIN, digest, VAULT_DIGEST_LEN, VAULT_DIGEST_LEN, MUST, "BLAKE2b-256 of the stored manifest of snapshot base + 1")
+#define vault_keep_RSP(F, M) \
+	F(M, UINT, snapshot, 1, UINT64_MAX, MUST, "base + 1; the same again when the same is told again")
+
+#define vault_hand_over_REQ(F, M) \
+	F(M, BIN, placement, 1, 256, SECRET, "as above") \
+	F(M, BIN, key, 0, VAULT_SNAPSHOT_KEY_LEN, MAY_SECRET, "that opens it; absent: nothing is handed over any more, or what was is not wanted") \
+	F(M, BIN, digest, 0, VAULT_DIGEST_LEN, MAY, "of its manifest")
+#define vault_hand_over_RSP PROTO_EMPTY
 
 /* ---- operators ---- */
 
@@ -198,6 +221,8 @@ PROTO_ITEM(files)
 	C(vault, grant, ROLE_ROUTER | ROLE_SANDBOX, ONCE, "Let one host (a sandbox: itself) materialise for one start of the owner's container.") \
 	C(vault, regrant, ROLE_SANDBOX, ONCE, "The same for a start without the owner: after a crash, on a webhook. The period has to be the present one.") \
 	C(vault, note, ROLE_SANDBOX, ONCE, "Say in the owner's audit trail what an operator did in the container.") \
+	C(vault, keep, ROLE_SANDBOX, ONCE, "Another snapshot is the period's newest.") \
+	C(vault, hand_over, ROLE_SANDBOX, ONCE, "What the next owner may take over, by the owner's word; or nothing, or not wanted.") \
 	C(vault, materialise, ROLE_SANDBOX, READ, "The files that a starting container needs.") \
 	C(vault, state, ROLE_OPERATOR_READ | ROLE_OPERATOR_VAULT, READ, "What the vault is doing.") \
 	C(vault, unseal, ROLE_OPERATOR_VAULT, ONCE, "Open a sealed vault.") \

@@ -9,6 +9,7 @@
  *
  *	START  ->  STARTING, then STARTED (it accepts connections)  or FAILED (nothing of it is left)
  *	STOP, KILL, or its own end  ->  ENDED (no process is left and its secrets are wiped), then GONE (volume closed, link and cgroup gone)
+ *	STOP with hold  ->  ENDED with is_held: nothing runs, but the volume stays open for a SNAPSHOT until RELEASE, KILL, hold_ms or the end of the connection
  *
  * A START that is stopped or killed before STARTED ends with ENDED and GONE, not FAILED; so does one whose connection is replaced by a newer one, to which it
  * is FOUND with is_ending. STOP and KILL of what warden does not have are answered by GONE.
@@ -22,8 +23,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WARDEN_VERSION 2 /* in every packet; another one closes the connection */
-#define WARDEN_FDS_MAX 1
+#define WARDEN_VERSION 3 /* in every packet; another one closes the connection */
+#define WARDEN_FDS_MAX 2
+#define WARDEN_ROOTS_BYTES 4096 /* NUL-terminated names, one after the other */
 #define WARDEN_EXEC_BYTES 8192
 #define WARDEN_ALLOW_MAX 32
 #define WARDEN_RANGES_MAX 100
@@ -38,19 +40,23 @@
 	X(COUNT, 6)  /* -> COUNTED */ \
 	X(EXEC, 7)   /* u.exec -> EXECED; one at a time for an agent */ \
 	X(ALLOW, 8)  /* u.allow: addresses that a narrowed agent may reach from now on; -> ALLOWED, or nothing if they cannot be let through */ \
-	X(ERASE, 9)  /* u.erase: delete a volume that is not open; -> ERASED */
+	X(ERASE, 9)  /* u.erase: delete a volume that is not open; -> ERASED */ \
+	X(SNAPSHOT, 10) /* u.snapshot; fds: where the archive goes (a pipe's write end), secrets to look for (as beside START) -> SAVING ..., SNAPSHOTTED. Of an agent that runs, or is held */ \
+	X(RELEASE, 11)  /* one that is held need not be any more; a SNAPSHOT under way is given up -> GONE */
 #define WARDEN_EVENTS(X) \
 	X(FOUND, 101)   /* u.found; fd: its log, if it lives */ \
 	X(READY, 102)   /* u.ready; fd: the UDP socket on which containers ask for names, bound to their resolver's address */ \
 	X(STARTED, 103) /* u.started; fd: its log: read end of what it writes to standard output and error, never at an end, non-blocking */ \
-	X(FAILED, 104)  /* u.text: why the START was not done */ \
+	X(FAILED, 104)  /* u.failed: why the START was not done */ \
 	X(ENDED, 105)   /* u.ended */ \
 	X(GONE, 106)    /* u.text: "" or what could not be cleaned up (warden goes on trying) */ \
 	X(COUNTED, 107) /* u.counted */ \
 	X(EXECED, 108)  /* u.execed; fd: a memfd of the output, at most 64 KiB, if it ran */ \
 	X(ERASED, 109)  /* u.text: "" or why not */ \
 	X(STARTING, 110) /* u.starting: first answer to a START that is not refused, before anything of it can send a packet */ \
-	X(ALLOWED, 111) /* u.allowed: the rules are in */
+	X(ALLOWED, 111) /* u.allowed: the rules are in */ \
+	X(SAVING, 112)  /* u.saving: how far a SNAPSHOT, or a START that fills its volume, is; every second or so */ \
+	X(SNAPSHOTTED, 113) /* u.snapshotted */
 /* clang-format on */
 enum warden_what {
 #define WARDEN_ENUM(name, number) WARDEN_##name = (number),
@@ -58,7 +64,35 @@ enum warden_what {
 #undef WARDEN_ENUM
 };
 
-/* Beside START: a sealed memfd (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) of the files under /run/secrets, one after the other: this header, path_len
+enum warden_volume {
+	WARDEN_VOLUME_ANY,     /* the one there is, or a new one that is empty */
+	WARDEN_VOLUME_PRESENT, /* there has to be one */
+	WARDEN_VOLUME_FILLED,  /* a new one, filled from the archive; it takes the old one's place once it is complete */
+};
+enum warden_failure {
+	WARDEN_FAILURE_OTHER,
+	WARDEN_FAILURE_NO_VOLUME, /* WARDEN_VOLUME_PRESENT, and there is none */
+	WARDEN_FAILURE_ARCHIVE,   /* damaged, cut off, of something else; nothing was changed */
+	WARDEN_FAILURE_VOLUME,    /* it does not open: damaged, or of another key */
+};
+enum warden_outcome {
+	WARDEN_MADE,
+	WARDEN_UNCHANGED,    /* the fingerprint is the last one's: nothing was written */
+	WARDEN_SECRET_FOUND, /* path and kind say where and which */
+	WARDEN_TOO_LARGE,
+	WARDEN_NOT_SAVED, /* text says why */
+};
+
+/* What an archive belongs to: it opens with the same values only. */
+struct warden_archive {
+	uint8_t key[32];    /* wiped by both sides once used */
+	uint64_t number;    /* of the snapshot */
+	char boot[32 + 1];  /* that it was taken from */
+	char wallet[44 + 1];
+	uint64_t period;
+};
+
+/* Beside START: with WARDEN_VOLUME_FILLED a second descriptor, from which the archive is read (a pipe's read end). The first: a sealed memfd (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) of the files under /run/secrets, one after the other: this header, path_len
  * bytes of path ([A-Za-z0-9._/-], relative, no "..", no empty part; folders are made), size bytes. */
 struct warden_file {
 	uint32_t size;
@@ -98,10 +132,40 @@ struct warden_packet {
 			    [16]; /* "openclaw" or "": what the image's environment is told besides */
 			uint32_t nranges; /* without is_narrowed: 0 */
 			struct warden_range range[WARDEN_RANGES_MAX];
+			uint32_t volume; /* enum warden_volume */
+			struct warden_archive archive;
 		} start;
 		struct {
 			uint64_t grace_ms;
+			uint64_t hold_ms; /* 0: not held */
 		} stop;
+		struct {
+			struct warden_archive archive;
+			uint64_t bytes_max;          /* of its files */
+			uint8_t fingerprint[32];     /* of the last one; zero: write it whatever it is */
+			uint8_t level;               /* of compression: zstd's 1-19 */
+			bool must_freeze;            /* the agent's processes stand still meanwhile */
+			char roots[WARDEN_ROOTS_BYTES];    /* below /data: what is saved; ends with an empty name */
+			char excluded[WARDEN_ROOTS_BYTES]; /* below /data: what is not */
+		} snapshot;
+		struct {
+			uint64_t bytes, total_bytes; /* of files */
+		} saving;
+		struct {
+			uint32_t outcome;       /* enum warden_outcome */
+			uint64_t bytes, files;  /* saved */
+			uint64_t stored_bytes;  /* of the archive */
+			uint64_t unsettled;     /* files that changed each time they were read */
+			uint64_t skipped;       /* devices, sockets, what cannot be read */
+			uint8_t digest[32];     /* BLAKE2b-256 of the archive */
+			uint8_t fingerprint[32]; /* of names, sizes and times */
+			char path[1024], kind[96];
+			char text[160];
+		} snapshotted;
+		struct {
+			char text[160];
+			uint32_t failure; /* enum warden_failure */
+		} failed;
 		struct {
 			uint32_t len;                 /* of text */
 			char text[WARDEN_EXEC_BYTES]; /* arguments, each with its NUL */
@@ -148,6 +212,7 @@ struct warden_packet {
 			    was_asked; /* by STOP, KILL or the end of all; else it ended by itself */
 			int32_t status; /* as of wait(2); -1: not known */
 			bool was_oom;   /* something in it was killed for want of memory */
+			bool is_held;   /* its volume is open still, for a SNAPSHOT */
 			uint64_t us;    /* from the request to here */
 		} ended;
 		struct {

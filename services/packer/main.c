@@ -1,0 +1,5 @@
+/* multiclaw-packer: see proto/packer.h. */
+int main(void)
+{
+	return 1;
+}

@@ -1,0 +1,5 @@
+/* multiclaw-snapshot-store: see proto/store.h. */
+int main(void)
+{
+	return 1;
+}
