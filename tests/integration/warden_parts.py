@@ -22,7 +22,7 @@ import time
 
 from suite import BIN, b58encode, wait_until
 
-SIZE, UNION = 8288, 80
+SIZE, UNION = 8448, 80
 ALIVE, START, STOP, KILL, RESET, COUNT, EXEC, ALLOW, ERASE = range(1, 10)
 FOUND, READY, STARTED, FAILED, ENDED, GONE, COUNTED, EXECED, ERASED, STARTING, ALLOWED = range(101, 112)
 NAMES = {
@@ -115,7 +115,7 @@ class Client:
                 os.close(fd)
         self.fds = []
 
-    def packet(self, what, agent="", boot="", body=b"", version=2):
+    def packet(self, what, agent="", boot="", body=b"", version=3):
         head = struct.pack("=II33s33s", version, what, agent.encode(), boot.encode())
         return (head + bytes(UNION - len(head)) + body).ljust(SIZE, b"\0")
 

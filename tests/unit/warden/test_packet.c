@@ -63,7 +63,7 @@ static void refuses_a_start_that_lacks_or_hides_something(void **state)
 		assert_int_equal(packet_check(&packets[i], 1, &err), -1);
 	struct warden_packet bare = start_packet();
 	assert_int_equal(packet_check(&bare, 0, &err), -1);
-	assert_int_equal(packet_check(&bare, 2, &err), -1);
+	assert_int_equal(packet_check(&bare, 3, &err), -1);
 }
 
 static void takes_ranges_that_begin_where_they_say_and_no_others(void **state)
