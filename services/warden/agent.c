@@ -1,7 +1,9 @@
 #include "services/warden/agent.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -60,6 +62,14 @@ void agent_close_all_but_process(void *arg)
 	agent->pidfd = pidfd;
 }
 
+bool agent_is_pipe(int fd, int access)
+{
+	struct stat about;
+
+	return fstat(fd, &about) == 0 && S_ISFIFO(about.st_mode) &&
+	       (fcntl(fd, F_GETFL) & O_ACCMODE) == access;
+}
+
 /* ---- made and forgotten ---- */
 
 struct agent *agent_new(struct warden *warden, const struct record *record)
@@ -97,6 +107,7 @@ void agent_free(struct agent *agent)
 	agent_free_event(&agent->timer);
 	job_destroy(&agent->job);
 	job_destroy(&agent->exec);
+	agent_forget_snapshot(agent);
 	agent_allow_forget(agent);
 	agent_close_fd(&agent->pidfd);
 	agent_close_fd(&agent->secrets);

@@ -23,9 +23,10 @@ static void on_clean_report(void *arg, const struct job_report *report, const in
 	for (size_t i = 0; i < nfds; i++)
 		close(fds[i]);
 	log_warn("agent is not cleaned up yet", "agent", agent->record.agent, "why", report->text);
-	if (!agent->was_told && !agent->is_adopted)
-		agent_say_text(agent, agent->why[0] ? WARDEN_FAILED : WARDEN_GONE,
-		    agent->why[0] ? agent->why : report->text);
+	if (!agent->was_told && !agent->is_adopted && agent->why[0])
+		agent_say_failed(agent);
+	else if (!agent->was_told && !agent->is_adopted)
+		agent_say_text(agent, WARDEN_GONE, report->text);
 	agent->was_told = true;
 }
 
@@ -44,7 +45,7 @@ static void on_clean_end(void *arg, int status)
 	slots_give(agent->warden->slots, agent->record.slot);
 	log_info("agent is gone", "agent", agent->record.agent);
 	if (!agent->was_told && agent->why[0])
-		agent_say_text(agent, WARDEN_FAILED, agent->why);
+		agent_say_failed(agent);
 	else if (!agent->was_told)
 		agent_say_text(agent, WARDEN_GONE, "");
 	agent_free(agent);
@@ -62,6 +63,8 @@ void agent_clean(struct agent *agent)
 
 	agent->state = AGENT_CLEANING;
 	agent_free_event(&agent->timer);
+	if (agent->save)
+		return;
 	packet_put(work.agent, sizeof(work.agent), agent->record.agent);
 	packet_put(work.wallet, sizeof(work.wallet), agent->record.wallet);
 	agent->job = job_start(warden->reaper, warden->jobs_cgroup, &hooks, clean_job_run, &work);

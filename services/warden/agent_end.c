@@ -23,6 +23,7 @@ static void kill_groups(struct agent *agent)
 	const struct cgroups *cgroups = &agent->warden->host.cgroups;
 	char jobs[64];
 
+	agent_give_up_snapshot(agent);
 	agent_jobs_group(agent, jobs);
 	cgroup_unlimit(cgroups, agent->record.agent);
 	cgroup_kill(cgroups, agent->record.agent);
@@ -49,8 +50,12 @@ static void on_empty(struct agent *agent)
 	agent_close_fd(&agent->secrets);
 	if (agent->record.pid > 0 && agent->pidfd >= 0)
 		agent->status = reaper_wait(agent->warden->reaper, agent->record.pid);
-	agent_say_ended(agent, was_oom);
-	agent_clean(agent);
+	bool is_held = agent_may_be_held(agent);
+	agent_say_ended(agent, was_oom, is_held);
+	if (is_held)
+		agent_hold(agent);
+	else
+		agent_clean(agent);
 }
 
 static void on_poll(evutil_socket_t fd, short what, void *arg)
@@ -86,6 +91,7 @@ void agent_end(struct agent *agent, bool was_asked)
 
 void agent_kill(struct agent *agent)
 {
+	agent_release(agent, "it is killed");
 	agent_end(agent, true);
 }
 
@@ -97,7 +103,7 @@ void agents_kill(struct warden *warden, const char *why)
 		log_audit("all agents are ended", "why", why);
 	for (agent = LIST_FIRST(&warden->agents); agent; agent = following) {
 		following = LIST_NEXT(agent, next);
-		agent_end(agent, true);
+		agent_kill(agent);
 	}
 }
 
@@ -122,11 +128,12 @@ void agents_look_at_volumes(struct warden *warden)
 	for (agent = LIST_FIRST(&warden->agents); agent; agent = following) {
 		following = LIST_NEXT(agent, next);
 		snprintf(name, sizeof(name), "volumes/%s", agent->record.agent);
-		if (agent->state != AGENT_RUNNING ||
+		if ((agent->state != AGENT_RUNNING && agent->state != AGENT_HELD) ||
 		    cgroup_process(&warden->host.cgroups, name) != 0)
 			continue;
 		log_error("what shows its volume has ended, so the agent is ended", "agent",
 		    agent->record.agent);
+		agent_release(agent, "its volume is not shown any more");
 		agent_end(agent, agent->was_asked);
 	}
 }
@@ -137,16 +144,21 @@ static void on_grace_over(evutil_socket_t fd, short what, void *arg)
 	agent_end(arg, true);
 }
 
-void agent_stop(struct agent *agent, uint64_t grace_ms)
+void agent_stop(struct agent *agent, uint64_t grace_ms, uint64_t hold_ms)
 {
 	const struct timeval grace = {
 	    (time_t)(grace_ms / 1000), (suseconds_t)(grace_ms % 1000 * 1000)};
 
+	/* nothing was saved of it, nor has to be */
 	if (agent->state == AGENT_STARTING)
 		agent_end(agent, true);
 	if (agent->state != AGENT_RUNNING)
 		return;
 	agent->was_asked = true;
+	agent->hold_ms = hold_ms;
+	/* it has to hear it */
+	if (agent->save)
+		cgroup_freeze(&agent->warden->host.cgroups, agent->record.agent, false);
 	syscall(SYS_pidfd_send_signal, agent->pidfd, SIGTERM, NULL, 0);
 	if (!agent->timer)
 		agent->timer = evtimer_new(agent->warden->base, on_grace_over, agent);

@@ -84,7 +84,27 @@ void agent_say_started(struct agent *agent)
 	    "ms", log_u64(packet.u.started.ms));
 }
 
-void agent_say_ended(struct agent *agent, bool was_oom)
+void agent_say_saving(const struct agent *agent, uint64_t bytes, uint64_t total_bytes)
+{
+	struct warden_packet packet;
+
+	agent_packet(agent, &packet, WARDEN_SAVING);
+	packet.u.saving.bytes = bytes;
+	packet.u.saving.total_bytes = total_bytes;
+	peer_send(agent->warden->peer, &packet, -1);
+}
+
+void agent_say_failed(const struct agent *agent)
+{
+	struct warden_packet packet;
+
+	agent_packet(agent, &packet, WARDEN_FAILED);
+	packet_put(packet.u.failed.text, sizeof(packet.u.failed.text), agent->why);
+	packet.u.failed.failure = agent->failure;
+	peer_send(agent->warden->peer, &packet, -1);
+}
+
+void agent_say_ended(struct agent *agent, bool was_oom, bool is_held)
 {
 	struct warden_packet packet;
 
@@ -92,10 +112,11 @@ void agent_say_ended(struct agent *agent, bool was_oom)
 	packet.u.ended.was_asked = agent->was_asked;
 	packet.u.ended.status = agent->status;
 	packet.u.ended.was_oom = was_oom;
+	packet.u.ended.is_held = is_held;
 	packet.u.ended.us = clock_boot_us() - agent->ending_us;
 	log_info("agent ended", "agent", agent->record.agent, "asked",
-	    agent->was_asked ? "yes" : "no", "oom", was_oom ? "yes" : "no", "us",
-	    log_u64(packet.u.ended.us));
+	    agent->was_asked ? "yes" : "no", "oom", was_oom ? "yes" : "no", "held",
+	    is_held ? "yes" : "no", "us", log_u64(packet.u.ended.us));
 	/* of a START that was not done, FAILED is the only word */
 	if (!agent->why[0])
 		peer_send(agent->warden->peer, &packet, -1);
