@@ -16,7 +16,7 @@
 #define MAGIC "SQLite format 3" /* with its NUL */
 #define HEADER 100
 #define WAIT_MS 2000      /* for a database that is locked */
-#define WAIT_ALL_MS 20000 /* for all of them: an agent can lock any number */
+#define WAIT_ALL_MS 10000 /* for all of them: an agent can lock any number */
 #define STEP_PAGES 1024   /* copied with the lock held */
 #define RESTARTS_MAX 3    /* by writers; then the lock is held to the end */
 #define MEMORY_MAX (128 << 20)
@@ -26,7 +26,7 @@ const char *const database_sides[DATABASE_SIDES] = {"-wal", "-journal", "-shm"};
 struct database {
 	sqlite3_vfs source;
 	struct database_target target;
-	int waited_ms;
+	uint64_t waited_ms, give_up_ms; /* for locks: in all; on the monotonic clock */
 };
 
 /* ---- the source: read only, by its name in the working folder ---- */
@@ -110,15 +110,25 @@ bool database_is_side(int folder, const char *name)
 
 /* ---- copying ---- */
 
+static uint64_t now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static int nap(void *arg, int times)
 {
 	struct database *database = arg;
 	const struct timespec ten_ms = {.tv_nsec = 10000000};
+	uint64_t began_ms = now_ms();
 
-	if (times * 10 >= WAIT_MS || database->waited_ms >= WAIT_ALL_MS)
+	(void)times;
+	if (began_ms >= database->give_up_ms || database->waited_ms >= WAIT_ALL_MS)
 		return 0;
-	database->waited_ms += 10;
 	clock_nanosleep(CLOCK_MONOTONIC, 0, &ten_ms, NULL);
+	database->waited_ms += now_ms() - began_ms;
 	return 1;
 }
 
@@ -169,29 +179,18 @@ static int open_source(
 	return 0;
 }
 
-static int is_log_mode(sqlite3 *from)
-{
-	sqlite3_stmt *ask = NULL;
-	bool is = false;
-
-	if (sqlite3_prepare_v2(from, "PRAGMA journal_mode", -1, &ask, NULL) == SQLITE_OK &&
-	    sqlite3_step(ask) == SQLITE_ROW)
-		is = strcmp((const char *)sqlite3_column_text(ask, 0), "wal") == 0;
-	sqlite3_finalize(ask);
-	return is;
-}
-
 int database_copy(
-    struct database *database, int folder, const char *name, int to, struct error *err)
+    struct database *database, const struct database_file *file, int to, struct error *err)
 {
 	sqlite3 *from = NULL, *copied = NULL;
 	int rc = -1;
 
-	if (fchdir(folder) != 0 || ftruncate(to, 0) != 0)
+	database->give_up_ms = now_ms() + WAIT_MS;
+	if (fchdir(file->folder) != 0 || ftruncate(to, 0) != 0)
 		return error_set(err, ERR_INTERNAL, "database: %s", strerror(errno));
-	if (open_source(database, name, &from, err) == 0) {
+	if (open_source(database, file->name, &from, err) == 0) {
 		/* reading the version begins the transaction, of a database that has a log */
-		if (is_log_mode(from))
+		if (file->has_log)
 			sqlite3_exec(from, "BEGIN; PRAGMA schema_version", NULL, NULL, NULL);
 		rc = database_target_new(&database->target, to, &copied, err);
 	}

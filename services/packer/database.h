@@ -18,10 +18,14 @@ struct database_look {
 };
 struct database_look database_look(int fd);
 
-/* Copies name, in folder, over what is in fd `to`. The working folder is folder afterwards. ERR_BUSY: no room in `to`; else it cannot be opened as a database: damaged, hostile,
- * locked for long, left behind by a crash. */
+struct database_file {
+	int folder; /* becomes the working folder */
+	const char *name;
+	bool has_log; /* from its look */
+};
+/* Copies it over what is in fd `to`. ERR_BUSY: no room there; else it cannot be opened as a database: damaged, hostile, locked for long, left behind by a crash. */
 int database_copy(
-    struct database *database, int folder, const char *name, int to, struct error *err);
+    struct database *database, const struct database_file *file, int to, struct error *err);
 
 #define DATABASE_SIDES 3
 extern const char

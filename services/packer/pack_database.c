@@ -116,15 +116,26 @@ static int empty_sides(
 	return 0;
 }
 
+/* What is committed may be in the log still, all of it. */
+static int copy_to(struct packing *packing, const struct walk_item *item, const struct stat *st)
+{
+	struct sides sides = open_sides(item);
+	int64_t most = st->st_size + (sides.fd[0] >= 0 ? sides.st[0].st_size : 0);
+
+	close_sides(&sides);
+	return most > PACK_DATABASE_IN_MEMORY ? packing->temporary : packing->held;
+}
+
 int pack_database(struct packing *packing, const struct walk_item *item, int fd,
     const struct stat *st, struct error *err)
 {
-	int to = st->st_size > PACK_DATABASE_IN_MEMORY ? packing->temporary : packing->held;
+	int to = copy_to(packing, item, st);
 	bool had_sides = packing->has_sides;
+	const struct database_file file = {item->folder, item->name, database_look(fd).has_log};
 	struct error why = {.code = ERR_BUSY};
 
 	packing->has_sides = false;
-	if (to >= 0 && database_copy(packing->database, item->folder, item->name, to, &why) == 0) {
+	if (to >= 0 && database_copy(packing->database, &file, to, &why) == 0) {
 		if (had_sides && empty_sides(packing, item, st, err) != 0)
 			return -1;
 		return pack_copy(packing, item, to, st, err);
