@@ -12,9 +12,11 @@ import eventlet
 eventlet.monkey_patch()
 
 import eventlet.wsgi  # noqa: E402
+import swift.common.storage_policy as policies  # noqa: E402
+import swift.common.utils as utils  # noqa: E402
 from swift.common.ring import RingBuilder  # noqa: E402
 from swift.common.utils import NullLogger  # noqa: E402
-from swift.common.wsgi import loadapp  # noqa: E402
+from swift.common.wsgi import SwiftHttpProtocol, loadapp  # noqa: E402
 from swift.common.storage_policy import reload_storage_policies  # noqa: E402
 
 PROXY = """
@@ -55,6 +57,36 @@ use = egg:swift#{kind}
 """
 
 
+class Cache:
+    """What memcached is to Swift, in this process."""
+
+    def __init__(self):
+        self.values = {}
+
+    def get(self, key, raise_on_error=False):
+        return self.values.get(key)
+
+    def set(self, key, value, **_):
+        self.values[key] = value
+
+    def delete(self, key, **_):
+        self.values.pop(key, None)
+
+    def incr(self, key, delta=1, **_):
+        self.values[key] = max(0, int(self.values.get(key) or 0) + delta)
+        return self.values[key]
+
+
+def cached(app):
+    cache = Cache()
+
+    def call(env, start_response):
+        env["swift.cache"] = cache
+        return app(env, start_response)
+
+    return call
+
+
 def listen(port=0):
     return eventlet.listen(("127.0.0.1", port))
 
@@ -63,12 +95,8 @@ def main(folder, port, key_id, secret):
     folder = pathlib.Path(folder)
     (folder / "devices/d1").mkdir(parents=True, exist_ok=True)
     (folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = tests\n")
-    import swift.common.utils as utils
-
     utils.SWIFT_CONF_FILE = str(folder / "swift.conf")
     utils.HASH_PATH_SUFFIX = b"tests"
-    import swift.common.storage_policy as policies
-
     policies.SWIFT_CONF_FILE = utils.SWIFT_CONF_FILE
     reload_storage_policies()
     listeners = {kind: listen() for kind in ("account", "container", "object")}
@@ -84,9 +112,7 @@ def main(folder, port, key_id, secret):
         app = loadapp(str(folder / f"{kind}.conf"))
         servers.append((listener, app))
     (folder / "proxy.conf").write_text(PROXY.format(folder=folder, account=account, user=user, secret=secret))
-    servers.append((listen(int(port)), loadapp(str(folder / "proxy.conf"))))
-    from swift.common.wsgi import SwiftHttpProtocol
-
+    servers.append((listen(int(port)), cached(loadapp(str(folder / "proxy.conf")))))
     threads = [
         eventlet.spawn(eventlet.wsgi.server, listener, app, log_output=False, protocol=SwiftHttpProtocol, log=NullLogger(), max_size=1000)
         for listener, app in servers
