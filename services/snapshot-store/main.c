@@ -44,8 +44,8 @@ static void run(const struct suite_settings *suite, const struct store_settings 
 	signal(SIGPIPE, SIG_IGN);
 	if (chdir(suite->state_dir) != 0)
 		fatal("MULTICLAW_STATE_DIR %s: %s", suite->state_dir, strerror(errno));
-	if (confine_early(&err) != 0 || confine_group(suite->user, &err) != 0 ||
-	    (!suite->user[0] && confine_capabilities(&err) != 0) ||
+	if (confine_early(&err) != 0 ||
+	    (suite->user[0] ? confine_group(suite->user, &err) : confine_capabilities(&err)) != 0 ||
 	    snapshot_store_open(&store, suite, settings, &err) != 0 ||
 	    confine(suite->user, false, &err) != 0 || snapshot_store_ready(&store, &err) != 0)
 		fatal("%s", err.text);

@@ -13,6 +13,8 @@
 
 #include "common/error.h"
 
+#define PIPE_ROOM (512 * 1024)
+
 struct transfer *transfer_new(const struct store_packet *request, int pipe)
 {
 	struct transfer *transfer = calloc(1, sizeof(*transfer));
@@ -25,8 +27,11 @@ struct transfer *transfer_new(const struct store_packet *request, int pipe)
 	    request->what == STORE_PUT ? request->u.put.bytes_max : request->u.get.bytes_max;
 	transfer->pipe = pipe;
 	transfer->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (pipe >= 0)
+	if (pipe >= 0) {
 		(void)fcntl(pipe, F_SETFL, O_NONBLOCK);
+		/* fewer turns of the scheduler; a user may have only so much of it */
+		(void)fcntl(pipe, F_SETPIPE_SZ, PIPE_ROOM);
+	}
 	crypto_generichash_init(&transfer->hash, NULL, 0, sizeof(transfer->digest));
 	return transfer;
 }
