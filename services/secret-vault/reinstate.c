@@ -44,7 +44,7 @@ static int rewrap(struct desk *desk, struct store_period *row, uint64_t since, s
 		return error_refuse(
 		    err, ERR_UNAVAILABLE, "vault_foreign_key", "its master key is not known here");
 	data_key = data_key_unwrap(old, row, err);
-	if (!data_key || eraser_note_trace(desk, row, err) != 0)
+	if (!data_key || eraser_note_trace(desk, row->wrapped, row->wrapped_len, err) != 0)
 		return -1;
 	row->since = since;
 	data_key_wrap(now, data_key, row);
