@@ -232,6 +232,20 @@ int handover_end(struct desk *desk, const struct period *period, struct error *e
 	return handover_drop(desk, period, &part, err);
 }
 
+int handover_reopen(struct desk *desk, const struct period *giver, struct error *err)
+{
+	scoped_found struct found found;
+
+	if (look(desk, giver->asset, &found, err) != 0)
+		return -1;
+	if (!found.is_good || found.len == 0 || !found.row.to.wallet[0] ||
+	    !is_period(&found.row.from, giver))
+		return 0;
+	struct store_handover row = {.from = found.row.from};
+	memcpy(row.to.asset, row.from.asset, sizeof(row.to.asset));
+	return put(desk, &found, &row, found.bytes, found.len, err);
+}
+
 int handover_forget(struct desk *desk, const char *asset, const char *wallet, struct error *err)
 {
 	scoped_found struct found found;

@@ -35,6 +35,8 @@ int handover_read(
 int handover_begin(struct desk *desk, const struct period *period, struct error *err);
 /* The period is destroyed: nobody can receive any more what was for it. What it gave stays. */
 int handover_end(struct desk *desk, const struct period *period, struct error *err);
+/* The giver's period is the present one again (reinstated): whatever began meanwhile is no receiver. */
+int handover_reopen(struct desk *desk, const struct period *giver, struct error *err);
 /* What a wallet gave or was to receive. */
 int handover_forget(struct desk *desk, const char *asset, const char *wallet, struct error *err);
 

@@ -6,6 +6,7 @@
 #include "services/secret-vault/act.h"
 #include "services/secret-vault/eraser_work.h"
 #include "services/secret-vault/evidence.h"
+#include "services/secret-vault/handover.h"
 #include "services/secret-vault/holder.h"
 
 /* ---- in the worker's thread */
@@ -106,7 +107,8 @@ static int open_again(void *arg, struct desk *desk, struct error *err)
 	if (act->slot <= pick.row.since)
 		return error_refuse(
 		    err, ERR_CONFLICT, "not_finalized", "the period began after what is finalized");
-	if (make_room(desk, &pick, err) != 0 || rewrap(desk, &pick.row, act->slot, err) != 0 ||
+	if (handover_reopen(desk, &pick.row.period, err) != 0 || make_room(desk, &pick, err) != 0 ||
+	    rewrap(desk, &pick.row, act->slot, err) != 0 ||
 	    store_period_lock(desk->db, pick.row.id, PERIOD_LIVE, desk->now_ms, err) != 0)
 		return -1;
 	snprintf(detail, sizeof(detail), "since slot %llu", (unsigned long long)act->slot);
