@@ -18,7 +18,7 @@ NOT_OVER_HTTP = {
     "not_finalized", "note_invalid", "page_invalid", "passphrase_invalid", "passphrase_missing", "passphrase_wrong", "period_live", "period_unknown", "rotation_under_way",
     "storage_schema", "vault_busy",
 }
-JSON_TYPES = {"string": str, "integer": int, "array": list, "object": dict, "null": type(None)}
+JSON_TYPES = {"string": str, "integer": int, "array": list, "object": dict, "boolean": bool, "null": type(None)}
 
 
 def resolved(schema):
