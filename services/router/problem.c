@@ -44,6 +44,8 @@ static const struct problem by_reason[] = {
     {"snapshot_too_large", 413, 0, "The files are larger than a snapshot may be. Nothing was saved; the snapshot before stays."},
     {"snapshot_busy", 409, 0, "The agent is being saved or restored, or is starting. Try again when that is done."},
     {"snapshot_newest", 409, 0, "The newest snapshot cannot be deleted."},
+    {"snapshot_overtaken", 409, 0, "Another host has saved the agent since. The newest snapshot has to be restored first."},
+    {"exclude_invalid", 422, 0, "custom/snapshot-exclude has a line that is no path below /data."},
     {"snapshot_failed", 503, 30, "The snapshot could not be made. The one before stays."},
     {"not_found", 404, 0, "There is nothing here."},
     {"method_not_allowed", 405, 0, "This path does not know this method."},

@@ -122,6 +122,8 @@ def test_waiting_for_one_takes_longer_than_other_answers(edge):
     ({}, 500, "internal", {}),
     (Refusal("conflict", "snapshot_busy"), 409, "snapshot_busy", {}),
     (Refusal("busy", "snapshot_busy"), 409, "snapshot_busy", {}),
+    (Refusal("conflict", "snapshot_overtaken"), 409, "snapshot_overtaken", {}),
+    (Refusal("invalid", "exclude_invalid", text="custom/snapshot-exclude, line 2: x"), 422, "exclude_invalid", {"detail": "custom/snapshot-exclude, line 2: x"}),
     (Refusal("not_found"), 404, "not_found", {}),
     (Silence(), 503, "agent_host_unavailable", {}),
 ])
