@@ -23,7 +23,7 @@ static void the_newest_is_told_with_the_agent(void **state)
 	(void)state;
 	struct sandbox_state_rsp agent = {.state = "running"};
 	reads_as(snapshot_json_newest(&agent), "null");
-	strcpy(agent.snapshot_why, "a secret");
+	snprintf(agent.snapshot_why, sizeof(agent.snapshot_why), "%s", "a secret");
 	reads_as(
 	    snapshot_json_newest(&agent), "{\"id\":null,\"created_at\":null,\"why\":\"a secret\"}");
 	agent.snapshot = 7;
@@ -68,17 +68,17 @@ static void a_list_says_what_there_is(void **state)
 	reads_as(snapshot_json_one(found, 1), first);
 	reads_as(snapshot_json_one(found, 3), third);
 	reads_as(snapshot_json_one(found, 2), third); /* gone meanwhile: the newest */
-	strcpy(found->doing, "restore");
+	snprintf(found->doing, sizeof(found->doing), "%s", "restore");
 	found->done_bytes = 1;
 	found->total_bytes = 4;
-	strcpy(found->outcome, "secret_found");
-	strcpy(found->path, "workspace/\"x\"\n");
-	strcpy(found->kind, "llm/openai, base64");
-	strcpy(found->handed_wallet, "W");
+	snprintf(found->outcome, sizeof(found->outcome), "%s", "secret_found");
+	snprintf(found->path, sizeof(found->path), "%s", "workspace/\"x\"\n");
+	snprintf(found->kind, sizeof(found->kind), "%s", "llm/openai, base64");
+	snprintf(found->handed_wallet, sizeof(found->handed_wallet), "%s", "W");
 	found->handed_ms = 3000;
 	found->handed_bytes = 9;
 	found->roots.len = 1;
-	strcpy(found->roots.item[0].root, "workspace");
+	snprintf(found->roots.item[0].root, sizeof(found->roots.item[0].root), "%s", "workspace");
 	char text[2048];
 	snprintf(text, sizeof(text),
 	    "{\"snapshots\":[%s,%s],"
@@ -116,7 +116,7 @@ static void each_outcome_is_a_success_or_a_problem(void **state)
 		struct sandbox_hand_over_rsp progress = {.why = "why", .path = "p", .kind = "k"};
 		const char *detail;
 		json_t *more;
-		strcpy(progress.outcome, cases[i].outcome);
+		snprintf(progress.outcome, sizeof(progress.outcome), "%s", cases[i].outcome);
 		const char *code = snapshot_json_problem(&progress, &detail, &more);
 		if (!cases[i].code) {
 			assert_null(code);
@@ -136,12 +136,11 @@ static void roots_are_a_list_of_texts(void **state)
 {
 	(void)state;
 	static char long_root[300], many[512];
-	memset(long_root, 'x', sizeof(long_root));
 	snprintf(long_root, sizeof(long_root), "{\"roots\":[\"%0256d\"]}", 0);
-	strcpy(many, "{\"roots\":[\"r\"");
+	size_t len = (size_t)snprintf(many, sizeof(many), "{\"roots\":[\"r\"");
 	for (int i = 0; i < SANDBOX_ROOTS_MAX; i++)
-		strcat(many, ",\"r\"");
-	strcat(many, "]}");
+		len += (size_t)snprintf(many + len, sizeof(many) - len, ",\"r\"");
+	snprintf(many + len, sizeof(many) - len, "]}");
 	const struct {
 		const char *body;
 		int len; /* -1: refused */
