@@ -136,15 +136,17 @@ void http_reply_json(struct http_request *request, int status, json_t *body)
 	reply_dumped(request, status, "application/json", owned);
 }
 
-void http_reply_problem(struct http_request *request, int status, const char *code,
-    const char *detail, unsigned retry_after_s)
+void http_reply_problem_more(struct http_request *request, int status, const char *code,
+    const char *detail, unsigned retry_after_s, json_t *more)
 {
+	scoped_json json_t *owned = more;
 	scoped_json json_t *body = json_pack("{ss ss si ss ss}", "type", "about:blank", "title",
 	    phrase_of(status), "status", status, "code", code, "request_id", request->id);
 
 	/* a detail that is not UTF-8 is left out: json_string refuses it */
 	json_object_set_new(
 	    body, "detail", json_string(detail && *detail ? detail : phrase_of(status)));
+	json_object_update_missing(body, owned);
 	if (retry_after_s) {
 		char number[12];
 		snprintf(number, sizeof(number), "%u", retry_after_s);
@@ -152,4 +154,10 @@ void http_reply_problem(struct http_request *request, int status, const char *co
 	}
 	http_reply_header(request, "Cache-Control", "no-store");
 	reply_dumped(request, status, "application/problem+json", body);
+}
+
+void http_reply_problem(struct http_request *request, int status, const char *code,
+    const char *detail, unsigned retry_after_s)
+{
+	http_reply_problem_more(request, status, code, detail, retry_after_s, NULL);
 }

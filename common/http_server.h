@@ -55,6 +55,9 @@ void http_reply_empty(struct http_request *request, int status);
 /* code: stable snake_case; status by the caller; detail NULL: the status in words. retry_after_s 0: none. */
 void http_reply_problem(struct http_request *request, int status, const char *code,
     const char *detail, unsigned retry_after_s);
+/* The same with members of its own; consumes more. */
+void http_reply_problem_more(struct http_request *request, int status, const char *code,
+    const char *detail, unsigned retry_after_s, json_t *more);
 
 /* Server-sent events: headers go out at once; closed is called once when the client goes or is cut, from the loop, never from inside send; the stream
  * is gone when it returns (it may call http_stream_end, it need not). NULL, and closed is not called: the client has left already. */

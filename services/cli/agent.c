@@ -1,4 +1,4 @@
-/* What an owner does with the agent: look at it, start, stop, open, read what it wrote. The words of operators are in agents.c. */
+/* What an owner does with the agent: look at it, start, stop, open, read what it wrote. The words of operators are in agents.c, what is saved in snapshots.c. */
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include "common/scoped.h"
 #include "services/cli/agents.h"
+#include "services/cli/snapshots.h"
 #include "services/cli/web.h"
 
 /* In plain words: what it means for whoever waits. */
@@ -39,6 +40,37 @@ static void print_member(const json_t *agent, const char *label, const char *nam
 	cli_print_text(text[0] ? text : "-");
 }
 
+/* The newest one, and a try after it that made none. */
+static void print_snapshot(const json_t *snapshot)
+{
+	const json_t *id = json_object_get(snapshot, "id");
+
+	printf("\n%-9s", "snapshot");
+	if (json_is_integer(id)) {
+		printf("%" JSON_INTEGER_FORMAT " of ", json_integer_value(id));
+		cli_print_text(web_text(snapshot, "created_at"));
+	} else {
+		putchar('-');
+	}
+	if (web_text(snapshot, "why")[0])
+		print_member(snapshot, "unsaved", "why");
+}
+
+void agents_show(const json_t *agent)
+{
+	fputs("state    ", stdout);
+	print_state(web_text(agent, "state"));
+	if (web_text(agent, "why")[0])
+		print_member(agent, "why", "why");
+	print_member(agent, "agent", "agent_id");
+	print_member(agent, "url", "url");
+	print_member(agent, "since", "started_at");
+	print_member(agent, "boot", "boot_id");
+	print_member(agent, "image", "image");
+	print_snapshot(json_object_get(agent, "snapshot"));
+	putchar('\n');
+}
+
 static int show(struct cli *cli, const char *method, const char *path, const char *body)
 {
 	scoped_answer struct web_answer answer = {0};
@@ -50,16 +82,7 @@ static int show(struct cli *cli, const char *method, const char *path, const cha
 		cli_print_json(json_incref(answer.json));
 		return CLI_OK;
 	}
-	fputs("state    ", stdout);
-	print_state(web_text(answer.json, "state"));
-	if (web_text(answer.json, "why")[0])
-		print_member(answer.json, "why", "why");
-	print_member(answer.json, "agent", "agent_id");
-	print_member(answer.json, "url", "url");
-	print_member(answer.json, "since", "started_at");
-	print_member(answer.json, "boot", "boot_id");
-	print_member(answer.json, "image", "image");
-	putchar('\n');
+	agents_show(answer.json);
 	return CLI_OK;
 }
 
@@ -262,7 +285,11 @@ int cli_agent(struct cli *cli, int argc, char **argv)
 		int (*run)(struct cli *cli, int argc, char **argv);
 	} words[] = {{"status", status}, {"start", change}, {"stop", change}, {"restart", change},
 	    {"open", open_page}, {"logs", logs}, {"list", agents_list}, {"halt", agents_change},
-	    {"wake", agents_change}, {"exec", agents_exec}};
+	    {"wake", agents_change}, {"exec", agents_exec}, {"move", agents_move},
+	    {"snapshots", snapshots_list}, {"snapshot", snapshots_make},
+	    {"restore", snapshots_restore}, {"discard", snapshots_discard},
+	    {"hand-over", snapshots_hand_over}, {"accept", snapshots_answer},
+	    {"refuse", snapshots_answer}};
 
 	if (argc == 1)
 		return status(cli, argc, argv);

@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/clock.h"
 #include "common/scoped.h"
 #include "proto/sandbox.h"
 #include "services/cli/operator.h"
+#include "services/cli/progress.h"
 #include "services/cli/wiped.h"
 
 #define CALL_MS 30000 /* a program in a container may take its time */
@@ -203,6 +206,78 @@ int agents_change(struct cli *cli, int argc, char **argv)
 	}
 	putchar('\n');
 	return CLI_OK;
+}
+
+/* ---- move ---- */
+
+/* Of the host that has it; a lost one cannot be asked, so the one that is to have it is. */
+static int call_move(struct operator* operator, const struct sandbox_move_req * req,
+    struct sandbox_move_rsp *rsp, struct error *err)
+{
+	if (!req->lost)
+		return call_agent(operator, & sandbox_move_call, req, rsp, rsp->host, err);
+	if (call_at(operator, find(operator, req->to), &sandbox_move_call, req, rsp, err) < 0)
+		return explain(operator, & sandbox_move_call, err);
+	return rsp->host[0]
+		   ? error_set(err, ERR_CONFLICT, "%s says that %s has it", req->to, rsp->host)
+		   : 0;
+}
+
+/* A host that is busy with it, or an answer that was lost, is asked again. */
+static int follow_move(
+    struct operator* operator, const struct sandbox_move_req * req, struct error *err)
+{
+	struct sandbox_move_rsp rsp;
+	uint64_t heard_ms = clock_boot_ms();
+
+	for (;; sleep(1)) {
+		if (call_move(operator, req, &rsp, err) == 0) {
+			if (rsp.moved)
+				break;
+			if (!rsp.doing[0])
+				return error_set(err, ERR_INTERNAL, "it did not begin");
+			heard_ms = clock_boot_ms();
+			progress_show("moving: saving it, and stopping it here");
+		} else if ((err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) ||
+			   clock_boot_ms() - heard_ms > CALL_MS) {
+			progress_show("");
+			return -1;
+		}
+	}
+	progress_show("");
+	return 0;
+}
+
+int agents_move(struct cli *cli, int argc, char **argv)
+{
+	scoped_operator struct operator operator= {0};
+	struct error err = {0};
+	struct sandbox_move_req req = {0};
+	const char *words[2] = {"", ""};
+	char done[160];
+	int n = 0;
+
+	for (int i = 2; i < argc; i++) {
+		if (strcmp(argv[i], "--lost") == 0)
+			req.lost = true;
+		else if (n == 2 || argv[i][0] == '-')
+			return cli_usage("agent move ASSET HOST [--lost]: what is '%s'?", argv[i]);
+		else
+			words[n++] = argv[i];
+	}
+	if (n != 2)
+		return cli_usage("agent move ASSET HOST [--lost]");
+	if (cli_copy(req.asset, sizeof(req.asset), words[0], "an address") != CLI_OK ||
+	    cli_copy(req.to, sizeof(req.to), words[1], "a host's name") != CLI_OK)
+		return CLI_USAGE;
+	if (open_operator(&operator, cli, &err) < 0)
+		return cli_fail(&err);
+	if (!find(&operator, req.to))
+		return cli_usage("MULTICLAW_SANDBOXES names no host '%s'", req.to);
+	if (follow_move(&operator, & req, &err) < 0)
+		return cli_fail(&err);
+	snprintf(done, sizeof(done), "%s is on %s now.", req.asset, req.to);
+	return cli_report(cli, "moved", req.to, done);
 }
 
 /* ---- exec ---- */

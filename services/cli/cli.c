@@ -39,7 +39,7 @@ static uint32_t next_code_point(const unsigned char **at)
 	return cp;
 }
 
-static void print_text(FILE *out, const char *text)
+void cli_print_text_to(FILE *out, const char *text)
 {
 	const unsigned char *at = (const unsigned char *)text;
 
@@ -56,10 +56,10 @@ static void print_text(FILE *out, const char *text)
 int cli_fail(const struct error *err)
 {
 	fputs("multiclaw: ", stderr);
-	print_text(stderr, err->text);
+	cli_print_text_to(stderr, err->text);
 	if (err->reason[0]) {
 		fputs(" (", stderr);
-		print_text(stderr, err->reason);
+		cli_print_text_to(stderr, err->reason);
 		fputc(')', stderr);
 	}
 	if (err->retry_after_s)
@@ -121,7 +121,7 @@ const char *cli_option(const char *name, int argc, char **argv, int *at)
 
 void cli_print_text(const char *text)
 {
-	print_text(stdout, text);
+	cli_print_text_to(stdout, text);
 }
 
 /* A page of an agent is written by others, as much as a name is. Pipes and files get it as it came. */

@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "common/error.h"
 
@@ -73,6 +74,7 @@ const char *cli_option(const char *name, int argc, char **argv, int *at);
 /* Prints text of foreign origin: control and bidirectional characters become '?', so that a name on the chain cannot rewrite the
  * terminal. */
 void cli_print_text(const char *text);
+void cli_print_text_to(FILE *out, const char *text);
 /* Prints an answer's body as it came, or, to a terminal, as cli_print_text does but with its lines. body ends with a NUL, and may hold others. */
 void cli_print_body(const char *body, size_t len);
 /* Prints a JSON document and a newline; control and bidirectional characters are escaped. Consumes doc. */

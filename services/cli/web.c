@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/scoped.h"
 #include "services/cli/wiped.h"
 
 #define BODY_MAX (8 * 1024 * 1024)
+#define MEANWHILE_MS 500
 
 void web_answer_free(struct web_answer *answer)
 {
@@ -88,6 +90,34 @@ static int perform(CURL *easy, const char *url, struct error *err)
 	return error_set(err, ERR_UNAVAILABLE, "%s: %s", url, curl_easy_strerror(rc));
 }
 
+/* The same, with something else to do every half second. */
+static int perform_meanwhile(CURL *easy, const struct web_question *question, struct error *err)
+{
+	CURLM *multi = curl_multi_init();
+	CURLcode rc = CURLE_FAILED_INIT;
+	int running = 1, messages;
+	uint64_t next_ms = clock_boot_ms() + MEANWHILE_MS;
+
+	bug_if(!multi);
+	curl_multi_add_handle(multi, easy);
+	while (curl_multi_perform(multi, &running) == CURLM_OK && running) {
+		uint64_t now_ms = clock_boot_ms();
+		if (now_ms >= next_ms) {
+			question->meanwhile(question->arg);
+			next_ms = clock_boot_ms() + MEANWHILE_MS;
+		}
+		curl_multi_poll(multi, NULL, 0, MEANWHILE_MS / 4, NULL);
+	}
+	for (CURLMsg *msg; (msg = curl_multi_info_read(multi, &messages));)
+		if (msg->msg == CURLMSG_DONE)
+			rc = msg->data.result;
+	curl_multi_remove_handle(multi, easy);
+	curl_multi_cleanup(multi);
+	if (rc == CURLE_OK)
+		return 0;
+	return error_set(err, ERR_UNAVAILABLE, "%s: %s", question->url, curl_easy_strerror(rc));
+}
+
 static CURL *easy_new(const char *url, struct curl_slist *headers)
 {
 	CURL *easy = curl_easy_init();
@@ -122,7 +152,8 @@ int web_ask(const struct web_question *question, struct web_answer *answer_r, st
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, answer_r);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &reader);
-	int rc = perform(easy, question->url, err);
+	int rc = question->meanwhile ? perform_meanwhile(easy, question, err)
+				     : perform(easy, question->url, err);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer_r->status);
 	curl_easy_cleanup(easy);
 	curl_slist_free_all(headers);
@@ -240,8 +271,8 @@ static int refuse_answer(const struct web_answer *answer, struct error *err)
 	    answer->status);
 }
 
-int web_call(struct cli *cli, const char *method, const char *path, const char *body,
-    struct web_answer *answer_r, struct error *err)
+int web_call_meanwhile(struct cli *cli, const char *method, const char *path, const char *body,
+    void (*meanwhile)(void *arg), void *arg, struct web_answer *answer_r, struct error *err)
 {
 	struct session_file file;
 	char url[1024];
@@ -250,7 +281,17 @@ int web_call(struct cli *cli, const char *method, const char *path, const char *
 	if (session_file_read(cli->session_path, &file, err) < 0)
 		return -1;
 	snprintf(url, sizeof(url), "%s%s", file.url, path);
-	int rc = web_request(method, url, body, file.token, answer_r, err);
+	int rc = web_ask(
+	    &(struct web_question){
+		.method = method,
+		.url = url,
+		.body = body,
+		.cookie = WEB_COOKIE,
+		.token = file.token,
+		.meanwhile = meanwhile,
+		.arg = arg,
+	    },
+	    answer_r, err);
 	sodium_memzero(&file, sizeof(file));
 	if (rc < 0)
 		return -1;
@@ -259,6 +300,12 @@ int web_call(struct cli *cli, const char *method, const char *path, const char *
 	bool is_ours =
 	    answer_r->status == 204 || (answer_r->status < 300 && json_is_object(answer_r->json));
 	return is_ours ? 0 : refuse_answer(answer_r, err);
+}
+
+int web_call(struct cli *cli, const char *method, const char *path, const char *body,
+    struct web_answer *answer_r, struct error *err)
+{
+	return web_call_meanwhile(cli, method, path, body, NULL, NULL, answer_r, err);
 }
 
 int web_change(

@@ -31,6 +31,9 @@ struct web_question {
 	const char *token;        /* NULL or "": none is sent */
 	const char *origin;       /* NULL: none is sent */
 	const char *wanted;       /* the cookie to take from the answer; NULL: the console's */
+	void (*meanwhile)(
+	    void *arg); /* called now and then until the answer is there; NULL: nothing is */
+	void *arg;
 };
 /* An answer of any status is a success here. */
 int web_ask(const struct web_question *question, struct web_answer *answer_r, struct error *err);
@@ -45,6 +48,9 @@ int web_stream(const char *url, const char *token, bool (*line)(void *arg, const
  * object: it is none of the service's. */
 int web_call(struct cli *cli, const char *method, const char *path, const char *body,
     struct web_answer *answer_r, struct error *err);
+/* The same, and meanwhile is called every half second until the answer is there; NULL: it is not. It may make requests of its own. */
+int web_call_meanwhile(struct cli *cli, const char *method, const char *path, const char *body,
+    void (*meanwhile)(void *arg), void *arg, struct web_answer *answer_r, struct error *err);
 /* The same where 204 alone says that it is done. */
 int web_change(
     struct cli *cli, const char *method, const char *path, const char *body, struct error *err);

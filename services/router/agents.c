@@ -3,10 +3,11 @@
 #include <sodium.h>
 #include <string.h>
 
+#include "common/codec.h"
 #include "services/router/entry.h"
 #include "services/router/sandboxes.h"
+#include "services/router/snapshot_json.h"
 
-#define AGENTS_MS 4000 /* nginx waits 5 s */
 #define OPENING_MS 2000
 #define OPENING_LEN 32
 #define OPENING_TEXT_SIZE sodium_base64_ENCODED_LEN(OPENING_LEN, ENTRY_BASE64)
@@ -21,14 +22,15 @@ static json_t *agent_json(const struct api_call *call, const struct sandbox_stat
 	const struct host_names *names = &call->router->names;
 	char id[AGENT_ID_LEN + 1];
 	agent_id(call->asset, id);
-	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:n}", "agent_id", id, "state",
+	return json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "agent_id", id, "state",
 	    agent->state, "why", text_or_null(agent->why), "url",
 	    json_sprintf("%s%s.%s", names->scheme, id, names->domain), "started_at",
 	    agent->started_ms ? api_time(agent->started_ms) : json_null(), "boot_id",
-	    text_or_null(agent->boot_id), "image", text_or_null(agent->image), "snapshot");
+	    text_or_null(agent->boot_id), "image", text_or_null(agent->image), "snapshot",
+	    snapshot_json_newest(agent));
 }
 
-static void reply_agent(struct api_call *call, int status, const struct sandbox_state_rsp *agent,
+void agents_reply(struct api_call *call, int status, const struct sandbox_state_rsp *agent,
     const struct error *err)
 {
 	json_t *body = err ? NULL : agent_json(call, agent);
@@ -45,12 +47,33 @@ static void reply_agent(struct api_call *call, int status, const struct sandbox_
 
 static void on_state(void *arg, const void *rsp, const struct error *err)
 {
-	reply_agent(arg, 200, rsp, err);
+	agents_reply(arg, 200, rsp, err);
 }
 
 static void on_change(void *arg, const void *rsp, const struct error *err)
 {
-	reply_agent(arg, 202, rsp, err);
+	agents_reply(arg, 202, rsp, err);
+}
+
+void agents_ask(
+    struct api_call *call, const struct proto_call *what, void *req, uint64_t ms, bus_done done)
+{
+	struct sandboxes *sandboxes = call->router->sandboxes;
+	bug_if(strcmp(what->req->fields[0].name, "token") != 0 || what->req->fields[0].offset != 0);
+	memcpy(req, call->token, sizeof(call->token));
+	if (sandboxes)
+		sandboxes_ask(sandboxes,
+		    &(struct sandboxes_question){
+			.call = what,
+			.req = req,
+			.asset = call->asset,
+			.deadline = clock_unix_ms() + ms,
+			.trace = http_request_id(call->request),
+		    },
+		    done, call);
+	else
+		api_refuse_named(call, "service_unavailable");
+	codec_wipe(what->req, req);
 }
 
 /* Calls that take a token and nothing else, which the request of sandbox.state stands for. */
@@ -58,21 +81,7 @@ static void ask(struct api_call *call, const struct proto_call *what, bus_done d
 {
 	struct sandbox_state_req req = {0};
 	bug_if(what->req->size != sizeof(req));
-	if (!call->router->sandboxes) {
-		api_refuse_named(call, "service_unavailable");
-		return;
-	}
-	memcpy(req.token, call->token, sizeof(call->token));
-	sandboxes_ask(call->router->sandboxes,
-	    &(struct sandboxes_question){
-		.call = what,
-		.req = &req,
-		.asset = call->asset,
-		.deadline = clock_unix_ms() + AGENTS_MS,
-		.trace = http_request_id(call->request),
-	    },
-	    done, call);
-	sodium_memzero(&req, sizeof(req));
+	agents_ask(call, what, &req, AGENTS_MS, done);
 }
 
 void agents_show(struct api_call *call, const struct session_check_rsp *session)

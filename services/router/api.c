@@ -14,6 +14,7 @@
 #include "services/router/secrets.h"
 #include "services/router/sessions.h"
 #include "services/router/signin.h"
+#include "services/router/snapshots.h"
 #include "services/router/stream.h"
 #include "services/router/trail.h"
 
@@ -42,6 +43,14 @@ static const struct api_route routes[] = {
     {"POST", "/v1/agent/restart", API_CHANGES | API_BODY | API_SESSION, agents_restart},
     {"POST", "/v1/agent/open", API_CHANGES | API_BODY | API_SESSION, agents_open},
     {"GET", "/v1/agent/logs", API_SESSION | API_LOOK, logs_show},
+    {"GET", "/v1/agent/snapshots", API_SESSION | API_LOOK, snapshots_list},
+    {"POST", "/v1/agent/snapshots", API_CHANGES | API_BODY | API_SESSION, snapshots_make},
+    {"POST", "/v1/agent/snapshots/*/restore", API_CHANGES | API_BODY | API_SESSION,
+	snapshots_restore},
+    {"DELETE", "/v1/agent/snapshots/*", API_CHANGES | API_SESSION, snapshots_discard},
+    {"POST", "/v1/agent/hand-over", API_CHANGES | API_BODY | API_SESSION, snapshots_hand_over},
+    {"DELETE", "/v1/agent/hand-over", API_CHANGES | API_SESSION, snapshots_refuse},
+    {"POST", "/v1/agent/hand-over/accept", API_CHANGES | API_BODY | API_SESSION, snapshots_accept},
 };
 
 /* Of the console and the API (http-api.md); nginx adds the same to what it answers itself. */

@@ -1,6 +1,7 @@
 #include "services/router/fields.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 int fields_key(const char *text, const char *reason, struct error *err)
@@ -41,4 +42,13 @@ int fields_base64(const char *name, const char *text, uint8_t *bytes, size_t siz
 		return 0;
 	return error_refuse(
 	    err, ERR_INVALID, "body_invalid", "%s is not base64 of at most %zu bytes", name, size);
+}
+
+bool fields_number(const char *text, uint64_t *number_r)
+{
+	size_t len = strspn(text, "0123456789");
+	if (len == 0 || len > 18 || text[len] != '\0' || (text[0] == '0' && len > 1))
+		return false;
+	*number_r = strtoull(text, NULL, 10);
+	return true;
 }

@@ -17,5 +17,7 @@ int fields_recipient(const char *text, uint8_t key[PUBKEY_LEN], struct error *er
 int fields_signature(const char *text, uint8_t signature[SIGNATURE_LEN], struct error *err);
 int fields_base64(const char *name, const char *text, uint8_t *bytes, size_t size, size_t *len_r,
     struct error *err);
+/* A number in decimal, below 10^18, without sign and without zeros before it. */
+bool fields_number(const char *text, uint64_t *number_r);
 
 #endif

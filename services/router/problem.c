@@ -2,8 +2,6 @@
 
 #include <string.h>
 
-#include "common/scoped.h"
-
 /* clang-format off */
 static const struct problem by_reason[] = {
     {"nonce_unknown", 401, 0, "The nonce was never issued, has expired or was used already. Ask for a new challenge."},
@@ -40,6 +38,15 @@ static const struct problem by_reason[] = {
     {"storage_unavailable", 503, 5, "Secrets cannot be stored or read at this moment."},
     {"storage_refused", 500, 0, "The storage of secrets refused what was asked of it. The operator has to look."},
     {"storage_damaged", 500, 0, "What is stored is not what was written. The operator has to look."},
+    {"secret_found", 422, 0, "A file holds one of this agent's secrets. Nothing was saved; the snapshot before stays. Take it out of the file, or exclude the file by custom/snapshot-exclude."},
+    {"snapshot_empty", 422, 0, "There are no files to save, and the snapshot before has some. It stays."},
+    {"nothing_to_save", 422, 0, "There are no files to save."},
+    {"snapshot_too_large", 413, 0, "The files are larger than a snapshot may be. Nothing was saved; the snapshot before stays."},
+    {"snapshot_busy", 409, 0, "The agent is being saved or restored, or is starting. Try again when that is done."},
+    {"snapshot_newest", 409, 0, "The newest snapshot cannot be deleted."},
+    {"snapshot_overtaken", 409, 0, "Another host has saved the agent since. The newest snapshot has to be restored first."},
+    {"exclude_invalid", 422, 0, "custom/snapshot-exclude has a line that is no path below /data."},
+    {"snapshot_failed", 503, 30, "The snapshot could not be made. The one before stays."},
     {"not_found", 404, 0, "There is nothing here."},
     {"method_not_allowed", 405, 0, "This path does not know this method."},
     {"body_too_large", 413, 0, "The body is larger than 64 KiB."},
@@ -111,17 +118,10 @@ void problem_reply_named(struct http_request *request, const char *code)
 	    request, problem->status, problem->code, problem->detail, problem->retry_after_s);
 }
 
-void problem_reply_asset_required(struct http_request *request, json_t *assets)
+void problem_reply_more(
+    struct http_request *request, const char *code, const char *detail, json_t *more)
 {
-	const struct problem *problem = problem_named("asset_required");
-	scoped_json json_t *body =
-	    json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:o}", "type", "about:blank", "title",
-		"Conflict", "status", problem->status, "detail", problem->detail, "code",
-		problem->code, "request_id", http_request_id(request), "assets", assets);
-	scoped_free char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-	if (!text) {
-		http_reply_problem(request, 500, "internal", NULL, 0);
-		return;
-	}
-	http_reply_text(request, problem->status, "application/problem+json", text, strlen(text));
+	const struct problem *problem = problem_named(code);
+	http_reply_problem_more(request, problem->status, problem->code,
+	    detail ? detail : problem->detail, problem->retry_after_s, more);
 }

@@ -25,7 +25,8 @@ const char *problem_detail(const struct error *err);
 /* Answers the request. */
 void problem_reply(struct http_request *request, const struct error *err);
 void problem_reply_named(struct http_request *request, const char *code);
-/* 409 with what there is to choose from. Consumes assets. */
-void problem_reply_asset_required(struct http_request *request, json_t *assets);
+/* With members of its own, which it consumes; detail NULL: the table's. */
+void problem_reply_more(
+    struct http_request *request, const char *code, const char *detail, json_t *more);
 
 #endif

@@ -71,8 +71,8 @@ static void on_verify(void *arg, const void *rsp, const struct error *err)
 	if (err) {
 		api_refuse(call, err);
 	} else if (v->assets.len > 0) {
-		problem_reply_asset_required(
-		    call->request, assets_json(v->assets.item, v->assets.len));
+		problem_reply_more(call->request, "asset_required", NULL,
+		    json_pack("{s:o}", "assets", assets_json(v->assets.item, v->assets.len)));
 		api_done(call);
 	} else if (!cookie_is_token((struct cookie_value){v->token, strlen(v->token)})) {
 		api_refuse_named(call, "service_unavailable");

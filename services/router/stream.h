@@ -1,7 +1,7 @@
 /* stream - server-sent events to an owner. At each event of the asset the session is asked for again before anything is sent, so a stream says nothing to a
- * former owner but that it ends. Each stream keeps its token, wiped when it closes. GET /v1/events is one of them, logs.h another.
+ * former owner but that it ends. Each stream keeps its token, wiped when it closes. GET /v1/events is one of them, logs.h and snapshot_follow.h have others.
  *
- *	event: session | transfer | agent	data: {"kind": <ledger's word>, "asset", "at"}
+ *	event: session | transfer | agent | snapshot	data: {"kind": <ledger's word>, "asset", "at"}
  *	event: session_ended			data: {"kind": "session_ended", "reason": <code>}, then the end
  *	: ping					every 15 s
  */

@@ -725,7 +725,7 @@ def test_the_agent_as_its_owner_sees_it(edge):
     edge.hosts.say("sandbox.state", Silence())
     assert ask("GET", "/v1/agent").code == "agent_host_unavailable"
     assert ask("GET", "/v1/agent", token=None).status == 401
-    for path in ("/v1/agent/snapshots", "/v1/agent/", "/v1/agent/nothing"):
+    for path in ("/v1/agent/", "/v1/agent/nothing"):
         assert edge.suite.http("GET", path, token=edge.alice).status == 404
     answer = edge.suite.http("GET", "/v1/agent/start", token=edge.alice)
     assert (answer.status, answer.headers["Allow"]) == (405, "POST")
@@ -748,13 +748,13 @@ def test_the_last_lines_are_what_the_agent_wrote(edge):
 class Follow:
     """HTTP/1.0, so that nginx cuts nothing into chunks."""
 
-    def __init__(self, edge, token, rcvbuf=None):
+    def __init__(self, edge, token, rcvbuf=None, path="/v1/agent/logs"):
         self.socket = socket.socket()
         self.socket.settimeout(5)
         if rcvbuf:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         self.socket.connect(("127.0.0.1", edge.suite.port))
-        self.socket.sendall(f"GET /v1/agent/logs?follow=1 HTTP/1.0\r\nHost: {edge.authority}\r\nCookie: {COOKIE}={token}\r\n\r\n".encode())
+        self.socket.sendall(f"GET {path}?follow=1 HTTP/1.0\r\nHost: {edge.authority}\r\nCookie: {COOKIE}={token}\r\n\r\n".encode())
         self.data = b""
 
     def until(self, what, seconds=5):
@@ -880,10 +880,11 @@ def test_events_name_the_agents(edge):
         data = b""
         while b": ping" not in data:
             data += s.recv(4096)
-        edge.event("agent")
-        while b'"kind":"agent"' not in data:
-            data += s.recv(4096)
-        assert b"event: agent\n" in data
+        for kind in (b"agent", b"snapshot"):
+            edge.event(kind.decode())
+            while b'"kind":"%s"' % kind not in data:
+                data += s.recv(4096)
+            assert b"event: %s\n" % kind in data
 
 
 # ---- what stops the start

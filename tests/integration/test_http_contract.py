@@ -14,11 +14,11 @@ from vault_suite import VaultSuite, new_owner
 DOC = yaml.safe_load((ROOT / "proto/http/openapi.yaml").read_text())
 # to operators, hosts, or between services: no request of an owner's is answered with these
 NOT_OVER_HTTP = {
-    "act_unknown", "address_invalid", "grant_expired", "grant_invalid", "grant_refused", "key_unchanged", "next_key_missing",
+    "act_unknown", "address_invalid", "grant_expired", "grant_invalid", "grant_refused", "hand_over_invalid", "key_unchanged", "next_key_missing",
     "not_finalized", "note_invalid", "page_invalid", "passphrase_invalid", "passphrase_missing", "passphrase_wrong", "period_live", "period_unknown", "rotation_under_way",
     "storage_schema", "vault_busy",
 }
-JSON_TYPES = {"string": str, "integer": int, "array": list, "object": dict, "null": type(None)}
+JSON_TYPES = {"string": str, "integer": int, "array": list, "object": dict, "boolean": bool, "null": type(None)}
 
 
 def resolved(schema):

@@ -95,9 +95,43 @@ static void a_recipient_is_told_in_either(void **state)
 	}
 }
 
+static void a_number_is_written_in_one_way(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		bool is_number;
+		uint64_t number;
+	} cases[] = {
+	    {"0", true, 0},
+	    {"1", true, 1},
+	    {"42", true, 42},
+	    {"999999999999999999", true, UINT64_C(999999999999999999)},
+	    {"1000000000000000000", false, 0},
+	    {"18446744073709551617", false, 0},
+	    {"", false, 0},
+	    {"01", false, 0},
+	    {"00", false, 0},
+	    {"+1", false, 0},
+	    {"-1", false, 0},
+	    {" 1", false, 0},
+	    {"1 ", false, 0},
+	    {"1.0", false, 0},
+	    {"1e3", false, 0},
+	    {"0x1", false, 0},
+	    {"%31", false, 0},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		uint64_t number = 0;
+		assert_int_equal(fields_number(cases[i].text, &number), cases[i].is_number);
+		assert_true(number == cases[i].number);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_number_is_written_in_one_way),
 	    cmocka_unit_test(a_recipient_is_told_in_either),
 	    cmocka_unit_test(keys_and_signatures_are_base58_of_their_length),
 	    cmocka_unit_test(other_bytes_are_base64_with_padding_that_fits),
