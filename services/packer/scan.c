@@ -116,7 +116,7 @@ struct scanner *scanner_new(int files, struct error *err)
 		scanner_destroy(&scanner);
 		return NULL;
 	}
-	scanner->joined = malloc(SCAN_BLOCK + 1);
+	scanner->joined = malloc(SCAN_BLOCK + 64);
 	bug_if(!scanner->joined);
 	return scanner;
 }

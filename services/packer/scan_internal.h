@@ -24,7 +24,7 @@ struct scanner {
 	hs_scratch_t *scratch;
 	struct scan_budget budget;
 	uint64_t bytes, work; /* so far */
-	uint8_t *joined;      /* SCAN_BLOCK: of scan_join, used within one call */
+	uint8_t *joined;      /* SCAN_BLOCK and some: of scan_join, used within one call */
 };
 
 /* ids of what begins a compressed stream come after those of the patterns */

@@ -6,97 +6,32 @@
 /* A line of 59 characters or more has a whole probe in it, wherever it begins. */
 #define PROBE 16
 #define STEP 44
-#define MANY 32
+#define LINE_MIN 59
 #define BREAK_MAX 64 /* characters of a line end with the indent of the next line */
 
-/* 1: of base64, base64url or hex, without padding */
-static const uint8_t is_body[256] = {['A'] = 1,
-    ['B'] = 1,
-    ['C'] = 1,
-    ['D'] = 1,
-    ['E'] = 1,
-    ['F'] = 1,
-    ['G'] = 1,
-    ['H'] = 1,
-    ['I'] = 1,
-    ['J'] = 1,
-    ['K'] = 1,
-    ['L'] = 1,
-    ['M'] = 1,
-    ['N'] = 1,
-    ['O'] = 1,
-    ['P'] = 1,
-    ['Q'] = 1,
-    ['R'] = 1,
-    ['S'] = 1,
-    ['T'] = 1,
-    ['U'] = 1,
-    ['V'] = 1,
-    ['W'] = 1,
-    ['X'] = 1,
-    ['Y'] = 1,
-    ['Z'] = 1,
-    ['a'] = 1,
-    ['b'] = 1,
-    ['c'] = 1,
-    ['d'] = 1,
-    ['e'] = 1,
-    ['f'] = 1,
-    ['g'] = 1,
-    ['h'] = 1,
-    ['i'] = 1,
-    ['j'] = 1,
-    ['k'] = 1,
-    ['l'] = 1,
-    ['m'] = 1,
-    ['n'] = 1,
-    ['o'] = 1,
-    ['p'] = 1,
-    ['q'] = 1,
-    ['r'] = 1,
-    ['s'] = 1,
-    ['t'] = 1,
-    ['u'] = 1,
-    ['v'] = 1,
-    ['w'] = 1,
-    ['x'] = 1,
-    ['y'] = 1,
-    ['z'] = 1,
-    ['0'] = 1,
-    ['1'] = 1,
-    ['2'] = 1,
-    ['3'] = 1,
-    ['4'] = 1,
-    ['5'] = 1,
-    ['6'] = 1,
-    ['7'] = 1,
-    ['8'] = 1,
-    ['9'] = 1,
-    ['+'] = 1,
-    ['/'] = 1,
-    ['-'] = 1,
-    ['_'] = 1};
+typedef uint8_t chars __attribute__((vector_size(PROBE)));
+_Static_assert(
+    __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first character is in the lowest bits");
 
-static bool is_probe(const uint8_t *at)
+static bool is_body(uint8_t c)
 {
-	for (size_t i = 0; i < PROBE; i++)
-		if (!is_body[at[i]])
-			return false;
-	return true;
+	return (uint8_t)((c | 0x20) - 'a') < 26 || (uint8_t)(c - '0') < 10 || c == '+' ||
+	       c == '/' || c == '-' || c == '_';
 }
 
-/* The same of MANY at once, in a way that compilers make vectors of. */
-static bool are_body(const uint8_t *at)
+/* How many of the next PROBE characters, from the first on, are of base64, base64url or hex (without padding). */
+static size_t body_len(const uint8_t *at)
 {
-	uint8_t others = 0;
+	chars c;
+	uint64_t half[2];
 
-	for (size_t i = 0; i < MANY; i++) {
-		uint8_t c = at[i], letter = (uint8_t)((c | 0x20) - 'a'), digit = (uint8_t)(c - '0');
-
-		others |= (uint8_t) !((letter < 26) | (digit < 10) | (c == '+') | (c == '/') |
-				      (c == '-') | (c == '_'));
-	}
-	return others == 0;
+	memcpy(&c, at, sizeof(c));
+	chars is = (chars)(((c | 0x20) - 'a') < 26) | (chars)((c - '0') < 10) | (chars)(c == '+') |
+		   (chars)(c == '/') | (chars)(c == '-') | (chars)(c == '_');
+	memcpy(half, &is, sizeof(half));
+	if (~half[0])
+		return (size_t)__builtin_ctzll(~half[0]) / 8;
+	return ~half[1] ? 8 + (size_t)__builtin_ctzll(~half[1]) / 8 : PROBE;
 }
 
 static bool is_break(uint8_t c)
@@ -107,13 +42,13 @@ static bool is_break(uint8_t c)
 /* Where the run begins that position at is in: its own line's, or the one's before, which may be short. */
 static size_t run_start(const uint8_t *bytes, size_t at, size_t from)
 {
-	while (at > from && is_body[bytes[at - 1]])
+	while (at > from && is_body(bytes[at - 1]))
 		at--;
 	size_t line = at;
 	while (at > from && line - at < BREAK_MAX && is_break(bytes[at - 1]))
 		at--;
 	size_t before = at;
-	while (at > from && is_body[bytes[at - 1]])
+	while (at > from && is_body(bytes[at - 1]))
 		at--;
 	return at == before ? line : at;
 }
@@ -133,19 +68,18 @@ static bool passes_break(struct scan_join *join, uint8_t c)
 static size_t copy_run(
     struct scan_join *join, const uint8_t *bytes, size_t from, size_t len, uint8_t *to, size_t *n_r)
 {
-	size_t n = 0;
+	size_t n = 0, part;
 
 	while (from < len) {
-		uint8_t c = bytes[from];
-
-		if (!join->is_escaped && len - from >= MANY && are_body(bytes + from)) {
-			memcpy(to + n, bytes + from, MANY);
-			n += MANY, from += MANY;
+		if (!join->is_escaped && len - from >= PROBE &&
+		    (part = body_len(bytes + from)) > 0) {
+			memcpy(to + n, bytes + from, PROBE);
+			n += part, from += part;
 			join->breaks = 0;
 			continue;
 		}
-
-		if (is_body[c] && !join->is_escaped) {
+		uint8_t c = bytes[from];
+		if (is_body(c) && !join->is_escaped) {
 			to[n++] = c;
 			join->breaks = 0;
 		} else if (!passes_break(join, c)) {
@@ -161,15 +95,20 @@ static size_t join_run(struct scan *scan, const uint8_t *bytes, size_t from, siz
 {
 	struct scan_join *join = &scan->join;
 	uint8_t *to = scan->scanner->joined;
-	size_t n, end = copy_run(join, bytes, from, len, to, &n);
+	bool was_in_run = join->is_in_run;
+	size_t n, end;
 
-	/* on one line it was seen already */
-	join->is_in_run = end == len;
-	if (!join->is_in_run) {
-		to[n++] = '\0';
+	if (!was_in_run) {
 		join->breaks = 0;
 		join->is_escaped = false;
 	}
+	end = copy_run(join, bytes, from, len, to, &n);
+	join->is_in_run = end == len;
+	/* on one line it was seen already */
+	if (!was_in_run && !join->is_in_run && (n == end - from || n < LINE_MIN))
+		return end;
+	if (!join->is_in_run)
+		to[n++] = '\0';
 	scan_pass(scan, join->stream, to, n);
 	return end;
 }
@@ -181,7 +120,7 @@ static size_t tail_start(const uint8_t *bytes, size_t from, size_t len)
 
 	while (at > from && len - at < BREAK_MAX && is_break(bytes[at - 1]))
 		at--;
-	while (at > from && is_body[bytes[at - 1]])
+	while (at > from && is_body(bytes[at - 1]))
 		at--;
 	return at;
 }
@@ -191,7 +130,7 @@ void scan_join_bytes(struct scan *scan, const uint8_t *bytes, size_t len)
 	size_t done = scan->join.is_in_run ? join_run(scan, bytes, 0, len) : 0;
 
 	for (size_t at = done; at + PROBE <= len && !scan->is_found;) {
-		if (!is_probe(bytes + at)) {
+		if (body_len(bytes + at) < PROBE) {
 			at += STEP;
 			continue;
 		}
