@@ -10,7 +10,7 @@
 
 #include "common/error.h"
 
-#define SCAN_SECRET_MIN 8     /* bytes: shorter ones would be found everywhere */
+#define SCAN_SECRET_MIN 8 /* bytes: shorter ones would be found everywhere */
 #define SCAN_WHAT_MAX 96
 
 struct scanner;
@@ -20,7 +20,7 @@ struct scanner *scanner_new(int files, struct error *err);
 void scanner_destroy(struct scanner **scanner);
 size_t scanner_patterns(const struct scanner *scanner);
 
-struct scan; /* one stream: a file, a member, a value */
+struct scan;                                      /* one stream: a file, a member, a value */
 struct scan *scan_begin(struct scanner *scanner); /* caller owns the result */
 /* False: found; what_r is kind/name of the secret and how it was encoded, never its value. */
 bool scan_bytes(struct scan *scan, const void *bytes, size_t len, char what_r[SCAN_WHAT_MAX]);
@@ -28,6 +28,9 @@ bool scan_end(struct scan **scan, char what_r[SCAN_WHAT_MAX]);
 
 /* A whole file as the archive gets it: what is in it, what a gzip member or another compressed stream in it unfolds to (nested too, bounded), and, of an SQLite file, the values of its rows. Read by fd
  * (seekable). False: found. */
+#define SCAN_IN_NAME ", in its name"
 bool scan_file(struct scanner *scanner, int fd, const char *name, char what_r[SCAN_WHAT_MAX]);
+/* The secret is in the file's name, which is not to be told then. */
+bool scan_is_in_name(const char *what);
 
 #endif

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "services/sandbox/asking.h"
 #include "services/sandbox/exec.h"
+#include "services/sandbox/offer.h"
 #include "services/sandbox/restore.h"
 #include "services/sandbox/start.h"
 #include "services/sandbox/triggers.h"
@@ -222,6 +223,7 @@ void agent_start_failed(struct agent *agent, enum machine_fault fault, const str
 static void forget_period(struct agent *agent)
 {
 	restore_destroy(&agent->restore);
+	offer_destroy(&agent->offer);
 	agent->moving_to[0] = agent->refused_path[0] = agent->refused_kind[0] = '\0';
 	agent->is_accepting = agent->has_accepted = agent->is_to_save = false;
 	secret_destroy(&agent->owner_token);

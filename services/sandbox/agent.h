@@ -11,6 +11,7 @@
 
 struct asking;
 struct exec;
+struct offer;
 struct restore;
 struct snapshot;
 struct start;
@@ -50,6 +51,7 @@ struct agent {
 	bool is_found;           /* by the driver, since it was lost */
 	char shown[9];           /* state that everybody was told */
 	struct snapshot *saving; /* under way */
+	struct offer *offer;     /* by the owner before; NULL: not known */
 	struct restore *restore; /* of a start, until it runs */
 	uint64_t restored_bytes, restore_bytes;
 	bool

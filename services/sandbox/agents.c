@@ -7,6 +7,7 @@
 #include "services/sandbox/asking.h"
 #include "services/sandbox/exec.h"
 #include "services/sandbox/holder.h"
+#include "services/sandbox/offer.h"
 #include "services/sandbox/restore.h"
 #include "services/sandbox/snapshot.h"
 #include "services/sandbox/start.h"
@@ -54,6 +55,7 @@ static void agent_free(struct agent *agent)
 	if (agent->start)
 		start_cancel(&agent->start);
 	restore_destroy(&agent->restore);
+	offer_destroy(&agent->offer);
 	snapshot_destroy(agent);
 	asking_fail_all(agent, &err);
 	exec_fail(agent, &err);

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/store_key.h"
+#include "services/sandbox/offer.h"
 #include "services/sandbox/store_link.h"
 #include "services/sandbox/triggers.h"
 
@@ -58,7 +59,8 @@ static void forget(struct agent *agent)
 static bool is_empty(const struct agent *agent)
 {
 	return !agent->is_damaged && !agent->record.wallet[0] && agent->record.nformer == 0 &&
-	       agent->machine.phase == MACHINE_NONE && !agent->start && agent->nwaiting == 0;
+	       agent->machine.phase == MACHINE_NONE && !agent->start && agent->nwaiting == 0 &&
+	       !offer_is_under_way(agent);
 }
 
 static void save_or_forget(struct agent *agent)

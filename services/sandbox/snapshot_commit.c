@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "services/sandbox/offer.h"
 #include "services/sandbox/snapshot_internal.h"
 
 #define PENDING_MS 60000 /* until when the vault may hear of it */
@@ -266,6 +267,7 @@ static void on_cleared(void *arg, const void *message, const struct error *err)
 		snapshot_fail(snapshot, "failed", err);
 		return;
 	}
+	offer_forget(snapshot->agent);
 	snapshot->agent->record.saved.handed[0] = '\0';
 	agent_save(snapshot->agent, NULL, NULL);
 	bug_if(!store_key_handed_over(folder, snapshot->agent->id, ""));

@@ -5,6 +5,7 @@
 
 #include "common/clock.h"
 #include "services/sandbox/asking.h"
+#include "services/sandbox/offer.h"
 #include "services/sandbox/roots.h"
 #include "services/sandbox/triggers.h"
 
@@ -44,6 +45,8 @@ void sandbox_accept(
 	asking_begin(self, ASK_ACCEPT, req->token, 0, 0, req, request);
 }
 
+#define OFFER_MS 4000 /* of an answer that would have come at once */
+
 /* ---- answers */
 
 /* The same fields in messages of several types. */
@@ -79,6 +82,9 @@ static void answer_list(struct asking *asking, const struct agent *agent)
 {
 	struct sandbox_snapshots_rsp *rsp = calloc(1, sizeof(*rsp));
 	bug_if(!rsp);
+	const struct agent *offered = agents_of(asking->sandbox->agents, asking->asset);
+	if (offered)
+		offer_describe(offered, asking->wallet, rsp);
 	if (agent) {
 		DESCRIBE(rsp, agent);
 		list(&agent->record.saved.versions, rsp);
@@ -257,9 +263,25 @@ static bool must_wait(const struct asking *asking, const struct agent *agent)
 	return (asking->kind == ASK_SNAPSHOT || asking->kind == ASK_HAND_OVER) && agent->saving;
 }
 
+/* Also to an owner who has not started it yet. */
+static bool waits_for_offer(struct asking *asking)
+{
+	struct agent *agent;
+	if (asking->kind != ASK_SNAPSHOTS)
+		return false;
+	agent = agents_make(asking->sandbox->agents, asking->asset);
+	if (!offer_ask(agent, asking->wallet, asking->token))
+		return false;
+	if (asking->until_ms < clock_boot_ms() + OFFER_MS)
+		asking->until_ms = clock_boot_ms() + OFFER_MS;
+	return asking_wait(asking, agent);
+}
+
 void snapshots_act(struct asking *asking, struct agent *agent)
 {
 	struct error err;
+	if (waits_for_offer(asking))
+		return;
 	if (act(asking, agent, &err) != 0)
 		asking_fail(asking, &err);
 	else if (!must_wait(asking, agent) || !asking_wait(asking, agent))

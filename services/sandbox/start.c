@@ -10,6 +10,7 @@
 #include "common/scoped.h"
 #include "services/sandbox/fetch.h"
 #include "services/sandbox/holder.h"
+#include "services/sandbox/offer.h"
 #include "services/sandbox/restore.h"
 #include "services/sandbox/snapshot.h"
 
@@ -286,6 +287,8 @@ static void on_fetched(void *arg, struct files *files, const struct error *err)
 	start->files = files;
 	start->agent->record.egress = *files_egress(files);
 	start->agent->record.allows_workers = files_allows_workers(files);
+	offer_learn(start->agent, start->agent->record.wallet, start->handed_key,
+	    start->handed_digest, start->handed_wallet);
 	choose_volume(start);
 }
 

@@ -11,7 +11,7 @@ import subprocess
 
 from fake_warden import FakeWarden
 from parts import Peer, Refused
-from suite import BIN, BUILD, ROOT, b58decode, wait_until
+from suite import BIN, BUILD, ROOT, Wallet, b58decode, wait_until
 from vault_parts import Vaults
 
 DIGEST = hashlib.sha256(b"an image").hexdigest()
@@ -202,7 +202,7 @@ class Hosts(Sandboxes):
         self.launch_store(i)
 
     def launch_store(self, i=1):
-        self.launch(f"snapshot-store-{i}", BIN / "multiclaw-snapshot-store", MULTICLAW_STORE_REPLICA=f"sandbox-{i}")
+        self.launch(f"snapshot-store-{i}", BIN / "multiclaw-snapshot-store", MULTICLAW_REPLICA=f"snapshot-store-{i}", MULTICLAW_STORE_REPLICA=f"sandbox-{i}")
 
     def kill_store(self, i=1):
         self.processes[f"snapshot-store-{i}"].kill()
@@ -293,3 +293,45 @@ class Hosts(Sandboxes):
         folder = self.state / f"volumes-{replica}" / agent_id(owner.asset)
         assert folder.exists()
         subprocess.run(["rm", "-rf", folder], check=True)
+
+    def restart(self, owner, replica=1, seconds=60):
+        boot = self.ask("state", token=owner.token, replica=replica)["boot_id"]
+        self.ask("restart", token=owner.token, replica=replica)
+        self.wait_next(owner, boot, replica, seconds)
+
+    def wait_next(self, owner, boot, replica=1, seconds=60):
+        """It runs, by another start."""
+        def runs():
+            state = self.ask("state", token=owner.token, replica=replica)
+            return state["state"] == "running" and state["boot_id"] != boot
+
+        wait_until("it runs again", runs, seconds, 0.05)
+
+    def restore(self, owner, number, replica=1, seconds=60):
+        boot = self.ask("state", token=owner.token, replica=replica)["boot_id"]
+        self.ask("restore", token=owner.token, id=number, replica=replica)
+        self.wait_next(owner, boot, replica, seconds)
+
+    def refused_start(self, owner, replica=1, seconds=30):
+        """Why it does not start."""
+        self.ask("start", token=owner.token, replica=replica)
+        wait_until("it is refused", lambda: self.state_of(owner.token, replica=replica) == "stopped", seconds, 0.05)
+        return self.ask("state", token=owner.token, replica=replica)["why"]
+
+    def move(self, owner, to, replica=1, seconds=60):
+        def moved():
+            answer = self.ask("move", role="operator", replica=replica, asset=owner.asset, to=to)
+            return answer if answer.get("moved") or answer.get("host") else None
+
+        return wait_until("it is moved", moved, seconds, 0.1)
+
+    def put_secret(self, owner, kind, name, value):
+        self.ask("put", token=owner.token, kind=kind, name=name, value=value.encode())
+
+    def sell(self, owner, to=None):
+        """Signed in as the buyer; the seller's agent has ended."""
+        buyer = to or Wallet()
+        self.transfer(owner.asset, buyer)
+        buyer.asset = owner.asset
+        buyer.token = wait_until("the buyer is let in", lambda: self.lets_in(buyer, owner.asset), 20, 0.2)
+        return buyer
