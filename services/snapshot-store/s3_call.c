@@ -14,8 +14,8 @@
 #define CONNECT_MS 10000L
 #define LAST_WORD_MS 5000L
 #define BODY_MAX (4u << 20) /* a list of 1000 keys has 400 KiB */
-#define PAUSE_MS 200
-#define PAUSE_MAX_MS 5000
+#define PAUSE_MS 200u
+#define PAUSE_MAX_MS 5000u
 #define TARGET_MAX 4096
 
 /* One try while it lasts. */

@@ -1,8 +1,10 @@
 #include "services/snapshot-store/s3_judge.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "services/snapshot-store/s3_xml.h"
@@ -111,17 +113,30 @@ int s3_judge_answer(
 	return judge_status(transfer, answer);
 }
 
+/* The number at *text, which end follows; *text is then behind it. */
+static bool take_number(const char **text, char end, uint64_t *number_r)
+{
+	char *behind;
+
+	errno = 0;
+	*number_r = strtoull(*text, &behind, 10);
+	if (!isdigit((unsigned char)**text) || errno != 0 || *behind != end)
+		return false;
+	*text = behind + (end != '\0');
+	return true;
+}
+
 /* "bytes 5-9/10" */
 static bool continues(const struct s3_request *request, struct s3_answer *answer)
 {
-	uint64_t first, last, whole;
+	static const char unit[] = "bytes ";
+	const char *text = answer->range + sizeof(unit) - 1;
+	uint64_t first, last;
 
-	if (sscanf(answer->range, "bytes %" SCNu64 "-%" SCNu64 "/%" SCNu64, &first, &last,
-		&whole) != 3)
-		return false;
-	answer->length = whole;
-	return first == request->from && last + 1 == whole &&
-	       strcmp(answer->etag, request->etag) == 0;
+	return strncmp(answer->range, unit, sizeof(unit) - 1) == 0 &&
+	       take_number(&text, '-', &first) && take_number(&text, '/', &last) &&
+	       take_number(&text, '\0', &answer->length) && first == request->from &&
+	       last + 1 == answer->length && strcmp(answer->etag, request->etag) == 0;
 }
 
 int s3_judge_head(struct transfer *transfer, const struct s3_request *request,

@@ -11,7 +11,6 @@
 #include "common/scoped.h"
 
 #define MAC crypto_auth_hmacsha256_BYTES
-#define SCHEME "AWS4"
 
 /* (OpenSSL's uses what the processor has for it) */
 void s3_sign_hash(const void *bytes, size_t len, char hex[S3_SHA256_HEX + 1])
@@ -60,13 +59,14 @@ static void mac(uint8_t out[MAC], const void *key, size_t key_len, const char *t
 
 static void first_mac(uint8_t out[MAC], const struct secret *secret_key, const char *text)
 {
+	static const uint8_t scheme[] = {'A', 'W', 'S', '4'};
 	uint8_t key[512];
 	size_t len = secret_len(secret_key);
 
-	bug_if(len > sizeof(key) - strlen(SCHEME));
-	memcpy(key, SCHEME, strlen(SCHEME));
-	memcpy(key + strlen(SCHEME), secret_bytes(secret_key), len);
-	mac(out, key, strlen(SCHEME) + len, text);
+	bug_if(len > sizeof(key) - sizeof(scheme));
+	memcpy(key, scheme, sizeof(scheme));
+	memcpy(key + sizeof(scheme), secret_bytes(secret_key), len);
+	mac(out, key, sizeof(scheme) + len, text);
 	sodium_memzero(key, sizeof(key));
 }
 

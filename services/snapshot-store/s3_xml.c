@@ -35,7 +35,7 @@ static void on_begin(void *arg, const char *name, const char **attributes)
 	size_t at = strlen(reading->path);
 
 	(void)attributes;
-	if (reading->depth == DEPTH_MAX || at + strlen(name) + 2 > PATH_MAX_LEN) {
+	if (reading->has_failed || reading->depth == DEPTH_MAX || at + strlen(name) + 2 > PATH_MAX_LEN) {
 		give_up(reading);
 		return;
 	}
@@ -49,7 +49,7 @@ static void on_chars(void *arg, const char *chars, int len)
 {
 	struct reading *reading = arg;
 
-	if (!reading->is_leaf)
+	if (reading->has_failed || !reading->is_leaf)
 		return;
 	if ((size_t)len > S3_XML_TEXT_MAX - reading->len) {
 		give_up(reading);
@@ -64,6 +64,9 @@ static void on_end(void *arg, const char *name)
 	struct reading *reading = arg;
 
 	(void)name;
+	/* expat still tells of the end of an empty element whose beginning stopped it */
+	if (reading->has_failed)
+		return;
 	reading->text[reading->len] = '\0';
 	if (reading->is_leaf && reading->on_text(reading->arg, reading->path, reading->text) != 0)
 		give_up(reading);

@@ -26,7 +26,7 @@ struct running {
 struct transfers {
 	struct storage *storage;
 	struct transfers_hooks hooks;
-	LIST_HEAD(, running) running;
+	LIST_HEAD(running_list, running) running;
 	size_t nrunning, nmine; /* all, and those that are not forgotten */
 	int ended_fd;           /* rings when one ends */
 	struct event *ends, *tick;
