@@ -21,7 +21,7 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-protot
 CFLAGS   ?= -O2 -g
 PQ_INCLUDE := -isystem /usr/include/postgresql
 ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack-protector-strong -fPIE $(SANFLAGS) $(CFLAGS)
-LDLIBS   := -larchive -lzstd -lhs -lz -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
+LDLIBS   := -lexpat -larchive -lzstd -lhs -lz -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 DAEMONS  := router auth session chain-oracle secret-vault sandbox

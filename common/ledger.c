@@ -452,3 +452,9 @@ void ledger_announce_asset(
 {
 	end_words(redis, (const char *const[4]){"announce", kind, asset}, done, arg);
 }
+
+void ledger_move(struct redis *redis, const char *asset, const char *from, const char *to,
+    ledger_ended_done done, void *arg)
+{
+	end_words(redis, (const char *const[4]){"move", asset, from, to}, done, arg);
+}

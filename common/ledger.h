@@ -34,6 +34,7 @@ static inline int event_id_compare(struct event_id a, struct event_id b)
 }
 
 #define LEDGER_EPOCH_MAX 40
+#define LEDGER_PLACE_MAX 64
 
 struct ledger_event {
 	struct event_id id;
@@ -140,6 +141,8 @@ struct ledger_owner {
 	struct event_id position;        /* the head at that moment */
 	char owner[PUBKEY_TEXT_MAX + 1]; /* "": no record; nobody knows */
 	uint64_t seen_slot, other_slot;
+	char place[LEDGER_PLACE_MAX +
+		   1]; /* of hold by a sandbox: which host has the agent; "": none */
 	/* another one once all sessions of the asset were ended; "": its owner is banned */
 	char epoch[LEDGER_EPOCH_MAX + 1];
 };
@@ -193,6 +196,9 @@ void ledger_place(struct redis *redis, const char *asset, const char *host, bool
 /* Nobody has it any more, if host had it. word: "1" if so */
 void ledger_unplace(
     struct redis *redis, const char *asset, const char *host, ledger_word_done done, void *arg);
+/* to has it from now on, if from had it: out->changed. */
+void ledger_move(struct redis *redis, const char *asset, const char *from, const char *to,
+    ledger_ended_done done, void *arg);
 void ledger_reset(struct redis *redis, const char *asset, ledger_ended_done done, void *arg);
 void ledger_limit(struct redis *redis, const struct ledger_limit *limits, size_t nlimits,
     ledger_wait_done done, void *arg);

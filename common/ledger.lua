@@ -210,10 +210,12 @@ ops.owner = function(asset)
 end
 
 -- Rule 2: holder has something of the asset. Without a record nothing is watched, and the answer says so in the same step: a record that is
--- there cannot be forgotten before this takes effect. asset holder -> the same
+-- there cannot be forgotten before this takes effect. asset holder -> the same, and to a sandbox the host that has the agent ('': none)
 ops.hold = function(asset, holder)
 	redis.call('SADD', 'mc:held:' .. asset, holder)
-	return ops.owner(asset)
+	local answer = ops.owner(asset)
+	if string.sub(holder, 1, 8) == 'sandbox:' then answer[7] = redis.call('GET', 'mc:place:' .. asset) or '' end
+	return answer
 end
 
 -- asset holder -> history '1' if it was noted
@@ -234,6 +236,13 @@ ops.unplace = function(asset, host)
 	if redis.call('GET', 'mc:place:' .. asset) ~= host then return {history, '0'} end
 	redis.call('DEL', 'mc:place:' .. asset)
 	return {history, '1'}
+end
+
+-- An operator's word: the agent is another host's from now on. Its host is told by the event. asset from to -> history event('' if it was not from's)
+ops.move = function(asset, from, to)
+	if redis.call('GET', 'mc:place:' .. asset) ~= from then return {history, ''} end
+	redis.call('SET', 'mc:place:' .. asset, to)
+	return {history, add_event(asset, 'agent')}
 end
 
 -- Rule 3: a sweep whose reads were all above the slot in mc:chain. slot age_ms(since it began) genesis -> history 'counted'|'behind'|'other_chain'

@@ -38,7 +38,7 @@ static const struct daemon {
 		     " (%R~mc:held:* +exists) (%RW~mc:ended:* +del)"},
     {"secret-vault",
 	" (%RW~mc:held:* +sadd +srem) " OWNER " (%RW~mc:rate:* +hmget +hset +pexpire)"},
-    {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
+    {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get +set)"
 		" " OWNER},
 };
 #define OPERATOR "operator"

@@ -9,7 +9,9 @@
 #include "common/log.h"
 #include "services/sandbox/asking.h"
 #include "services/sandbox/exec.h"
+#include "services/sandbox/restore.h"
 #include "services/sandbox/start.h"
+#include "services/sandbox/triggers.h"
 
 /* ---- what is known of it */
 
@@ -43,8 +45,8 @@ int agents_have_room(const struct sandbox *sandbox, struct error *err)
 int agent_has_room(const struct agent *agent, struct error *err)
 {
 	const struct sandbox *sandbox = agent->sandbox;
-	return has_room_beside(sandbox,
-	    agents_active(sandbox->agents) - (agent->machine.phase != MACHINE_NONE), err);
+	return has_room_beside(
+	    sandbox, agents_active(sandbox->agents) - (agent->machine.phase != MACHINE_NONE), err);
 }
 
 void agent_save(struct agent *agent, records_done done, void *arg)
@@ -70,14 +72,14 @@ static void on_announced(void *arg, const struct ledger_ended *out, const struct
 }
 
 /* Lost if Redis is not there: then no router has a lease either, and asks anew later. */
-static void announce(const struct agent *agent)
+void agent_announce(const struct agent *agent, const char *kind)
 {
 	struct announcement *announcement = calloc(1, sizeof(*announcement));
 	bug_if(!announcement);
 	announcement->process = agent->sandbox->process;
 	memcpy(announcement->asset, agent->record.asset, sizeof(announcement->asset));
-	ledger_announce_asset(agent->sandbox->process->redis, agent->record.asset, "agent",
-	    on_announced, announcement);
+	ledger_announce_asset(
+	    agent->sandbox->process->redis, agent->record.asset, kind, on_announced, announcement);
 }
 
 static void show(struct agent *agent)
@@ -88,7 +90,7 @@ static void show(struct agent *agent)
 	log_info("agent", "agent", agent->id, "state", state, "was", agent->shown, "why",
 	    agent->machine.why[0] ? agent->machine.why : NULL);
 	snprintf(agent->shown, sizeof(agent->shown), "%s", state);
-	announce(agent);
+	agent_announce(agent, "agent");
 }
 
 /* ---- doing */
@@ -122,7 +124,7 @@ static void drop_start(struct agent *agent)
 	forget_boot(agent);
 }
 
-static void end(struct agent *agent, bool is_kill)
+static void end(struct agent *agent, enum machine_action action)
 {
 	struct sandbox *sandbox = agent->sandbox;
 	const struct driver_boot of = {agent->id, agent->boot};
@@ -132,10 +134,18 @@ static void end(struct agent *agent, bool is_kill)
 		return;
 	}
 	/* without a driver: it is found again, and this is done then */
-	int rc = is_kill ? sandbox->driver->kill(sandbox->driven, &of, &err)
-			 : sandbox->driver->stop(sandbox->driven, &of, sandbox->grace_ms, &err);
-	if (is_kill)
+	int rc;
+	if (action == MACHINE_KILL) {
+		rc = sandbox->driver->kill(sandbox->driven, &of, &err);
 		metric_add(sandbox->metrics.kills, 1);
+	} else if (action == MACHINE_RELEASE) {
+		rc = sandbox->driver->release(sandbox->driven, &of, &err);
+	} else {
+		rc = sandbox->driver->stop(
+		    sandbox->driven, &of, sandbox->grace_ms, triggers_hold_ms(agent), &err);
+	}
+	if (action != MACHINE_STOP) /* nothing good comes of it any more */
+		snapshot_cancel(agent, "the agent was needed, or ended, meanwhile");
 	if (rc != 0)
 		log_warn("an agent could not be stopped now", "agent", agent->id, "why", err.text);
 	agent->upstream[0] = '\0';
@@ -169,7 +179,7 @@ static void act(struct agent *agent)
 		if (action == MACHINE_START)
 			begin(agent);
 		else
-			end(agent, action == MACHINE_KILL);
+			end(agent, action);
 	}
 	if (may_act(agent))
 		arm(agent);
@@ -201,15 +211,19 @@ void agent_start_failed(struct agent *agent, enum machine_fault fault, const str
 	log_warn("an agent did not start", "agent", agent->id, "why", err->text);
 	agent->failure = *err;
 	agent->has_failure = fault != MACHINE_BROKEN;
+	if (fault != MACHINE_OTHERWISE)
+		agent->is_accepting = false;
 	forget_boot(agent);
 	machine_not_started(&agent->machine, clock_boot_ms(), fault, err->text);
 }
 
 /* ---- owners */
 
-static void end_period(struct agent *agent)
+static void forget_period(struct agent *agent)
 {
-	record_end_period(&agent->record, clock_unix_ms());
+	restore_destroy(&agent->restore);
+	agent->moving_to[0] = agent->refused_path[0] = agent->refused_kind[0] = '\0';
+	agent->is_accepting = agent->has_accepted = agent->is_to_save = false;
 	secret_destroy(&agent->owner_token);
 	secret_destroy(&agent->gateway_token);
 	agent->upstream[0] = '\0';
@@ -228,11 +242,31 @@ void agent_is_over(struct agent *agent)
 	error_refuse(&err, ERR_UNAUTHENTICATED, "session_revoked",
 	    "somebody else was seen to own the asset since");
 	act(agent); /* the KILL goes first */
+	snapshot_cancel(agent, "somebody else was seen to own the asset since");
 	log_audit("agent", "outcome", "owner is another", "asset", agent->record.asset, "wallet",
 	    agent->record.wallet);
 	asking_fail_all(agent, &err);
 	exec_fail(agent, &err);
-	end_period(agent);
+	record_end_period(&agent->record, clock_unix_ms());
+	forget_period(agent);
+	agent_step(agent);
+}
+
+void agent_is_elsewhere(struct agent *agent)
+{
+	struct error err;
+	if (!agent->record.wallet[0])
+		return;
+	machine_want_kill(&agent->machine, MACHINE_NEW, "");
+	agent->has_failure = false;
+	act(agent); /* the KILL goes first */
+	snapshot_cancel(agent, "another host has it");
+	log_audit("agent", "outcome", "another host has it", "asset", agent->record.asset);
+	error_refuse(&err, ERR_UNAVAILABLE, "service_unavailable", "another host has it");
+	asking_fail_all(agent, &err);
+	exec_fail(agent, &err);
+	record_move_away(&agent->record, clock_unix_ms());
+	forget_period(agent);
 	agent_step(agent);
 }
 

@@ -11,11 +11,15 @@
 
 struct asking;
 struct exec;
+struct restore;
+struct snapshot;
 struct start;
 
 TAILQ_HEAD(askings, asking);
 TAILQ_HEAD(agent_queue, agent);
 LIST_HEAD(agent_list, agent);
+
+enum agent_hook { AGENT_HOOK_NONE, AGENT_HOOK_QUIESCE, AGENT_HOOK_RESUME };
 
 struct agent {
 	struct sandbox *sandbox;
@@ -40,9 +44,26 @@ struct agent {
 	struct askings waiting; /* calls that wait for it to run, or for its log */
 	size_t nwaiting;
 	struct exec *exec;
-	bool is_erasing;      /* the oldest former period */
-	bool is_found;        /* by the driver, since it was lost */
-	char shown[9];        /* state that everybody was told */
+	bool is_erasing; /* the volume of a former period: this one */
+	struct record_former erasing;
+	bool is_sweeping;        /* the snapshots of a former period */
+	bool is_found;           /* by the driver, since it was lost */
+	char shown[9];           /* state that everybody was told */
+	struct snapshot *saving; /* under way */
+	struct restore *restore; /* of a start, until it runs */
+	uint64_t restored_bytes, restore_bytes;
+	bool
+	    is_driver_saving; /* the driver has one of it under way, perhaps one that was given up */
+	bool is_to_save;      /* it is held for one that has not begun */
+	bool is_accepting,
+	    has_accepted; /* what the owner before left: at the next start; and it runs with it */
+	enum agent_hook hook; /* that runs in it */
+	bool is_quiet;        /* the hook before a snapshot was run, the one after it was not */
+	uint64_t save_at_ms;  /* boot clock: next one by the timer */
+	uint64_t change;      /* of what is told of snapshots; grows */
+	char refused_path[1024],
+	    refused_kind[96]; /* by the last one: what holds a secret, and which */
+	char moving_to[LEDGER_PLACE_MAX + 1];
 	struct error failure; /* of the last start, for those who wait */
 	bool has_failure;
 
@@ -82,10 +103,14 @@ void agent_end_others(struct agent *agent, const char *wallet);
 void agent_take_owner(struct agent *agent, const char *wallet, uint64_t slot);
 /* Somebody else was seen to own it: nothing of it goes on, now. */
 void agent_is_over(struct agent *agent);
+/* Another host has it: nothing of it goes on here. */
+void agent_is_elsewhere(struct agent *agent);
 /* Nobody vouches for its owner at this moment. */
 void agent_is_unvouched(struct agent *agent);
 /* All sessions of its owner were ended, or the owner is banned: it ends now, and starts again only with a session made since. */
 void agent_is_revoked(struct agent *agent, const char *epoch);
+/* Tells everybody: look again. kind: for people. */
+void agent_announce(const struct agent *agent, const char *kind);
 void agent_save(struct agent *agent, records_done done, void *arg);
 /* Is there room for it among those that run? ERR_BUSY host_full. */
 int agent_has_room(const struct agent *agent, struct error *err);

@@ -7,6 +7,8 @@
 #include "services/sandbox/asking.h"
 #include "services/sandbox/exec.h"
 #include "services/sandbox/holder.h"
+#include "services/sandbox/restore.h"
+#include "services/sandbox/snapshot.h"
 #include "services/sandbox/start.h"
 
 #define ADDRESS_LISTS 1024
@@ -51,6 +53,8 @@ static void agent_free(struct agent *agent)
 	error_refuse(&err, ERR_UNAVAILABLE, "service_unavailable", "stopping");
 	if (agent->start)
 		start_cancel(&agent->start);
+	restore_destroy(&agent->restore);
+	snapshot_destroy(agent);
 	asking_fail_all(agent, &err);
 	exec_fail(agent, &err);
 	agent_set_address(agent, (struct in_addr){0});

@@ -77,7 +77,8 @@ static int may_go_on(const struct asking *asking, struct error *err)
 /* The agent as this caller may see it: what belongs to somebody else ends now. */
 static struct agent *enter(struct asking *asking, struct agent *agent)
 {
-	if (agent && (asking->kind == ASK_STATE || asking->kind == ASK_LOGS))
+	if (agent && (asking->kind == ASK_STATE || asking->kind == ASK_LOGS ||
+			 asking->kind == ASK_SNAPSHOTS))
 		agent_end_others(agent, asking->wallet);
 	else if (agent)
 		agent_take_owner(agent, asking->wallet, asking->slot);
@@ -115,7 +116,9 @@ static void answer_host(struct asking *asking, const char *host)
 	struct sandbox_state_rsp state = {0};
 	struct sandbox_reach_rsp reach = {0};
 	struct sandbox_logs_rsp *logs;
-	if (asking->kind == ASK_REACH) {
+	if (asking->kind >= ASK_SNAPSHOTS) {
+		snapshots_answer_host(asking, host);
+	} else if (asking->kind == ASK_REACH) {
 		snprintf(reach.host, sizeof(reach.host), "%s", host);
 		asking_reply(asking, &reach);
 	} else if (asking->kind == ASK_LOGS) {
@@ -133,7 +136,7 @@ static void answer_host(struct asking *asking, const char *host)
 static bool claims(const struct asking *asking)
 {
 	return asking->kind == ASK_START || asking->kind == ASK_RESTART ||
-	       asking->kind == ASK_REACH;
+	       asking->kind == ASK_REACH || asking->kind == ASK_ACCEPT;
 }
 
 static void on_place(void *arg, const char *host, const struct error *err)
@@ -289,6 +292,17 @@ void asking_tell_log(struct agent *agent)
 	}
 }
 
+void asking_tell_snapshot(struct agent *agent)
+{
+	struct asking *asking, *next;
+	for (asking = TAILQ_FIRST(&agent->waiting); asking; asking = next) {
+		next = TAILQ_NEXT(asking, link);
+		if (asking->kind == ASK_SNAPSHOTS ||
+		    (asking->kind > ASK_SNAPSHOTS && !agent->saving))
+			resume(asking);
+	}
+}
+
 void asking_fail_all(struct agent *agent, const struct error *err)
 {
 	struct asking *asking;
@@ -297,7 +311,7 @@ void asking_fail_all(struct agent *agent, const struct error *err)
 }
 
 void asking_begin(struct sandbox *sandbox, enum asking_kind kind, const char *token,
-    uint64_t wait_ms, uint64_t after, struct bus_request *request)
+    uint64_t wait_ms, uint64_t after, const void *more, struct bus_request *request)
 {
 	struct asking *asking = calloc(1, sizeof(*asking));
 	bug_if(!asking);
@@ -307,6 +321,7 @@ void asking_begin(struct sandbox *sandbox, enum asking_kind kind, const char *to
 	asking->token = token;
 	asking->until_ms = clock_boot_ms() + wait_ms;
 	asking->after = after;
+	asking->more = more;
 	asking->timer = evtimer_new(sandbox->process->base, on_timer, asking);
 	bug_if(!asking->timer);
 	check_session(asking);

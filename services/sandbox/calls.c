@@ -12,37 +12,37 @@
 void sandbox_state(
     struct sandbox *self, const struct sandbox_state_req *req, struct bus_request *request)
 {
-	asking_begin(self, ASK_STATE, req->token, 0, 0, request);
+	asking_begin(self, ASK_STATE, req->token, 0, 0, NULL, request);
 }
 
 void sandbox_start(
     struct sandbox *self, const struct sandbox_start_req *req, struct bus_request *request)
 {
-	asking_begin(self, ASK_START, req->token, 0, 0, request);
+	asking_begin(self, ASK_START, req->token, 0, 0, NULL, request);
 }
 
 void sandbox_stop(
     struct sandbox *self, const struct sandbox_stop_req *req, struct bus_request *request)
 {
-	asking_begin(self, ASK_STOP, req->token, 0, 0, request);
+	asking_begin(self, ASK_STOP, req->token, 0, 0, NULL, request);
 }
 
 void sandbox_restart(
     struct sandbox *self, const struct sandbox_restart_req *req, struct bus_request *request)
 {
-	asking_begin(self, ASK_RESTART, req->token, 0, 0, request);
+	asking_begin(self, ASK_RESTART, req->token, 0, 0, NULL, request);
 }
 
 void sandbox_reach(
     struct sandbox *self, const struct sandbox_reach_req *req, struct bus_request *request)
 {
-	asking_begin(self, ASK_REACH, req->token, req->wait_ms, 0, request);
+	asking_begin(self, ASK_REACH, req->token, req->wait_ms, 0, NULL, request);
 }
 
 void sandbox_logs(
     struct sandbox *self, const struct sandbox_logs_req *req, struct bus_request *request)
 {
-	asking_begin(self, ASK_LOGS, req->token, req->wait_ms, req->after, request);
+	asking_begin(self, ASK_LOGS, req->token, req->wait_ms, req->after, NULL, request);
 }
 
 /* ---- answers */
@@ -56,9 +56,13 @@ void agent_describe(const struct agent *agent, struct sandbox_state_rsp *rsp_r)
 	}
 	snprintf(rsp_r->state, sizeof(rsp_r->state), "%s", machine_state(&agent->machine));
 	snprintf(rsp_r->why, sizeof(rsp_r->why), "%s", agent->machine.why);
+	const struct saved *saved = &agent->record.saved;
 	rsp_r->started_ms = agent_runs(agent) ? agent->started_ms : 0;
 	memcpy(rsp_r->boot_id, agent->record.boot, sizeof(agent->record.boot));
 	snprintf(rsp_r->image, sizeof(rsp_r->image), "%s", agent->record.image);
+	rsp_r->snapshot = saved->number;
+	rsp_r->snapshot_ms = saved->versions.n > 0 ? saved->versions.item[0].created_ms : 0;
+	snprintf(rsp_r->snapshot_why, sizeof(rsp_r->snapshot_why), "%s", saved->why);
 }
 
 static void answer_state(struct asking *asking, const struct agent *agent)
@@ -115,7 +119,9 @@ static void answer_logs(struct asking *asking, const struct agent *agent)
 
 void asking_answer(struct asking *asking, struct agent *agent)
 {
-	if (asking->kind == ASK_REACH)
+	if (asking->kind >= ASK_SNAPSHOTS)
+		snapshots_answer(asking, agent);
+	else if (asking->kind == ASK_REACH)
 		answer_reach(asking, agent);
 	else if (asking->kind == ASK_LOGS)
 		answer_logs(asking, agent);
@@ -125,8 +131,7 @@ void asking_answer(struct asking *asking, struct agent *agent)
 
 /* ---- what they do */
 
-/* For the start that follows: vault.grant wants the owner's session, the console's or the agent's. */
-static void keep_token(const struct asking *asking, struct agent *agent)
+void asking_keep_token(const struct asking *asking, struct agent *agent)
 {
 	secret_destroy(&agent->owner_token);
 	agent->owner_token = secret_new(asking->token, strlen(asking->token));
@@ -146,7 +151,7 @@ static void do_start(struct asking *asking, struct agent *agent, bool is_restart
 	}
 	agent->used_ms = clock_boot_ms();
 	if (is_restart || is_idle(agent))
-		keep_token(asking, agent);
+		asking_keep_token(asking, agent);
 	if (is_restart)
 		machine_want_restart(&agent->machine);
 	else
@@ -188,7 +193,7 @@ static void do_reach(struct asking *asking, struct agent *agent)
 	}
 	agent->used_ms = clock_boot_ms();
 	if (is_new && is_idle(agent))
-		keep_token(asking, agent);
+		asking_keep_token(asking, agent);
 	if (machine_want_wake(&agent->machine))
 		agent_step(agent);
 	if (must_start && agent->has_failure)
@@ -225,6 +230,14 @@ void asking_act(struct asking *asking, struct agent *agent)
 		break;
 	case ASK_LOGS:
 		do_logs(asking, agent);
+		break;
+	case ASK_SNAPSHOTS:
+	case ASK_SNAPSHOT:
+	case ASK_RESTORE:
+	case ASK_DISCARD:
+	case ASK_HAND_OVER:
+	case ASK_ACCEPT:
+		snapshots_act(asking, agent);
 		break;
 	}
 }

@@ -15,6 +15,7 @@
 #include "common/cidr.h"
 #include "common/error.h"
 #include "common/metrics.h"
+#include "proto/warden.h"
 
 struct driver_image {
 	char name[64 + 1];
@@ -35,11 +36,32 @@ struct driver_start {
 	uint64_t period;
 	const uint8_t *volume_key; /* 32 bytes; borrowed for the call */
 	int files;                 /* proto/warden.h; stays the caller's */
+	enum warden_volume volume;
+	/* with WARDEN_VOLUME_FILLED: read end of a pipe, stays the caller's; borrowed for the call */
+	int archive_fd;
+	const struct warden_archive *archive;
 	const struct driver_limits *limits;
 	uint64_t ready_ms;
 	bool is_narrowed;         /* reaches only these ranges, and what allow names */
 	const struct cidr *range; /* borrowed for the call */
 	size_t nranges;
+};
+struct driver_snapshot {
+	struct driver_boot of;
+	const struct warden_archive *archive; /* borrowed for the call */
+	int out;                              /* write end of a pipe; both stay the caller's */
+	int secrets;                          /* memfd, as files of a start */
+	uint64_t bytes_max;
+	const uint8_t *fingerprint; /* 32 bytes, of the last one; borrowed */
+	uint8_t level;
+	bool must_freeze;
+	const char *roots, *excluded; /* WARDEN_ROOTS_BYTES each; borrowed */
+};
+struct driver_snapshotted {
+	enum warden_outcome outcome;
+	uint64_t bytes, files, stored_bytes, unsettled, skipped;
+	const uint8_t *digest, *fingerprint; /* 32 bytes */
+	const char *path, *kind, *text;
 };
 struct driver_allow {
 	const struct in_addr *address;
@@ -57,7 +79,7 @@ struct driver_found {
 	uint64_t period;
 };
 struct driver_ended {
-	bool was_asked, was_oom;
+	bool was_asked, was_oom, is_held;
 	int status; /* as of wait(2); -1: not known */
 	uint64_t us;
 };
@@ -77,7 +99,8 @@ struct driver_told {
 	void (*starting)(void *arg, const struct driver_boot *of, struct in_addr address);
 	void (*started)(void *arg, const struct driver_boot *of, struct in_addr address,
 	    uint16_t port, int log);
-	void (*failed)(void *arg, const struct driver_boot *of, const char *why);
+	void (*failed)(
+	    void *arg, const struct driver_boot *of, const char *why, enum warden_failure failure);
 	void (*ended)(void *arg, const struct driver_boot *of, const struct driver_ended *ended);
 	void (*gone)(void *arg, const struct driver_boot *of, const char *left);
 	void (*counted)(void *arg, const struct driver_boot *of, uint64_t connections);
@@ -86,6 +109,11 @@ struct driver_told {
 	    const char *why, int output);
 	void (*erased)(void *arg, const char *agent, const char *why); /* "": done */
 	void (*allowed)(void *arg, uint64_t ticket);                   /* it may go there now */
+	/* How far a snapshot, or a start that fills its volume, is. */
+	void (*saving)(
+	    void *arg, const struct driver_boot *of, uint64_t bytes, uint64_t total_bytes);
+	void (*snapshotted)(
+	    void *arg, const struct driver_boot *of, const struct driver_snapshotted *snapshotted);
 	/* Asked every second: does this host know what it has to know to let agents live? */
 	bool (*is_alive)(void *arg);
 	void *arg;
@@ -109,7 +137,12 @@ struct driver {
 	    void *self, const char *image, struct driver_image *image_r, struct error *err);
 	/* Each: ERR_UNAVAILABLE if it could not be asked. */
 	int (*start)(void *self, const struct driver_start *start, struct error *err);
-	int (*stop)(void *self, const struct driver_boot *of, uint64_t grace_ms, struct error *err);
+	/* hold_ms above 0: it ends with is_held, and gone follows release, kill or that time. */
+	int (*stop)(void *self, const struct driver_boot *of, uint64_t grace_ms, uint64_t hold_ms,
+	    struct error *err);
+	int (*release)(void *self, const struct driver_boot *of, struct error *err);
+	/* Of one that runs or is held; one at a time for an agent. Told as snapshotted, or as gone. */
+	int (*snapshot)(void *self, const struct driver_snapshot *snapshot, struct error *err);
 	int (*kill)(void *self, const struct driver_boot *of, struct error *err);
 	int (*reset)(void *self, const struct driver_boot *of, struct error *err);
 	int (*count)(void *self, const struct driver_boot *of, struct error *err);
@@ -122,9 +155,6 @@ struct driver {
 	/* One at a time for an agent. */
 	int (*erase)(
 	    void *self, const char *agent, const char *wallet, uint64_t period, struct error *err);
-	/* For snapshots: hold still and go on. NULL: this driver cannot. */
-	int (*freeze)(void *self, const struct driver_boot *of, struct error *err);
-	int (*thaw)(void *self, const struct driver_boot *of, struct error *err);
 };
 
 extern const struct driver driver_oci;

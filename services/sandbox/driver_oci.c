@@ -66,9 +66,40 @@ static void take_ended(const struct oci *oci, const struct warden_packet *packet
 	const struct driver_boot of = {packet->agent, packet->boot};
 	const struct driver_ended ended = {.was_asked = is_set(&packet->u.ended.was_asked),
 	    .was_oom = is_set(&packet->u.ended.was_oom),
+	    .is_held = is_set(&packet->u.ended.is_held),
 	    .status = packet->u.ended.status,
 	    .us = packet->u.ended.us};
 	oci->config.told.ended(oci->config.told.arg, &of, &ended);
+}
+
+/* What is no failure or outcome of the list is the one that nothing good follows from. */
+static void take_failed(const struct oci *oci, const struct warden_packet *packet)
+{
+	const struct driver_boot of = {packet->agent, packet->boot};
+	uint32_t failure = packet->u.failed.failure;
+	oci->config.told.failed(oci->config.told.arg, &of, packet->u.failed.text,
+	    failure <= WARDEN_FAILURE_VOLUME ? (enum warden_failure)failure : WARDEN_FAILURE_OTHER);
+}
+
+static void take_snapshotted(const struct oci *oci, const struct warden_packet *packet)
+{
+	const struct driver_boot of = {packet->agent, packet->boot};
+	uint32_t outcome = packet->u.snapshotted.outcome;
+	const struct driver_snapshotted snapshotted = {
+	    .outcome =
+		outcome <= WARDEN_NOT_SAVED ? (enum warden_outcome)outcome : WARDEN_NOT_SAVED,
+	    .bytes = packet->u.snapshotted.bytes,
+	    .files = packet->u.snapshotted.files,
+	    .stored_bytes = packet->u.snapshotted.stored_bytes,
+	    .unsettled = packet->u.snapshotted.unsettled,
+	    .skipped = packet->u.snapshotted.skipped,
+	    .digest = packet->u.snapshotted.digest,
+	    .fingerprint = packet->u.snapshotted.fingerprint,
+	    .path = packet->u.snapshotted.path,
+	    .kind = packet->u.snapshotted.kind,
+	    .text = packet->u.snapshotted.text,
+	};
+	oci->config.told.snapshotted(oci->config.told.arg, &of, &snapshotted);
 }
 
 static void on_packet(void *arg, const struct warden_packet *packet, int fd)
@@ -90,7 +121,7 @@ static void on_packet(void *arg, const struct warden_packet *packet, int fd)
 		    told->arg, &of, packet->u.started.address, packet->u.started.port, fd),
 		    rights = -1;
 	else if (packet->what == WARDEN_FAILED)
-		told->failed(told->arg, &of, packet->u.text);
+		take_failed(oci, packet);
 	else if (packet->what == WARDEN_ENDED)
 		take_ended(oci, packet);
 	else if (packet->what == WARDEN_GONE)
@@ -103,6 +134,10 @@ static void on_packet(void *arg, const struct warden_packet *packet, int fd)
 		    rights = -1;
 	else if (packet->what == WARDEN_ALLOWED)
 		told->allowed(told->arg, packet->u.allowed.ticket);
+	else if (packet->what == WARDEN_SAVING)
+		told->saving(told->arg, &of, packet->u.saving.bytes, packet->u.saving.total_bytes);
+	else if (packet->what == WARDEN_SNAPSHOTTED)
+		take_snapshotted(oci, packet);
 	else if (packet->what == WARDEN_ERASED)
 		told->erased(told->arg, packet->agent, packet->u.text);
 	else
@@ -116,7 +151,7 @@ static void say_alive(struct oci *oci)
 	struct warden_packet packet = {.what = WARDEN_ALIVE};
 	struct error err;
 	if (oci->is_ready && oci->config.told.is_alive(oci->config.told.arg))
-		warden_link_send(oci->link, &packet, -1, &err);
+		warden_link_send(oci->link, &packet, NULL, &err);
 }
 
 static void on_alive(evutil_socket_t fd, short what, void *arg)
@@ -141,7 +176,7 @@ static void on_down(void *arg)
 /* ---- what it is asked */
 
 static int send_packet(struct oci *oci, struct warden_packet *packet, const struct driver_boot *of,
-    int fd, struct error *err)
+    const int fds[WARDEN_FDS_MAX], struct error *err)
 {
 	/* what was found is killed without waiting for the rest */
 	if (!oci->is_ready && packet->what != WARDEN_KILL)
@@ -149,7 +184,7 @@ static int send_packet(struct oci *oci, struct warden_packet *packet, const stru
 		    err, ERR_UNAVAILABLE, "service_unavailable", "warden is not ready");
 	snprintf(packet->agent, sizeof(packet->agent), "%s", of->agent);
 	snprintf(packet->boot, sizeof(packet->boot), "%s", of->boot);
-	return warden_link_send(oci->link, packet, fd, err);
+	return warden_link_send(oci->link, packet, fds, err);
 }
 
 static int oci_start(void *self, const struct driver_start *start, struct error *err)
@@ -175,33 +210,63 @@ static int oci_start(void *self, const struct driver_start *start, struct error 
 	for (size_t i = 0; i < start->nranges; i++)
 		packet.u.start.range[i] =
 		    (struct warden_range){start->range[i].address, start->range[i].bits};
-	int rc = send_packet(self, &packet, &start->of, start->files, err);
+	packet.u.start.volume = start->volume;
+	const int fds[WARDEN_FDS_MAX] = {
+	    start->files, start->volume == WARDEN_VOLUME_FILLED ? start->archive_fd : -1};
+	if (start->volume == WARDEN_VOLUME_FILLED)
+		packet.u.start.archive = *start->archive;
+	int rc = send_packet(self, &packet, &start->of, fds, err);
 	sodium_memzero(&packet, sizeof(packet));
 	return rc;
 }
 
-static int oci_stop(void *self, const struct driver_boot *of, uint64_t grace_ms, struct error *err)
+static int oci_stop(void *self, const struct driver_boot *of, uint64_t grace_ms, uint64_t hold_ms,
+    struct error *err)
 {
-	struct warden_packet packet = {.what = WARDEN_STOP, .u.stop.grace_ms = grace_ms};
-	return send_packet(self, &packet, of, -1, err);
+	struct warden_packet packet = {
+	    .what = WARDEN_STOP, .u.stop = {.grace_ms = grace_ms, .hold_ms = hold_ms}};
+	return send_packet(self, &packet, of, NULL, err);
+}
+
+static int oci_release(void *self, const struct driver_boot *of, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_RELEASE};
+	return send_packet(self, &packet, of, NULL, err);
+}
+
+static int oci_snapshot(void *self, const struct driver_snapshot *snapshot, struct error *err)
+{
+	struct warden_packet packet = {.what = WARDEN_SNAPSHOT};
+	const int fds[WARDEN_FDS_MAX] = {snapshot->out, snapshot->secrets};
+	packet.u.snapshot.archive = *snapshot->archive;
+	packet.u.snapshot.bytes_max = snapshot->bytes_max;
+	packet.u.snapshot.level = snapshot->level;
+	packet.u.snapshot.must_freeze = snapshot->must_freeze;
+	memcpy(packet.u.snapshot.fingerprint, snapshot->fingerprint,
+	    sizeof(packet.u.snapshot.fingerprint));
+	memcpy(packet.u.snapshot.roots, snapshot->roots, WARDEN_ROOTS_BYTES);
+	memcpy(packet.u.snapshot.excluded, snapshot->excluded, WARDEN_ROOTS_BYTES);
+	int rc = send_packet(self, &packet, &snapshot->of, fds, err);
+	sodium_memzero(&packet, sizeof(packet));
+	return rc;
 }
 
 static int oci_kill(void *self, const struct driver_boot *of, struct error *err)
 {
 	struct warden_packet packet = {.what = WARDEN_KILL};
-	return send_packet(self, &packet, of, -1, err);
+	return send_packet(self, &packet, of, NULL, err);
 }
 
 static int oci_reset(void *self, const struct driver_boot *of, struct error *err)
 {
 	struct warden_packet packet = {.what = WARDEN_RESET};
-	return send_packet(self, &packet, of, -1, err);
+	return send_packet(self, &packet, of, NULL, err);
 }
 
 static int oci_count(void *self, const struct driver_boot *of, struct error *err)
 {
 	struct warden_packet packet = {.what = WARDEN_COUNT};
-	return send_packet(self, &packet, of, -1, err);
+	return send_packet(self, &packet, of, NULL, err);
 }
 
 static int oci_exec(void *self, const struct driver_boot *of, const char *argv, size_t len,
@@ -214,7 +279,7 @@ static int oci_exec(void *self, const struct driver_boot *of, const char *argv, 
 	packet.u.exec.len = (uint32_t)len;
 	packet.u.exec.timeout_ms = timeout_ms;
 	memcpy(packet.u.exec.text, argv, len);
-	return send_packet(self, &packet, of, -1, err);
+	return send_packet(self, &packet, of, NULL, err);
 }
 
 static int oci_allow(
@@ -226,7 +291,7 @@ static int oci_allow(
 	packet.u.allow.ttl_s = allow->ttl_s;
 	packet.u.allow.ticket = allow->ticket;
 	memcpy(packet.u.allow.address, allow->address, n * sizeof(*allow->address));
-	return send_packet(self, &packet, of, -1, err);
+	return send_packet(self, &packet, of, NULL, err);
 }
 
 static int oci_erase(
@@ -235,7 +300,7 @@ static int oci_erase(
 	struct warden_packet packet = {.what = WARDEN_ERASE, .u.erase.period = period};
 	const struct driver_boot of = {agent, ""};
 	snprintf(packet.u.erase.wallet, sizeof(packet.u.erase.wallet), "%s", wallet);
-	return send_packet(self, &packet, &of, -1, err);
+	return send_packet(self, &packet, &of, NULL, err);
 }
 
 static int oci_prepare(
@@ -288,6 +353,8 @@ const struct driver driver_oci = {
     .prepare = oci_prepare,
     .start = oci_start,
     .stop = oci_stop,
+    .release = oci_release,
+    .snapshot = oci_snapshot,
     .kill = oci_kill,
     .reset = oci_reset,
     .count = oci_count,

@@ -109,7 +109,7 @@ void exec_begin(
 	exec->agent = agent;
 	exec->request = request;
 	int rc = take_argv(exec, req, &err);
-	if (rc == 0 && agent->exec)
+	if (rc == 0 && (agent->exec || agent->hook))
 		rc = error_refuse(&err, ERR_BUSY, "exec_busy", "another program runs in it");
 	if (rc == 0 && !agent_runs(agent))
 		rc = error_refuse(&err, ERR_CONFLICT, "agent_not_running", "it does not run now");

@@ -10,17 +10,19 @@
 
 #include "proto/warden.h"
 #include "services/sandbox/openclaw.h"
+#include "services/sandbox/roots.h"
 
 #define CHANNELS "channels.json"
 #define TOKEN "gateway-token"
 #define HOSTS "custom/egress-hosts"
 #define WORKERS "custom/allow-service-workers"
+#define EXCLUDED "custom/snapshot-exclude"
 
 struct files {
 	int fd;
 	size_t len;
 	char last[128 + 1];
-	struct secret *channels;
+	struct secret *channels, *excluded;
 	struct egress egress;
 	bool allows_workers;
 };
@@ -41,6 +43,7 @@ void files_destroy(struct files **files)
 		return;
 	*files = NULL;
 	secret_destroy(&f->channels);
+	secret_destroy(&f->excluded);
 	close(f->fd);
 	sodium_memzero(f, sizeof(*f));
 	free(f);
@@ -93,6 +96,10 @@ static int add(
 		return -1;
 	if (strcmp(item->path, WORKERS) == 0)
 		files->allows_workers = is_yes(bytes, item->size);
+	if (strcmp(item->path, EXCLUDED) == 0 && item->size > 0) {
+		secret_destroy(&files->excluded);
+		files->excluded = secret_new(bytes, item->size);
+	}
 	if (strcmp(item->path, CHANNELS) == 0 && item->size > 0) {
 		secret_destroy(&files->channels);
 		files->channels = secret_new(bytes, item->size);
@@ -141,6 +148,11 @@ int files_finish(struct files *files, const char *token, const char *origin, boo
 	return 0;
 }
 
+int files_fd(const struct files *files)
+{
+	return files->fd;
+}
+
 const char *files_last(const struct files *files)
 {
 	return files->last;
@@ -149,6 +161,17 @@ const char *files_last(const struct files *files)
 const struct egress *files_egress(const struct files *files)
 {
 	return &files->egress;
+}
+
+int files_excluded(const struct files *files, char *excluded_r, struct error *err)
+{
+	unsigned line;
+	memset(excluded_r, 0, WARDEN_ROOTS_BYTES);
+	if (!files->excluded || roots_parse((const char *)secret_bytes(files->excluded),
+				    secret_len(files->excluded), "\n", excluded_r, &line))
+		return 0;
+	return error_refuse(err, ERR_INVALID, "exclude_invalid",
+	    EXCLUDED ", line %u: not a path below /data, or one too many", line);
 }
 
 bool files_allows_workers(const struct files *files)

@@ -19,9 +19,13 @@ int files_add_page(
 /* token: hex. origin: the agent's. is_openclaw: openclaw.json goes in, too. Then sealed; borrowed until files_destroy. */
 int files_finish(struct files *files, const char *token, const char *origin, bool is_openclaw,
     int *fd_r, struct error *err);
+int files_fd(const struct files *files); /* once it is finished; borrowed */
 /* Path of the last one added, for the next page. */
 const char *files_last(const struct files *files);
 const struct egress *files_egress(const struct files *files);
+/* What the owner's secret custom/snapshot-exclude leaves out of snapshots: paths below /data, by lines, packed as proto/warden.h has them. ERR_INVALID exclude_invalid: it is no such
+ * list. excluded_r has WARDEN_ROOTS_BYTES. */
+int files_excluded(const struct files *files, char *excluded_r, struct error *err);
 /* The owner's secret custom/allow-service-workers says "yes". */
 bool files_allows_workers(const struct files *files);
 

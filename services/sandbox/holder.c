@@ -88,11 +88,20 @@ static bool is_revoked(const struct agent *agent, const struct ledger_owner *own
 	return record->epoch[0] && strcmp(record->epoch, owner->epoch) != 0;
 }
 
+bool holder_is_elsewhere(const struct sandbox *sandbox, const struct ledger_owner *owner)
+{
+	return owner->place[0] && strcmp(owner->place, sandbox->process->settings.replica) != 0;
+}
+
 static void judge(struct agent *agent, const struct ledger_owner *owner)
 {
 	const struct record *record = &agent->record;
 	bool was_up = agent->machine.phase != MACHINE_NONE;
-	if (!record->wallet[0]) {
+	if (record->wallet[0] && holder_is_elsewhere(agent->sandbox, owner)) {
+		agent_is_elsewhere(agent);
+		if (was_up)
+			tell_killed(agent);
+	} else if (!record->wallet[0]) {
 		; /* only former periods: noted that something of it is here */
 	} else if (ledger_owner_vouches(owner, record->wallet, record->slot) &&
 		   is_revoked(agent, owner)) {

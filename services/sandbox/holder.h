@@ -15,6 +15,9 @@ void holder_look_at(struct agent *agent, bool must_reset);
 void holder_forget(struct agent *agent);
 bool holder_has_looked(const struct holder *holder);
 
+/* The agent has a place, and it is another host. */
+bool holder_is_elsewhere(const struct sandbox *sandbox, const struct ledger_owner *owner);
+
 void holder_mark(struct holder *holder, const struct ledger_event *event);
 /* A new history: everything up to head counts as marked. */
 void holder_unmark(struct holder *holder, struct event_id head);

@@ -5,6 +5,9 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "proto/store_key.h"
+#include "services/sandbox/store_link.h"
+#include "services/sandbox/triggers.h"
 
 #define TICK_MS 500
 #define COUNT_MS 30000
@@ -58,9 +61,18 @@ static bool is_empty(const struct agent *agent)
 	       agent->machine.phase == MACHINE_NONE && !agent->start && agent->nwaiting == 0;
 }
 
+static void save_or_forget(struct agent *agent)
+{
+	if (is_empty(agent))
+		forget(agent);
+	else
+		agent_save(agent, NULL, NULL);
+}
+
 void housekeeping_erased(struct agent *agent, const char *why)
 {
-	struct record *record = &agent->record;
+	struct record_former *former =
+	    record_find_former(&agent->record, agent->erasing.wallet, agent->erasing.period);
 	agent->is_erasing = false;
 	if (why[0]) {
 		log_warn(
@@ -68,23 +80,79 @@ void housekeeping_erased(struct agent *agent, const char *why)
 		return;
 	}
 	log_info("a former owner's volume is erased", "agent", agent->id, "wallet",
-	    record->former[0].wallet);
-	memmove(
-	    &record->former[0], &record->former[1], --record->nformer * sizeof(record->former[0]));
-	if (is_empty(agent))
-		forget(agent);
-	else
-		agent_save(agent, NULL, NULL);
+	    agent->erasing.wallet);
+	if (!former)
+		return;
+	former->is_erased = true;
+	if (!former->has_objects)
+		record_drop_former(&agent->record, former);
+	save_or_forget(agent);
 }
 
-static void erase_oldest(struct agent *agent, uint64_t now_ms)
+/* Of one period; the agent may be gone when it ends. */
+struct sweep {
+	struct sandbox *sandbox;
+	char id[AGENT_ID_LEN + 1];
+	struct record_former former;
+};
+
+static void on_swept(void *arg, const struct store_ended *ended)
+{
+	struct sweep *sweep = arg;
+	struct agent *agent = agents_find(sweep->sandbox->agents, sweep->id);
+	struct record_former *former =
+	    agent ? record_find_former(&agent->record, sweep->former.wallet, sweep->former.period)
+		  : NULL;
+	if (agent)
+		agent->is_sweeping = false;
+	if (!ended->is_done) {
+		log_warn("a former owner's snapshots could not be removed", "agent", sweep->id,
+		    "why", ended->text);
+	} else if (former) {
+		log_info("a former owner's snapshots are removed", "agent", sweep->id, "wallet",
+		    former->wallet, "objects", log_u64(ended->bytes));
+		record_drop_former(&agent->record, former);
+		save_or_forget(agent);
+	}
+	free(sweep);
+}
+
+static void sweep_one(struct agent *agent)
 {
 	struct sandbox *sandbox = agent->sandbox;
-	const struct record_former *former = &agent->record.former[0];
+	const struct record *record = &agent->record;
+	const struct record_former *former = NULL;
+	char folder[STORE_KEY_MAX + 1], why[160];
 	struct error err;
-	if (agent->is_damaged || agent->is_erasing || agent->record.nformer == 0 ||
+	for (size_t i = 0; i < record->nformer && !former; i++)
+		if (record->former[i].is_erased && record->former[i].has_objects)
+			former = &record->former[i];
+	if (!former || agent->is_sweeping ||
+	    !store_link_is_ready(sandbox->store, why, sizeof(why)) ||
+	    !store_key_of_period(folder, agent->id, former->wallet, former->period, ""))
+		return;
+	struct sweep *sweep = calloc(1, sizeof(*sweep));
+	bug_if(!sweep);
+	*sweep = (struct sweep){.sandbox = sandbox, .former = *former};
+	memcpy(sweep->id, agent->id, sizeof(sweep->id));
+	agent->is_sweeping = store_link_sweep(sandbox->store, folder, on_swept, sweep, &err) != 0;
+	if (!agent->is_sweeping)
+		free(sweep);
+}
+
+static void erase_one(struct agent *agent, uint64_t now_ms)
+{
+	struct sandbox *sandbox = agent->sandbox;
+	const struct record *record = &agent->record;
+	const struct record_former *former = NULL;
+	struct error err;
+	for (size_t i = 0; i < record->nformer && !former; i++)
+		if (!record->former[i].is_erased)
+			former = &record->former[i];
+	if (!former || agent->is_erasing ||
 	    now_ms < former->over_at_ms + sandbox->former_keep_s * 1000)
 		return;
+	agent->erasing = *former;
 	agent->is_erasing = sandbox->driver->erase(sandbox->driven, agent->id, former->wallet,
 				former->period, &err) == 0;
 }
@@ -101,10 +169,12 @@ static void erase(struct housekeeping *housekeeping)
 	housekeeping->erase_at_ms = now + (every < ERASE_MS ? every + TICK_MS : ERASE_MS);
 	for (size_t i = agents_count(sandbox->agents); i-- > 0;) {
 		struct agent *agent = agents_at(sandbox->agents, i);
-		if (is_empty(agent))
+		if (is_empty(agent)) {
 			forget(agent);
-		else
-			erase_oldest(agent, unix_ms);
+		} else if (!agent->is_damaged) {
+			sweep_one(agent);
+			erase_one(agent, unix_ms);
+		}
 	}
 }
 
@@ -116,8 +186,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	if (!sandbox->is_driver_ready || sandbox->is_stopping)
 		return;
-	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
+	for (size_t i = 0; i < agents_count(sandbox->agents); i++) {
 		look_at_use(agents_at(sandbox->agents, i), now);
+		triggers_tick(agents_at(sandbox->agents, i), now);
+	}
 	erase(housekeeping);
 }
 

@@ -33,7 +33,8 @@ static void set_phase(struct machine *machine, enum machine_phase phase)
 	machine->phase = phase;
 	machine->patience_at = 0;
 	if (phase == MACHINE_NONE)
-		machine->must_cycle = machine->must_kill = machine->was_killed = false;
+		machine->must_cycle = machine->must_kill = machine->was_killed = machine->is_held =
+		    machine->must_release = false;
 }
 
 /* ---- wishes */
@@ -140,6 +141,8 @@ void machine_not_started(
 		crash(machine, now, why);
 		return;
 	}
+	if (fault == MACHINE_OTHERWISE)
+		return;
 	say(machine, why);
 	if (fault == MACHINE_REFUSED)
 		machine->wish = MACHINE_NEW;
@@ -154,6 +157,24 @@ void machine_ended(struct machine *machine, uint64_t now, bool was_asked, const 
 	set_phase(machine, MACHINE_ENDING);
 	if (!was_asked && !machine->must_cycle && !machine->must_kill)
 		crash(machine, now, why);
+}
+
+void machine_held(struct machine *machine, uint64_t now, uint64_t until)
+{
+	machine_ended(machine, now, true, "");
+	machine->is_held = true;
+	machine->patience_at = until;
+}
+
+void machine_goes_on(struct machine *machine, uint64_t now)
+{
+	if (machine->phase == MACHINE_STARTING)
+		machine->patience_at = now + machine->rules->start_max_ms;
+}
+
+void machine_want_release(struct machine *machine)
+{
+	machine->must_release = true;
 }
 
 void machine_gone(struct machine *machine, uint64_t now)
@@ -212,6 +233,10 @@ enum machine_action machine_next(struct machine *machine, uint64_t now)
 	case MACHINE_ENDING:
 		if ((machine->must_kill && !machine->was_killed) || has_no_patience(machine, now))
 			return end(machine, now, MACHINE_KILL);
+		if (machine->is_held && (machine->must_release || machine->wish == MACHINE_UP)) {
+			machine->is_held = machine->must_release = false;
+			return end(machine, now, MACHINE_RELEASE);
+		}
 		return MACHINE_WAIT;
 	}
 	return MACHINE_WAIT;

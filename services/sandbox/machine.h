@@ -2,6 +2,8 @@
  * owner, request, operator) and what is there (told by the driver), and says by machine_next what to do about the difference; agent.c does it.
  *
  *	NONE --START--> STARTING --started--> RUNNING --STOP, KILL, its own end--> ENDING --gone--> NONE
+ *
+ * One that ends held (machine_held) stays ENDING, with its volume open, until it is released; a wish that it runs again releases it at once.
  */
 #ifndef SANDBOX_MACHINE_H
 #define SANDBOX_MACHINE_H
@@ -19,12 +21,13 @@ enum machine_wish {
 	MACHINE_ASLEEP, /* idle: a request wakes it */
 	MACHINE_DOWN,   /* by somebody's word: only the owner's start wakes it */
 };
-enum machine_action { MACHINE_WAIT, MACHINE_START, MACHINE_STOP, MACHINE_KILL };
+enum machine_action { MACHINE_WAIT, MACHINE_START, MACHINE_STOP, MACHINE_KILL, MACHINE_RELEASE };
 /* Why a start came to nothing. */
 enum machine_fault {
 	MACHINE_BROKEN, /* it would not run: tried again, with back-off, as after a crash */
 	MACHINE_LATER, /* something it needs is not there now: tried again, however long it takes */
-	MACHINE_REFUSED, /* asking again by itself will not help: stopped, until somebody asks */
+	MACHINE_REFUSED,   /* asking again by itself will not help: stopped, until somebody asks */
+	MACHINE_OTHERWISE, /* tried again at once, in another way */
 };
 
 struct machine_rules {
@@ -38,9 +41,10 @@ struct machine {
 	enum machine_phase phase;
 	enum machine_wish wish;
 	bool is_failed;
-	bool must_cycle;      /* stop, although it should run: fresh secrets */
-	bool must_kill;       /* at once, whatever it is doing */
-	bool was_killed;      /* said already */
+	bool must_cycle; /* stop, although it should run: fresh secrets */
+	bool must_kill;  /* at once, whatever it is doing */
+	bool was_killed; /* said already */
+	bool is_held, must_release;
 	uint64_t again_at;    /* not started before */
 	uint64_t patience_at; /* 0, or when STARTING or ENDING has taken too long */
 	uint64_t backoff_ms, restarts;
@@ -70,6 +74,11 @@ void machine_not_started(
     struct machine *machine, uint64_t now, enum machine_fault fault, const char *why);
 /* No process is left; gone follows. */
 void machine_ended(struct machine *machine, uint64_t now, bool was_asked, const char *why);
+/* The same, and it is held: gone follows once it is released, or at until, when it is killed. */
+void machine_held(struct machine *machine, uint64_t now, uint64_t until);
+void machine_goes_on(
+    struct machine *machine, uint64_t now);         /* a start that takes long, but moves */
+void machine_want_release(struct machine *machine); /* nobody needs the hold any more */
 void machine_gone(struct machine *machine, uint64_t now);
 void machine_found(struct machine *machine, bool is_ending);
 

@@ -1,4 +1,4 @@
-/* sandbox.agents, halt, wake, exec - what an operator may do with the agents of this host. */
+/* sandbox.agents, halt, wake, exec, move - what an operator may do with the agents of this host. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "services/sandbox/agent.h"
 #include "services/sandbox/exec.h"
+#include "services/sandbox/triggers.h"
 
 static void describe(const struct agent *agent, struct agents_item *item_r)
 {
@@ -171,4 +172,128 @@ void sandbox_exec(
 		bus_fail(request, &err);
 	else
 		exec_begin(agent, req, request);
+}
+
+/* ---- move */
+
+static void reply_move_host(struct bus_request *request, const char *host)
+{
+	struct sandbox_move_rsp rsp = {0};
+	snprintf(rsp.host, sizeof(rsp.host), "%s", host);
+	bus_reply(request, &rsp);
+}
+
+static void reply_moved(struct bus_request *request, bool is_moved)
+{
+	struct sandbox_move_rsp rsp = {.moved = is_moved};
+	if (!is_moved)
+		snprintf(rsp.doing, sizeof(rsp.doing), "move");
+	bus_reply(request, &rsp);
+}
+
+static void on_taken(void *arg, const struct ledger_ended *out, const struct error *err)
+{
+	struct errand *errand = arg;
+	struct error failed;
+	if (err) {
+		failed = sandbox_no_ledger(err);
+		bus_fail(errand->request, &failed);
+	} else if (!out->changed) {
+		error_refuse(&failed, ERR_CONFLICT, "agent_moved", "another host has it since");
+		bus_fail(errand->request, &failed);
+	} else {
+		process_announce(errand->sandbox->process, out->history, out->event, errand->asset);
+		reply_moved(errand->request, true);
+	}
+	free(errand);
+}
+
+static void on_lost_place(void *arg, const char *host, const struct error *err)
+{
+	struct errand *errand = arg;
+	const char *own = errand->sandbox->process->settings.replica;
+	struct error failed;
+	if (!err && host[0] && strcmp(host, own) != 0) {
+		ledger_move(
+		    errand->sandbox->process->redis, errand->asset, host, own, on_taken, errand);
+		return;
+	}
+	if (err) {
+		failed = sandbox_no_ledger(err);
+		bus_fail(errand->request, &failed);
+	} else if (host[0]) {
+		reply_moved(errand->request, true);
+	} else {
+		error_refuse(&failed, ERR_NOT_FOUND, "agent_unknown", "no host has this agent");
+		bus_fail(errand->request, &failed);
+	}
+	free(errand);
+}
+
+/* The old host is gone, says the operator. If it is not, it hears of it and kills what it has. */
+static void take_lost(
+    struct sandbox *self, const struct sandbox_move_req *req, struct bus_request *request)
+{
+	struct errand *errand = calloc(1, sizeof(*errand));
+	bug_if(!errand);
+	*errand = (struct errand){.sandbox = self, .request = request};
+	snprintf(errand->asset, sizeof(errand->asset), "%s", req->asset);
+	log_audit("agent", "outcome", "taken from a lost host", "asset", errand->asset, "operator",
+	    bus_request_peer(request), "trace", bus_request_trace(request));
+	ledger_place(self->process->redis, errand->asset, self->process->settings.replica, false,
+	    on_lost_place, errand);
+}
+
+static bool is_replica(const char *name)
+{
+	return name[0] && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				       "0123456789-_.") == strlen(name);
+}
+
+static int may_move(const struct agent *agent, struct error *err)
+{
+	const struct saved *saved = &agent->record.saved;
+	if (sandbox_serves(agent->sandbox, err) != 0)
+		return -1;
+	if (agent->machine.phase == MACHINE_NONE && saved->is_unsaved)
+		return error_refuse(err, ERR_CONFLICT, "snapshot_needed",
+		    "it has files that are not saved%s%s: its owner has to start it, or it is "
+		    "moved as lost",
+		    saved->why[0] ? ": " : "", saved->why);
+	return 0;
+}
+
+void sandbox_move(
+    struct sandbox *self, const struct sandbox_move_req *req, struct bus_request *request)
+{
+	const char *own = self->process->settings.replica;
+	bool is_to_here = strcmp(req->to, own) == 0;
+	uint8_t key[PUBKEY_LEN];
+	struct error err;
+	if (pubkey_parse(req->asset, key) != 0)
+		error_refuse(&err, ERR_INVALID, "asset_invalid", "asset is not an address");
+	else if (!is_replica(req->to) || (req->lost && !is_to_here))
+		error_refuse(&err, ERR_INVALID, "host_invalid",
+		    "to has to be the name of a sandbox; with lost, of the one that is asked");
+	else if (req->lost) {
+		take_lost(self, req, request);
+		return;
+	} else {
+		struct agent *agent = find(self, req->asset, reply_move_host, request);
+		if (!agent)
+			return;
+		if (is_to_here) {
+			reply_moved(request, true);
+			return;
+		}
+		if (may_move(agent, &err) == 0) {
+			if (!agent->moving_to[0]) {
+				note("moved by an operator", agent, request);
+				triggers_move(agent, req->to);
+			}
+			reply_moved(request, false);
+			return;
+		}
+	}
+	bus_fail(request, &err);
 }

@@ -7,7 +7,8 @@
 
 #include "common/scoped.h"
 
-#define VERSION 1
+#define VERSION 2
+#define VERSION_WITHOUT_SNAPSHOTS 1 /* and without the image's kind */
 
 static const char *const wishes[] = {[MACHINE_NEW] = "new",
     [MACHINE_UP] = "up",
@@ -20,10 +21,12 @@ static json_t *former_json(const struct record *record)
 {
 	json_t *list = json_array();
 	for (size_t i = 0; i < record->nformer; i++)
-		json_array_append_new(
-		    list, json_pack("{s:s, s:I, s:I}", "wallet", record->former[i].wallet, "period",
-			      (json_int_t)record->former[i].period, "over_at_ms",
-			      (json_int_t)record->former[i].over_at_ms));
+		json_array_append_new(list,
+		    json_pack("{s:s, s:I, s:I, s:I, s:b, s:b}", "wallet", record->former[i].wallet,
+			"period", (json_int_t)record->former[i].period, "over_at_ms",
+			(json_int_t)record->former[i].over_at_ms, "number",
+			(json_int_t)record->former[i].number, "objects",
+			record->former[i].has_objects, "erased", record->former[i].is_erased));
 	return list;
 }
 
@@ -41,13 +44,15 @@ char *record_text(const struct record *record)
 {
 	char placement[2 * sizeof(record->placement) + 1];
 	sodium_bin2hex(placement, sizeof(placement), record->placement, record->placement_len);
-	scoped_json json_t *json = json_pack(
-	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:s}", "version", VERSION,
-	    "asset", record->asset, "wallet", record->wallet, "slot", (json_int_t)record->slot,
-	    "period", record->has_period ? json_integer((json_int_t)record->period) : json_null(),
-	    "boot", record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
-	    placement, "egress", egress_json(&record->egress), "workers", record->allows_workers,
-	    "former", former_json(record), "epoch", record->epoch);
+	scoped_json json_t *json =
+	    json_pack("{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:s, s:s, s:o}",
+		"version", VERSION, "asset", record->asset, "wallet", record->wallet, "slot",
+		(json_int_t)record->slot, "period",
+		record->has_period ? json_integer((json_int_t)record->period) : json_null(), "boot",
+		record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
+		placement, "egress", egress_json(&record->egress), "workers",
+		record->allows_workers, "former", former_json(record), "epoch", record->epoch,
+		"kind", record->kind, "saved", saved_json(&record->saved));
 	bug_if(!json);
 	char *text = json_dumps(json, JSON_INDENT(1) | JSON_ENSURE_ASCII);
 	bug_if(!text);
@@ -152,8 +157,19 @@ static bool take_former(const json_t *from, struct record *record)
 		    !is_address(former->wallet) || !take_number(item, "period", &former->period) ||
 		    !take_number(item, "over_at_ms", &former->over_at_ms))
 			return false;
+		former->number = (uint64_t)json_integer_value(json_object_get(item, "number"));
+		former->has_objects = json_is_true(json_object_get(item, "objects"));
+		former->is_erased = json_is_true(json_object_get(item, "erased"));
 	}
 	return json_is_array(list);
+}
+
+static bool take_saved(const json_t *from, uint64_t version, struct record *record)
+{
+	if (version == VERSION_WITHOUT_SNAPSHOTS)
+		return true;
+	return take_text(from, "kind", record->kind, sizeof(record->kind)) &&
+	       saved_take(json_object_get(from, "saved"), &record->saved);
 }
 
 static bool take_period(const json_t *from, struct record *record)
@@ -173,7 +189,8 @@ static bool is_boot(const char *boot)
 static bool take_all(const json_t *from, const char *id, struct record *record)
 {
 	uint64_t version;
-	return take_number(from, "version", &version) && version == VERSION &&
+	return take_number(from, "version", &version) &&
+	       (version == VERSION || version == VERSION_WITHOUT_SNAPSHOTS) &&
 	       take_asset(from, id, record) &&
 	       take_text(from, "wallet", record->wallet, sizeof(record->wallet)) &&
 	       (!record->wallet[0] || is_address(record->wallet)) &&
@@ -184,7 +201,8 @@ static bool take_all(const json_t *from, const char *id, struct record *record)
 	       take_wish(from, record) && take_placement(from, record) &&
 	       take_egress(from, record) && take_workers(from, record) &&
 	       take_former(from, record) &&
-	       take_text(from, "epoch", record->epoch, sizeof(record->epoch));
+	       take_text(from, "epoch", record->epoch, sizeof(record->epoch)) &&
+	       take_saved(from, version, record);
 }
 
 int record_parse(
@@ -207,14 +225,47 @@ static void add_former(struct record *record, uint64_t now_ms)
 		memmove(&record->former[0], &record->former[1],
 		    --record->nformer * sizeof(record->former[0]));
 	struct record_former *former = &record->former[record->nformer++];
-	*former = (struct record_former){.period = record->period, .over_at_ms = now_ms};
+	*former = (struct record_former){.period = record->period,
+	    .over_at_ms = now_ms,
+	    .number = record->saved.number,
+	    .has_objects = saved_has_objects(&record->saved)};
 	memcpy(former->wallet, record->wallet, sizeof(former->wallet));
+}
+
+struct record_former *record_find_former(struct record *record, const char *wallet, uint64_t period)
+{
+	for (size_t i = 0; i < record->nformer; i++)
+		if (record->former[i].period == period &&
+		    strcmp(record->former[i].wallet, wallet) == 0)
+			return &record->former[i];
+	return NULL;
+}
+
+void record_drop_former(struct record *record, struct record_former *former)
+{
+	size_t i = (size_t)(former - record->former);
+	memmove(former, former + 1, (record->nformer - i - 1) * sizeof(*former));
+	record->nformer--;
+}
+
+/* It was moved away, or its sale was none, and it is back: its volume is not to be erased any more. */
+static void take_back(struct record *record, uint64_t period)
+{
+	struct record_former *former = record_find_former(record, record->wallet, period);
+	if (!former)
+		return;
+	if (!former->is_erased && !record->saved.number)
+		record->saved.number = former->number;
+	record_drop_former(record, former);
 }
 
 void record_set_period(struct record *record, uint64_t period, uint64_t now_ms)
 {
-	if (record->has_period && record->period != period)
+	if (record->has_period && record->period != period) {
 		add_former(record, now_ms);
+		record->saved = (struct saved){0};
+	}
+	take_back(record, period);
 	record->has_period = true;
 	record->period = period;
 }
@@ -229,10 +280,19 @@ void record_end_period(struct record *record, uint64_t now_ms)
 {
 	add_former(record, now_ms);
 	record->wallet[0] = record->boot[0] = record->image[0] = record->epoch[0] = '\0';
+	record->kind[0] = '\0';
+	record->saved = (struct saved){0};
 	record->slot = record->period = 0;
 	record->has_period = false;
 	record->wish = MACHINE_NEW;
 	record->egress = (struct egress){0};
 	record->allows_workers = false;
 	record_drop_placement(record);
+}
+
+void record_move_away(struct record *record, uint64_t now_ms)
+{
+	record_end_period(record, now_ms);
+	if (record->nformer > 0)
+		record->former[record->nformer - 1].has_objects = false;
 }

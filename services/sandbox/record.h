@@ -11,14 +11,18 @@
 #include "proto/vault.h"
 #include "services/sandbox/egress.h"
 #include "services/sandbox/machine.h"
+#include "services/sandbox/saved.h"
 
-#define RECORD_TEXT_MAX 65536
+#define RECORD_TEXT_MAX 131072
 #define RECORD_FORMER_MAX 64
 #define RECORD_IMAGE_MAX 160
 
 struct record_former { /* volume of an ownership period that is over */
 	char wallet[PUBKEY_TEXT_MAX + 1];
 	uint64_t period, over_at_ms; /* Unix */
+	uint64_t number;             /* snapshot that the volume is of */
+	bool has_objects;            /* in the object storage: to be removed, too */
+	bool is_erased;              /* the volume; the objects are left */
 };
 
 struct record {
@@ -29,6 +33,7 @@ struct record {
 	uint64_t period;
 	char boot[VAULT_BOOT_ID_LEN + 1]; /* of the last start; "": none */
 	char image[RECORD_IMAGE_MAX + 1]; /* name@sha256:digest */
+	char kind[16];                    /* of it */
 	enum machine_wish wish;
 	size_t placement_len;
 	uint8_t placement[256];
@@ -36,6 +41,7 @@ struct record {
 	bool allows_workers;  /* service workers; as of the last start */
 	/* of the ledger, at the last start with the owner's session; "": none yet */
 	char epoch[LEDGER_EPOCH_MAX + 1];
+	struct saved saved;
 	size_t nformer;
 	struct record_former former[RECORD_FORMER_MAX];
 };
@@ -50,6 +56,12 @@ int record_parse(
 void record_set_period(struct record *record, uint64_t period, uint64_t now_ms);
 /* Its present period is over: what may have a volume is kept among the former ones. */
 void record_end_period(struct record *record, uint64_t now_ms);
+/* NULL: none of that period. */
+struct record_former *record_find_former(
+    struct record *record, const char *wallet, uint64_t period);
+void record_drop_former(struct record *record, struct record_former *former);
+/* Another host has it from now on, with its snapshots: what is left here is a volume to be erased. */
+void record_move_away(struct record *record, uint64_t now_ms);
 /* The next start needs its owner. */
 void record_drop_placement(struct record *record);
 

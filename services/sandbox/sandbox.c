@@ -10,6 +10,9 @@
 #include "services/sandbox/holder.h"
 #include "services/sandbox/housekeeping.h"
 #include "services/sandbox/names.h"
+#include "services/sandbox/roots.h"
+#include "services/sandbox/store_link.h"
+#include "services/sandbox/version.h"
 
 #define MIB (1024 * 1024)
 
@@ -52,7 +55,28 @@ const struct setting sandbox_settings[] = {
     ROW("LOG_KB_S", UINT, log_kb_s, 1, 16384, "64",
 	"An agent's output beyond this rate is dropped."),
     ROW("FORMER_KEEP_S", UINT, former_keep_s, 0, 31536000, "86400",
-	"A former owner's volume, which nobody can read any more, is deleted after this time."),
+	"A former owner's volume and snapshots, which nobody can read any more, are deleted after "
+	"this time."),
+    ROW("STORE", PATH, store_socket, 0, 100, "",
+	"Socket of this host's multiclaw-snapshot-store; empty: run/<replica>.store."),
+    ROW("SNAPSHOT_ROOTS", STR, snapshot_roots, 1, 2048,
+	"notes .openclaw/workspace .openclaw/memory .openclaw/skills .openclaw/agents",
+	"What of /data is saved: paths below it, by spaces; those that are not there are left "
+	"out."),
+    ROW("SNAPSHOT_INTERVAL_S", UINT, snapshot_interval_s, 0, 604800, "300",
+	"A running agent is saved so often, if something has changed; 0: only when it sleeps, is "
+	"stopped, or its owner says so."),
+    ROW("SNAPSHOT_HOLD_S", UINT, snapshot_hold_s, 5, 3600, "600",
+	"How long the snapshot of an agent that sleeps or was stopped may take."),
+    ROW("SNAPSHOT_KEEP", UINT, snapshot_keep, 1, VERSIONS_MAX, "5",
+	"How many snapshots of an agent are kept."),
+    ROW("SNAPSHOT_MAX_MIB", UINT, snapshot_max_mib, 1, 1048576, "10240",
+	"An agent whose files are more is not saved."),
+    ROW("SNAPSHOT_LEVEL", UINT, snapshot_level, 1, 19, "3", "Of compression, by zstd."),
+    ROW("QUIESCE", STR, snapshot_quiesce, 0, 1000, "",
+	"Command line that is run in a running agent before it is saved: words by spaces, no "
+	"shell."),
+    ROW("RESUME", STR, snapshot_resume, 0, 1000, "", "The same, after it was read."),
     {"MULTICLAW_DENY_CIDRS", SETTING_LIST, offsetof(struct sandbox, denied_cidrs), 0, 64, "",
 	"Networks whose addresses no container is told, besides all that is not public; the same "
 	"as warden's."},
@@ -78,6 +102,25 @@ static void set_limits(struct sandbox *self)
 	    .io_bytes_per_s = self->io_mb_s * MIB};
 }
 
+static int name_socket(char **path, const char *replica, const char *kind)
+{
+	if ((*path)[0])
+		return 0;
+	free(*path);
+	return asprintf(path, "run/%s.%s", replica, kind) < 0 ? -1 : 0;
+}
+
+static int read_roots(struct sandbox *self, struct error *err)
+{
+	unsigned at;
+	if (roots_parse(
+		self->snapshot_roots, strlen(self->snapshot_roots), " ", self->roots, &at) &&
+	    self->roots[0])
+		return 0;
+	return error_set(err, ERR_INVALID,
+	    "MULTICLAW_SANDBOX_SNAPSHOT_ROOTS: part %u is not a path below /data", at);
+}
+
 static int name_self(struct sandbox *self, struct error *err)
 {
 	const struct suite_settings *settings = &self->process->settings;
@@ -89,10 +132,8 @@ static int name_self(struct sandbox *self, struct error *err)
 	snprintf(self->holder_name, sizeof(self->holder_name), "sandbox:%s", settings->replica);
 	snprintf(self->host_key, sizeof(self->host_key), "%s",
 	    keyring_own_public(self->process->keyring));
-	if (self->warden[0])
-		return 0;
-	free(self->warden);
-	if (asprintf(&self->warden, "run/%s.warden", settings->replica) < 0)
+	if (name_socket(&self->warden, settings->replica, "warden") != 0 ||
+	    name_socket(&self->store_socket, settings->replica, "store") != 0)
 		return error_set(err, ERR_INTERNAL, "no memory");
 	return 0;
 }
@@ -129,6 +170,14 @@ static void make_metrics(struct sandbox *self)
 		"Output of agents that was dropped.", NULL),
 	    .strays = metrics_counter(metrics, "multiclaw_sandbox_strays_total",
 		"Containers killed because this host does not hold them.", NULL),
+	    .restores = metrics_counter(metrics, "multiclaw_sandbox_restores_total",
+		"Volumes filled from a snapshot.", NULL),
+	    .snapshot_bytes = metrics_counter(metrics, "multiclaw_sandbox_snapshot_bytes_total",
+		"Of the files that were saved.", NULL),
+	    .snapshot_stored = metrics_counter(metrics,
+		"multiclaw_sandbox_snapshot_stored_bytes_total", "Of the archives of them.", NULL),
+	    .snapshot_time = metrics_histogram(metrics, "multiclaw_sandbox_snapshot_seconds",
+		"From the beginning of a snapshot to its being the newest.", NULL),
 	    .start_time = metrics_histogram(metrics, "multiclaw_sandbox_start_seconds",
 		"From the wish to an agent that accepts connections.", NULL),
 	    .kill_time = metrics_histogram(metrics, "multiclaw_sandbox_kill_seconds",
@@ -153,7 +202,7 @@ int sandbox_service_start(void *arg, struct error *err)
 {
 	struct sandbox *self = arg;
 	struct process *process = self->process;
-	if (name_self(self, err) != 0)
+	if (name_self(self, err) != 0 || read_roots(self, err) != 0)
 		return -1;
 	set_limits(self);
 	make_metrics(self);
@@ -169,6 +218,7 @@ int sandbox_service_start(void *arg, struct error *err)
 	self->names = names_new(self, err);
 	if (!self->names)
 		return -1;
+	self->store = store_link_new(process->base, self->store_socket);
 	self->housekeeping = housekeeping_new(self);
 	const struct driver_config config = {.base = process->base,
 	    .metrics = process->metrics,
@@ -192,6 +242,7 @@ void sandbox_service_stop(void *arg)
 	housekeeping_destroy(&self->housekeeping);
 	records_destroy(&self->records);
 	self->driver->close(self->driven);
+	store_link_destroy(&self->store);
 	agents_destroy(&self->agents);
 	holder_destroy(&self->holder);
 	names_destroy(&self->names);
@@ -199,10 +250,11 @@ void sandbox_service_stop(void *arg)
 
 /* ---- events */
 
-/* Kinds are for people; but these two end no session, and a reset for nothing would cut what an owner is doing. */
+/* Kinds are for people; but these end no session, and a reset for nothing would cut what an owner is doing. */
 static bool ends_sessions(const struct ledger_event *event)
 {
-	return strcmp(event->kind, "session") != 0 && strcmp(event->kind, "agent") != 0;
+	return strcmp(event->kind, "session") != 0 && strcmp(event->kind, "agent") != 0 &&
+	       strcmp(event->kind, "snapshot") != 0;
 }
 
 void sandbox_on_event(void *arg, const struct ledger_event *event)
@@ -278,6 +330,15 @@ bool sandbox_has_driver(void *arg, char *why, size_t size)
 {
 	const struct sandbox *self = arg;
 	return self->driven && self->driver->is_ready(self->driven, why, size);
+}
+
+bool sandbox_has_store(void *arg, char *why, size_t size)
+{
+	const struct sandbox *self = arg;
+	if (self->store)
+		return store_link_is_ready(self->store, why, size);
+	snprintf(why, size, "not yet");
+	return false;
 }
 
 bool sandbox_has_looked(void *arg, char *why, size_t size)

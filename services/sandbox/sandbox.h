@@ -18,10 +18,12 @@ struct agents;
 struct holder;
 struct housekeeping;
 struct names;
+struct store_link;
 
 struct sandbox_metrics {
-	struct metric *starts, *start_failures, *kills, *crashes, *resets, *log_lost, *strays;
-	struct histogram *start_time, *kill_time, *end_time;
+	struct metric *starts, *start_failures, *kills, *crashes, *resets, *log_lost, *strays,
+	    *restores, *snapshot_bytes, *snapshot_stored;
+	struct histogram *start_time, *kill_time, *end_time, *snapshot_time;
 };
 
 struct sandbox {
@@ -29,9 +31,11 @@ struct sandbox {
 
 	/* settings */
 	struct setting_list denied_cidrs;
-	char *warden, *image, *images, *state_folder, *upstreams;
+	char *warden, *image, *images, *state_folder, *upstreams, *store_socket, *snapshot_roots,
+	    *snapshot_quiesce, *snapshot_resume;
 	uint64_t idle_s, ready_ms, grace_ms, restarts_max, memory_mb, cpu_percent, pids, volume_mb,
-	    tmp_mb, connections, io_mb_s, agents_max, log_kb, log_kb_s, former_keep_s;
+	    tmp_mb, connections, io_mb_s, agents_max, log_kb, log_kb_s, former_keep_s,
+	    snapshot_interval_s, snapshot_hold_s, snapshot_keep, snapshot_max_mib, snapshot_level;
 
 	struct machine_rules rules;
 	struct driver_limits limits;
@@ -48,6 +52,9 @@ struct sandbox {
 	struct housekeeping *housekeeping;
 	struct names *names;
 	struct bus_client *sessions, *vaults;
+	struct store_link *store;
+	char roots[WARDEN_ROOTS_BYTES];
+	size_t nsaving;
 	struct sandbox_metrics metrics;
 	bool is_stopping;
 };
@@ -61,6 +68,7 @@ void sandbox_on_event(void *self, const struct ledger_event *event);
 void sandbox_on_heard(void *self, const struct ledger_event *event);
 void sandbox_on_restart(void *self, const char *history, struct event_id head);
 bool sandbox_has_driver(void *self, char *why, size_t size);
+bool sandbox_has_store(void *self, char *why, size_t size);
 bool sandbox_has_looked(void *self, char *why, size_t size);
 bool sandbox_has_image(void *self, char *why, size_t size);
 bool sandbox_reaches_peers(void *self, char *why, size_t size);

@@ -7,22 +7,27 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "services/sandbox/files.h"
+#include "common/scoped.h"
+#include "services/sandbox/fetch.h"
 #include "services/sandbox/holder.h"
+#include "services/sandbox/restore.h"
+#include "services/sandbox/snapshot.h"
 
-#define VAULT_MS 10000
 #define LOOKS 8 /* until it gives up against events that come faster */
-#define PAGES_MAX 1024
 
 struct start {
 	struct agent *agent; /* NULL: given up */
 	struct sandbox *sandbox;
 	struct driver_image image;
 	char boot[VAULT_BOOT_ID_LEN + 1];
-	struct secret *owner_token, *gateway_token, *volume_key;
+	struct secret *owner_token, *gateway_token, *volume_key, *snapshot_key, *handed_key;
+	struct fetch *fetch;
 	struct files *files;
-	size_t grant_len, npages;
-	uint8_t grant[256];
+	uint64_t newest; /* snapshot, as the vault says; 0: none */
+	uint8_t newest_digest[VAULT_DIGEST_LEN], handed_digest[VAULT_DIGEST_LEN];
+	char handed_wallet[PUBKEY_TEXT_MAX + 1];
+	enum warden_volume volume;
+	bool is_restoring; /* the manifest is asked for */
 	uint64_t other_slot;
 	bool is_complete; /* only the last look is missing */
 	unsigned looks;
@@ -30,12 +35,20 @@ struct start {
 	struct event_id position;
 };
 
-static void start_free(struct start *start)
+static void wipe(struct start *start)
 {
 	secret_destroy(&start->owner_token);
 	secret_destroy(&start->gateway_token);
 	secret_destroy(&start->volume_key);
+	secret_destroy(&start->snapshot_key);
+	secret_destroy(&start->handed_key);
+	fetch_cancel(&start->fetch);
 	files_destroy(&start->files);
+}
+
+static void start_free(struct start *start)
+{
+	wipe(start);
 	sodium_memzero(start, sizeof(*start));
 	free(start);
 }
@@ -53,12 +66,13 @@ void start_cancel(struct start **start)
 {
 	struct start *s = *start;
 	*start = NULL;
+	restore_destroy(&s->agent->restore);
 	s->agent = NULL;
-	secret_destroy(&s->owner_token);
-	secret_destroy(&s->gateway_token);
-	secret_destroy(&s->volume_key);
-	files_destroy(&s->files);
-	sodium_memzero(s->grant, sizeof(s->grant));
+	if (s->fetch || s->is_restoring) {
+		start_free(s); /* nobody calls it any more */
+		return;
+	}
+	wipe(s);
 }
 
 static void fail(struct start *start, enum machine_fault fault, const struct error *err)
@@ -68,6 +82,7 @@ static void fail(struct start *start, enum machine_fault fault, const struct err
 	if (fault == MACHINE_LATER && agent->record.placement_len == 0)
 		fault = MACHINE_REFUSED;
 	agent->start = NULL;
+	restore_destroy(&agent->restore);
 	start_free(start);
 	agent_start_failed(agent, fault, &why);
 	agent_step(agent);
@@ -97,7 +112,11 @@ static void hand_over(struct start *start)
 	    .ready_ms = sandbox->ready_ms,
 	    .is_narrowed = agent->record.egress.is_narrowed};
 	struct cidr ranges[EGRESS_HOSTS_MAX];
+	struct warden_archive archive = {0};
+	scoped_fd int archive_fd = -1;
 	struct error err;
+	ask.volume = start->volume;
+	ask.archive = &archive;
 	ask.range = ranges;
 	ask.nranges = egress_ranges(&agent->record.egress, ranges);
 	memcpy(token, secret_bytes(start->gateway_token), GATEWAY_TOKEN_LEN);
@@ -106,7 +125,13 @@ static void hand_over(struct start *start)
 	int rc = files_finish(start->files, token, agent_origin(agent, origin, sizeof(origin)),
 	    is_openclaw, &ask.files, &err);
 	sodium_memzero(token, sizeof(token));
-	if (rc != 0 || sandbox->driver->start(sandbox->driven, &ask, &err) != 0) {
+	if (rc == 0 && agent->restore)
+		rc = restore_open(agent->restore, &archive_fd, &archive, &err);
+	ask.archive_fd = archive_fd;
+	if (rc == 0)
+		rc = sandbox->driver->start(sandbox->driven, &ask, &err);
+	sodium_memzero(&archive, sizeof(archive));
+	if (rc != 0) {
 		fail(start, MACHINE_LATER, &err);
 		return;
 	}
@@ -148,18 +173,101 @@ static void on_complete(void *arg, const struct error *err)
 		judge(start);
 }
 
-/* ---- 4. the files */
+/* ---- 4. which files are current */
 
-static void ask_page(struct start *start, uint64_t page);
-
-static int take_first_page(
-    struct start *start, const struct vault_materialise_rsp *rsp, struct error *err)
+static void save(struct start *start)
 {
+	agent_save(start->agent, on_complete, start);
+}
+
+static void on_restore(void *arg, const struct error *err)
+{
+	struct start *start = arg;
+	struct saved *saved = &start->agent->record.saved;
+	start->is_restoring = false;
+	if (err && strcmp(err->reason, "snapshot_refused") == 0) {
+		snapshot_note(start->agent, "failed", err->text);
+		fail(start, MACHINE_REFUSED, err);
+		return;
+	}
+	if (err) {
+		fail_by_code(start, err);
+		return;
+	}
+	if (!restore_is_handed(start->agent->restore)) {
+		saved->number = start->newest;
+		memcpy(saved->digest, start->newest_digest, sizeof(saved->digest));
+		saved->versions = restore_manifest(start->agent->restore)->versions;
+		saved->is_stale = false;
+	}
+	memset(saved->fingerprint, 0, sizeof(saved->fingerprint));
+	/* whatever happens to this process, what it began is noticed */
+	saved->must_fill = !restore_is_handed(start->agent->restore);
+	memcpy(saved->filling, start->boot, sizeof(saved->filling));
+	save(start);
+}
+
+/* The agent's volume here is not its newest state, or there is none. */
+static void find_archive(struct start *start, bool is_handed)
+{
+	const struct record *record = &start->agent->record;
+	const struct secret *key = is_handed ? start->handed_key : start->snapshot_key;
+	const struct restore_ask ask = {.agent = start->agent,
+	    .of = {secret_bytes(key), start->agent->id,
+		is_handed ? start->handed_wallet : record->wallet, is_handed ? 0 : record->period,
+		is_handed ? MANIFEST_HANDED_NUMBER : start->newest},
+	    .digest = is_handed ? start->handed_digest : start->newest_digest,
+	    .is_handed = is_handed,
+	    .done = on_restore,
+	    .arg = start};
+	struct error err;
+	start->volume = WARDEN_VOLUME_FILLED;
+	start->agent->restore = restore_new(&ask, &err);
+	start->is_restoring = start->agent->restore;
+	if (!start->agent->restore)
+		fail(start, MACHINE_LATER, &err);
+}
+
+static void choose_volume(struct start *start)
+{
+	struct agent *agent = start->agent;
+	enum saved_source source = snapshot_settle(agent, start->newest, start->newest_digest);
+	agent->is_accepting &= start->handed_key != NULL;
+	agent->record.saved.is_unsaved = true;
+	if (source == SAVED_FROM_STORE) { /* what was handed over has to wait for the next start */
+		find_archive(start, false);
+	} else if (agent->is_accepting) {
+		find_archive(start, true);
+	} else {
+		start->volume = source == SAVED_LOCAL ? WARDEN_VOLUME_PRESENT : WARDEN_VOLUME_ANY;
+		save(start);
+	}
+}
+
+/* ---- 3. grant and files */
+
+static struct secret *key_of(const uint8_t *bytes, size_t len)
+{
+	return len == VAULT_SNAPSHOT_KEY_LEN ? secret_new(bytes, len) : NULL;
+}
+
+static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, struct error *err)
+{
+	struct start *start = arg;
 	struct record *record = &start->agent->record;
-	if (rsp->volume_key.len != VAULT_VOLUME_KEY_LEN || rsp->placement.len == 0)
+	if (rsp->volume_key.len != VAULT_VOLUME_KEY_LEN || rsp->placement.len == 0 ||
+	    (rsp->snapshot && (rsp->snapshot_key.len != VAULT_SNAPSHOT_KEY_LEN ||
+				  rsp->snapshot_digest.len != VAULT_DIGEST_LEN)))
 		return error_refuse(
 		    err, ERR_INTERNAL, "answer_malformed", "the vault gave no key for the volume");
 	start->volume_key = secret_new(rsp->volume_key.data, rsp->volume_key.len);
+	start->snapshot_key = key_of(rsp->snapshot_key.data, rsp->snapshot_key.len);
+	start->newest = rsp->snapshot;
+	memcpy(start->newest_digest, rsp->snapshot_digest.data, rsp->snapshot_digest.len);
+	if (rsp->handed_digest.len == VAULT_DIGEST_LEN)
+		start->handed_key = key_of(rsp->handed_key.data, rsp->handed_key.len);
+	memcpy(start->handed_digest, rsp->handed_digest.data, rsp->handed_digest.len);
+	snprintf(start->handed_wallet, sizeof(start->handed_wallet), "%s", rsp->handed_wallet);
 	record_set_period(record, rsp->period, clock_unix_ms());
 	record->placement_len = rsp->placement.len;
 	memcpy(record->placement, rsp->placement.data, rsp->placement.len);
@@ -167,91 +275,30 @@ static int take_first_page(
 	return 0;
 }
 
-static int take_page(
-    struct start *start, const struct vault_materialise_rsp *rsp, struct error *err)
-{
-	const struct record *record = &start->agent->record;
-	if (strcmp(rsp->asset, record->asset) != 0 || strcmp(rsp->wallet, record->wallet) != 0 ||
-	    rsp->slot <= start->other_slot)
-		return error_refuse(
-		    err, ERR_DENIED, "holding_differs", "the vault gave another owner's files");
-	if (++start->npages > PAGES_MAX)
-		return error_refuse(
-		    err, ERR_INTERNAL, "answer_malformed", "the vault's pages do not end");
-	if (start->npages == 1 && take_first_page(start, rsp, err) != 0)
-		return -1;
-	return files_add_page(start->files, rsp, err);
-}
-
-static void on_page(void *arg, const void *message, const struct error *failed)
+static void on_fetched(void *arg, struct files *files, const struct error *err)
 {
 	struct start *start = arg;
-	const struct vault_materialise_rsp *rsp = message;
-	struct error err;
-	if (is_given_up(start))
-		return;
-	if (failed) {
-		fail_by_code(start, failed);
-	} else if (take_page(start, rsp, &err) != 0) {
-		fail_by_code(start, &err);
-	} else if (rsp->next) {
-		ask_page(start, rsp->next);
-	} else {
-		start->agent->record.egress = *files_egress(start->files);
-		start->agent->record.allows_workers = files_allows_workers(start->files);
-		agent_save(start->agent, on_complete, start);
-	}
-}
-
-static void ask_page(struct start *start, uint64_t page)
-{
-	struct vault_materialise_req req = {.page = page};
-	req.grant.len = start->grant_len;
-	memcpy(req.grant.data, start->grant, start->grant_len);
-	memcpy(req.boot_id, start->boot, sizeof(req.boot_id));
-	if (page > 0)
-		snprintf(req.after, sizeof(req.after), "%s", files_last(start->files));
-	bus_send(start->sandbox->vaults, &vault_materialise_call, &req, clock_unix_ms() + VAULT_MS,
-	    "", on_page, start);
-	sodium_memzero(&req, sizeof(req));
-}
-
-/* ---- 3. the grant */
-
-static void on_grant(void *arg, const void *message, const struct error *err)
-{
-	struct start *start = arg;
-	const struct vault_grant_rsp *rsp = message;
-	if (is_given_up(start))
-		return;
+	start->fetch = NULL;
 	if (err) {
 		fail_by_code(start, err);
 		return;
 	}
-	start->grant_len = rsp->grant.len;
-	memcpy(start->grant, rsp->grant.data, rsp->grant.len);
-	start->files = files_new();
-	ask_page(start, 0);
-}
-
-/* vault.regrant answers with the message of vault.grant, under another name. */
-_Static_assert(sizeof(struct vault_regrant_rsp) == sizeof(struct vault_grant_rsp),
-    "vault.regrant answers as vault.grant");
-
-static void ask_regrant(struct start *start)
-{
-	const struct record *record = &start->agent->record;
-	struct vault_regrant_req req = {.placement.len = record->placement_len};
-	memcpy(req.placement.data, record->placement, record->placement_len);
-	memcpy(req.boot_id, start->boot, sizeof(req.boot_id));
-	bus_send(start->sandbox->vaults, &vault_regrant_call, &req, clock_unix_ms() + VAULT_MS, "",
-	    on_grant, start);
-	sodium_memzero(&req, sizeof(req));
+	start->files = files;
+	start->agent->record.egress = *files_egress(files);
+	start->agent->record.allows_workers = files_allows_workers(files);
+	choose_volume(start);
 }
 
 static void ask_grant(struct start *start)
 {
-	struct vault_grant_req req = {0};
+	const struct fetch_ask ask = {.sandbox = start->sandbox,
+	    .record = &start->agent->record,
+	    .owner_token = start->owner_token,
+	    .boot = start->boot,
+	    .other_slot = start->other_slot,
+	    .first = take_first_page,
+	    .done = on_fetched,
+	    .arg = start};
 	struct error err;
 	if (!start->owner_token && start->agent->record.placement_len == 0) {
 		error_refuse(&err, ERR_UNAVAILABLE, "owner_needed",
@@ -259,16 +306,7 @@ static void ask_grant(struct start *start)
 		fail(start, MACHINE_REFUSED, &err);
 		return;
 	}
-	if (!start->owner_token) {
-		ask_regrant(start);
-		return;
-	}
-	memcpy(req.token, secret_bytes(start->owner_token), secret_len(start->owner_token));
-	memcpy(req.boot_id, start->boot, sizeof(req.boot_id));
-	snprintf(req.host_key, sizeof(req.host_key), "%s", start->sandbox->host_key);
-	bus_send(start->sandbox->vaults, &vault_grant_call, &req, clock_unix_ms() + VAULT_MS, "",
-	    on_grant, start);
-	sodium_memzero(&req, sizeof(req));
+	start->fetch = fetch_new(&ask);
 }
 
 /* ---- 2. the holding */
@@ -301,6 +339,12 @@ static void on_held(void *arg, const struct ledger_owner *owner, const struct er
 	if (!ledger_owner_vouches(owner, record->wallet, record->slot)) {
 		error_refuse(&refused, ERR_UNAUTHENTICATED, "session_revoked",
 		    "somebody else was seen to own the asset since");
+		fail(start, MACHINE_REFUSED, &refused);
+		return;
+	}
+	if (holder_is_elsewhere(start->sandbox, owner)) {
+		error_refuse(&refused, ERR_UNAVAILABLE, "service_unavailable",
+		    "the agent was given to another host");
 		fail(start, MACHINE_REFUSED, &refused);
 		return;
 	}
@@ -355,6 +399,7 @@ static void write_record(struct start *start)
 	struct record *record = &agent->record;
 	memcpy(agent->boot, start->boot, sizeof(agent->boot));
 	memcpy(record->boot, start->boot, sizeof(record->boot));
+	memcpy(record->kind, start->image.kind, sizeof(record->kind));
 	snprintf(record->image, sizeof(record->image), "%s@sha256:%s", start->image.name,
 	    start->image.digest);
 	agent_save(agent, on_written, start);

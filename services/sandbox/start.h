@@ -1,5 +1,5 @@
-/* start - one start of an agent, until the driver has it: record on disk, holding in the ledger, grant, files, record again, judged once more, and only
- * then START. It may be given up at any moment: what is under way then ends without a word, and what it had is wiped.
+/* start - one start of an agent, until the driver has it: record on disk, holding in the ledger, grant, files, where /data comes from (the volume that is
+ * here, or a snapshot), record again, judged once more, and only then START. It may be given up at any moment: what is under way then ends without a word, and what it had is wiped.
  */
 #ifndef SANDBOX_START_H
 #define SANDBOX_START_H

@@ -13,7 +13,11 @@
 #include "services/sandbox/files.h"
 #include "services/sandbox/housekeeping.h"
 #include "services/sandbox/names.h"
+#include "services/sandbox/restore.h"
 #include "services/sandbox/start.h"
+#include "services/sandbox/triggers.h"
+
+#define HOLD_SLACK_MS 10000 /* the driver ends a hold by itself */
 
 /* NULL: not a boot that is known of. */
 static struct agent *find(const struct sandbox *sandbox, const struct driver_boot *of)
@@ -107,6 +111,8 @@ static void adopt(struct agent *agent, const struct driver_found *found, int log
 	    gateway_token(record->placement, record->placement_len, record->boot);
 	machine_found(&agent->machine, false);
 	agent->is_found = true;
+	saved_filled(&agent->record.saved, agent->boot);
+	agent->save_at_ms = clock_boot_ms() + agent->sandbox->snapshot_interval_s * 1000;
 	follow_log(agent, log);
 	log_info("a running agent was found", "agent", agent->id, "boot", agent->boot);
 }
@@ -164,8 +170,12 @@ static void on_lost(void *arg)
 	names_listen(sandbox->names, -1);
 	for (size_t i = 0; i < agents_count(sandbox->agents); i++) {
 		struct agent *agent = agents_at(sandbox->agents, i);
-		agent->is_found = agent->is_erasing = false;
+		agent->is_found = agent->is_erasing = agent->is_driver_saving = false;
+		agent->hook = AGENT_HOOK_NONE;
+		agent->is_quiet = false;
 		exec_fail(agent, &err);
+		snapshot_cancel(agent, err.text);
+		restore_destroy(&agent->restore);
 	}
 }
 
@@ -177,6 +187,28 @@ static void on_starting(void *arg, const struct driver_boot *of, struct in_addr 
 	struct agent *agent = find(arg, of);
 	if (agent && agent->machine.phase == MACHINE_STARTING)
 		agent_set_address(agent, address);
+}
+
+/* The volume is filled. What was to be taken over, and had to wait for that, is at the next start. */
+static void take_restored(struct agent *agent)
+{
+	bool was_handed = agent->restore && restore_is_handed(agent->restore);
+	agent->save_at_ms = clock_boot_ms() + agent->sandbox->snapshot_interval_s * 1000;
+	if (!agent->restore)
+		return;
+	metric_add(agent->sandbox->metrics.restores, 1);
+	log_info("a volume was filled", "agent", agent->id, "number",
+	    log_u64(restore_version(agent->restore)->number));
+	if (!agent->record.saved.is_stale)
+		saved_filled(&agent->record.saved, agent->boot);
+	restore_destroy(&agent->restore);
+	agent->restored_bytes = agent->restore_bytes = 0;
+	agent->has_accepted |= was_handed;
+	agent->is_accepting &= !was_handed;
+	if (was_handed)
+		snapshot_note(agent, "accepted", "");
+	agent_save(agent, NULL, NULL);
+	triggers_changed(agent);
 }
 
 static void on_started(
@@ -196,18 +228,37 @@ static void on_started(
 	agent->used_ms = clock_boot_ms();
 	follow_log(agent, log);
 	histogram_observe_us(sandbox->metrics.start_time, clock_boot_us() - agent->starting_us);
+	take_restored(agent);
 	machine_started(&agent->machine, clock_boot_ms());
 	agent_step(agent);
 }
 
-static void on_failed(void *arg, const struct driver_boot *of, const char *why)
+/* The volume that was to be there is not: the next start fills one. */
+static bool was_volume_missed(struct agent *agent, enum warden_failure failure)
+{
+	struct saved *saved = &agent->record.saved;
+	if (failure != WARDEN_FAILURE_NO_VOLUME || saved->must_fill || saved->number == 0)
+		return false;
+	saved->must_fill = true;
+	saved->filling[0] = '\0';
+	return true;
+}
+
+static void on_failed(
+    void *arg, const struct driver_boot *of, const char *why, enum warden_failure failure)
 {
 	struct agent *agent = find(arg, of);
 	struct error err;
 	if (!agent || agent->machine.phase == MACHINE_RUNNING)
 		return;
+	if (failure == WARDEN_FAILURE_ARCHIVE && agent->restore) {
+		restore_failed(agent, why);
+		return;
+	}
+	restore_destroy(&agent->restore);
 	error_refuse(&err, ERR_UNAVAILABLE, "start_failed", "%s", why);
-	agent_start_failed(agent, MACHINE_BROKEN, &err);
+	agent_start_failed(
+	    agent, was_volume_missed(agent, failure) ? MACHINE_OTHERWISE : MACHINE_BROKEN, &err);
 	agent_step(agent);
 }
 
@@ -242,7 +293,13 @@ static void on_ended(void *arg, const struct driver_boot *of, const struct drive
 		journal_follow(agent->journal, -1);
 	error_refuse(&err, ERR_UNAVAILABLE, "agent_ended", "the agent ended");
 	exec_fail(agent, &err);
-	machine_ended(&agent->machine, clock_boot_ms(), ended->was_asked, why);
+	if (ended->is_held) {
+		machine_held(&agent->machine, clock_boot_ms(),
+		    clock_boot_ms() + sandbox->snapshot_hold_s * 1000 + HOLD_SLACK_MS);
+		triggers_held(agent);
+	} else {
+		machine_ended(&agent->machine, clock_boot_ms(), ended->was_asked, why);
+	}
 	agent_step(agent);
 }
 
@@ -257,6 +314,8 @@ static void on_gone(void *arg, const struct driver_boot *of, const char *left)
 	agent->boot[0] = agent->upstream[0] = '\0';
 	agent_set_address(agent, (struct in_addr){0});
 	secret_destroy(&agent->gateway_token);
+	restore_destroy(&agent->restore);
+	triggers_gone(agent);
 	agent_step(agent);
 }
 
@@ -279,7 +338,9 @@ static void on_execed(
     void *arg, const struct driver_boot *of, int status, bool was_cut, const char *why, int output)
 {
 	struct agent *agent = find(arg, of);
-	if (agent)
+	if (agent && agent->hook)
+		snapshot_told_hook(agent, status, why);
+	else if (agent)
 		exec_done(agent, status, was_cut, why, output);
 	drop(output);
 }
@@ -296,6 +357,30 @@ static void on_allowed(void *arg, uint64_t ticket)
 {
 	const struct sandbox *sandbox = arg;
 	names_allowed(sandbox->names, ticket);
+}
+
+static void on_saving(void *arg, const struct driver_boot *of, uint64_t bytes, uint64_t total_bytes)
+{
+	struct agent *agent = find(arg, of);
+	if (!agent)
+		return;
+	if (!agent->restore) {
+		snapshot_told_saving(agent, bytes, total_bytes);
+		return;
+	}
+	if (bytes > agent->restored_bytes)
+		machine_goes_on(&agent->machine, clock_boot_ms());
+	agent->restored_bytes = bytes;
+	agent->restore_bytes = restore_version(agent->restore)->bytes;
+	triggers_changed(agent);
+}
+
+static void on_snapshotted(
+    void *arg, const struct driver_boot *of, const struct driver_snapshotted *snapshotted)
+{
+	struct agent *agent = find(arg, of);
+	if (agent)
+		snapshot_told(agent, snapshotted);
 }
 
 static bool is_alive(void *arg)
@@ -315,4 +400,6 @@ const struct driver_told told_hooks = {.found = on_found,
     .execed = on_execed,
     .erased = on_erased,
     .allowed = on_allowed,
+    .saving = on_saving,
+    .snapshotted = on_snapshotted,
     .is_alive = is_alive};

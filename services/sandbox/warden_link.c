@@ -71,9 +71,14 @@ static bool is_well_formed(const struct warden_packet *packet)
 	case WARDEN_EXECED:
 		return IS_TEXT(packet->u.execed.why);
 	case WARDEN_FAILED:
+		return IS_TEXT(packet->u.failed.text);
+	case WARDEN_SNAPSHOTTED:
+		return IS_TEXT(packet->u.snapshotted.path) && IS_TEXT(packet->u.snapshotted.kind) &&
+		       IS_TEXT(packet->u.snapshotted.text);
 	case WARDEN_GONE:
 	case WARDEN_ERASED:
 		return IS_TEXT(packet->u.text);
+	case WARDEN_SAVING:
 	case WARDEN_STARTING:
 	case WARDEN_ALLOWED:
 	case WARDEN_STARTED:
@@ -210,23 +215,29 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 
 /* ---- packets out */
 
-int warden_link_send(
-    struct warden_link *link, struct warden_packet *packet, int fd, struct error *err)
+int warden_link_send(struct warden_link *link, struct warden_packet *packet,
+    const int fds[WARDEN_FDS_MAX], struct error *err)
 {
-	union control control = {0};
+	union {
+		char bytes[CMSG_SPACE(WARDEN_FDS_MAX * sizeof(int))];
+		struct cmsghdr align;
+	} control = {0};
+	size_t nfds = 0;
 	struct iovec bytes = {packet, sizeof(*packet)};
 	struct msghdr message = {.msg_iov = &bytes, .msg_iovlen = 1};
 	packet->version = WARDEN_VERSION;
 	if (link->fd < 0)
 		return error_refuse(err, ERR_UNAVAILABLE, "service_unavailable", "no warden");
-	if (fd >= 0) {
+	while (fds && nfds < WARDEN_FDS_MAX && fds[nfds] >= 0)
+		nfds++;
+	if (nfds > 0) {
 		message.msg_control = control.bytes;
-		message.msg_controllen = sizeof(control.bytes);
+		message.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
 		struct cmsghdr *head = CMSG_FIRSTHDR(&message);
 		head->cmsg_level = SOL_SOCKET;
 		head->cmsg_type = SCM_RIGHTS;
-		head->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+		head->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(head), fds, nfds * sizeof(int));
 	}
 	if (sendmsg(link->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof(*packet))
 		return 0;

@@ -5,6 +5,7 @@
 #include "common/scoped.h"
 #include "services/secret-vault/breaker.h"
 #include "services/secret-vault/eraser_work.h"
+#include "services/secret-vault/handover.h"
 
 #define BREAKER_NAME "erasures"
 #define SCRUB_NAME "scrub_due"
@@ -67,19 +68,20 @@ int eraser_note_scrub(struct db *db, struct error *err)
 }
 
 /* One that is rolled back costs a search that finds it, no more. */
-static void add_trace(struct db_traces *traces, const struct store_period *period)
+static void add_trace(struct db_traces *traces, const void *bytes, size_t len)
 {
+	_Static_assert(WRAPPED_MAX <= DB_TRACE_MAX && SEALED_MAX <= DB_TRACE_MAX, "a trace");
 	if (traces->len == DB_TRACES_MAX) {
 		traces->overflown = true;
 		return;
 	}
-	traces->trace[traces->len].len = period->wrapped_len;
-	memcpy(traces->trace[traces->len++].bytes, period->wrapped, period->wrapped_len);
+	traces->trace[traces->len].len = len;
+	memcpy(traces->trace[traces->len++].bytes, bytes, len);
 }
 
-int eraser_note_trace(struct desk *desk, const struct store_period *period, struct error *err)
+int eraser_note_trace(struct desk *desk, const void *bytes, size_t len, struct error *err)
 {
-	add_trace(&desk->traces, period);
+	add_trace(&desk->traces, bytes, len);
 	return eraser_note_scrub(desk->db, err);
 }
 
@@ -88,7 +90,8 @@ int eraser_work(struct desk *desk, const struct store_period *period, const char
 {
 	const struct audit_note note = {.act = "erase", .by = by, .detail = detail};
 	if (store_period_destroy(desk->db, period->id, desk->now_ms, err) != 0 ||
-	    eraser_note_trace(desk, period, err) != 0 ||
+	    eraser_note_trace(desk, period->wrapped, period->wrapped_len, err) != 0 ||
+	    handover_end(desk, &period->period, err) != 0 ||
 	    records_audit(desk, &period->period, &note, err) != 0)
 		return -1;
 	return highwater_gone(desk->highwater, &period->period, err);
@@ -126,7 +129,8 @@ int eraser_scrub_work(struct desk *desk, struct error *err)
 	const struct db_traces none = {0};
 	if (read_due(desk->db, due, &len, err) != 0 ||
 	    db_scrub(desk->db, "periods", &desk->traces, err) != 0 ||
-	    db_scrub(desk->db, "records", &none, err) != 0)
+	    db_scrub(desk->db, "records", &none, err) != 0 ||
+	    db_scrub(desk->db, "handovers", &none, err) != 0)
 		return -1;
 	desk->traces = (struct db_traces){0};
 	return len > 0 ? settle(desk->db, due, len, err) : 0;

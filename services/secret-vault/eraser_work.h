@@ -10,8 +10,8 @@
 int eraser_allow(struct desk *desk, uint64_t limit, bool *allows_r, struct error *err);
 /* In a writing transaction: what it deletes or overwrites has to leave the store's files. */
 int eraser_note_scrub(struct db *db, struct error *err);
-/* The same, and that this wrapping of the period's data key is what has to be gone. */
-int eraser_note_trace(struct desk *desk, const struct store_period *period, struct error *err);
+/* The same, and that these bytes (the wrapping of a data key, a sealed hand-over) are what has to be gone. */
+int eraser_note_trace(struct desk *desk, const void *bytes, size_t len, struct error *err);
 /* Alone: deleted bytes leave the store's files. */
 int eraser_scrub_work(struct desk *desk, struct error *err);
 

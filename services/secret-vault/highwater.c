@@ -254,13 +254,13 @@ static bool read_record(void *arg, struct store_row *row)
 int highwater_records_of(struct highwater *highwater, const struct period *period,
     highwater_row row, void *arg, struct error *err)
 {
-	const struct db_value params[] = {
-	    db_text(period->asset), db_text(period->wallet), db_int(period->slot)};
+	const struct db_value params[] = {db_text(period->asset), db_text(period->wallet),
+	    db_int(period->slot), db_text(HIGHWATER_SNAPSHOT)};
 	struct records records = {row, arg};
 	const struct store_query query = {
 	    "SELECT kind, name, version FROM marks WHERE asset = $1 AND wallet = $2 AND "
-	    "slot = $3 AND kind <> '' ORDER BY kind, name",
-	    params, 3, read_record, &records};
+	    "slot = $3 AND kind <> '' AND kind <> $4 ORDER BY kind, name",
+	    params, 4, read_record, &records};
 
 	return look(highwater, &query, err);
 }

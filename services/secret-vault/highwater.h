@@ -1,4 +1,4 @@
-/* highwater - the highest version seen of every record, and which periods are gone: kept apart from the store and its backups, so that putting back old
+/* highwater - the highest version seen of every record, snapshot and hand-over, and which periods are gone: kept apart from the store and its backups, so that putting back old
  * bytes is noticed (security rule 18). A SQLite file of this vault's own (MULTICLAW_VAULT_MARKS); several vaults on one PostgreSQL each learn from what they
  * read. Used by the worker's thread alone.
  *
@@ -29,6 +29,9 @@ int highwater_get(struct highwater *highwater, const struct period *period, cons
 typedef bool (*highwater_period_row)(void *arg, const struct period *period);
 int highwater_periods_of(struct highwater *highwater, const char *asset, highwater_period_row row,
     void *arg, struct error *err);
+/* The newest snapshot of a period, by its number (name ""); the hand-over of an asset, under a period with neither wallet nor slot. No records. */
+#define HIGHWATER_SNAPSHOT "snapshot"
+#define HIGHWATER_HANDOVER "handover"
 /* Every record of a period that has a mark, with its version. */
 typedef bool (*highwater_row)(void *arg, const char *kind, const char *name, uint64_t version);
 int highwater_records_of(struct highwater *highwater, const struct period *period,
@@ -37,7 +40,7 @@ int highwater_records_of(struct highwater *highwater, const struct period *perio
 /* Marks only rise. They are seen at once, and on disk when highwater_commit returns 0. */
 int highwater_raise(struct highwater *highwater, const struct period *period, const char *kind,
     const char *name, uint64_t version, struct error *err);
-/* Of a destroyed period the records' marks are dropped, its own stays. */
+/* Of a destroyed period the marks of records and snapshot are dropped, its own stays. */
 int highwater_gone(struct highwater *highwater, const struct period *period, struct error *err);
 int highwater_commit(struct highwater *highwater, struct error *err);
 void highwater_forget(struct highwater *highwater); /* what was raised since the last commit */

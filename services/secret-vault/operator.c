@@ -5,6 +5,7 @@
 #include "common/scoped.h"
 #include "services/secret-vault/act.h"
 #include "services/secret-vault/eraser.h"
+#include "services/secret-vault/handover.h"
 #include "services/secret-vault/opening.h"
 #include "services/secret-vault/rotation.h"
 
@@ -161,6 +162,8 @@ static int destroy(void *arg, struct desk *desk, struct error *err)
 	int result = store_periods_of(desk->db, req->asset, add_owned, &owned, err);
 	for (size_t i = 0; result == 0 && i < owned.len; i++)
 		result = eraser_work(desk, &owned.row[i], act->by, "an operator's word", err);
+	if (result == 0)
+		result = handover_forget(desk, req->asset, req->wallet, err);
 	act->count = owned.len;
 	free(owned.row);
 	snprintf(detail, sizeof(detail), "%s/%s", req->asset, req->wallet);

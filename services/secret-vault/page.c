@@ -5,14 +5,16 @@
 
 #include "common/scoped.h"
 #include "services/secret-vault/channels.h"
+#include "services/secret-vault/handover.h"
 #include "services/secret-vault/llm.h"
 #include "services/secret-vault/seal.h"
+#include "services/secret-vault/snapshot.h"
 
 #define FILE_MODE 0400
 #define GATEWAY_TOKEN_LEN 32
 #define HOT_WALLET_MAX 260 /* "[255,...,255]\n" */
 
-#define NOTES_MAX (PAGE_FILES_MAX + CHANNELS_TOKENS + 1)
+#define NOTES_MAX (PAGE_FILES_MAX + CHANNELS_TOKENS + 2)
 
 struct page {
 	struct asking *asking;
@@ -21,8 +23,8 @@ struct page {
 	struct vault_materialise_rsp *rsp;
 	bool is_full;
 
-	/* The audit entries: one for each secret, the last for the page. */
-	char detail[160 + 1];
+	/* The audit entries: one for what was handed over, one for each secret, the last for the page. */
+	char detail[160 + 1], handed_detail[160 + 1];
 	struct audit_note notes[NOTES_MAX];
 	size_t nnotes;
 };
@@ -186,12 +188,55 @@ static int note_all(struct page *page, struct error *err)
 {
 	const struct vault_materialise_req *req = page->asking->req;
 	char detail[160 + 1];
+	size_t nsecrets = page->nnotes - (page->rsp->handed_key.len > 0);
 	snprintf(detail, sizeof(detail), "boot %s page %u: %zu secrets", req->boot_id,
-	    (unsigned)req->page, page->nnotes);
+	    (unsigned)req->page, nsecrets);
 	page->notes[page->nnotes++] =
 	    (struct audit_note){.act = "materialise", .by = page->asking->by, .detail = detail};
 	return records_audit_all(
 	    page->desk, &page->list->period->row.period, page->notes, page->nnotes, err);
+}
+
+static void give_handed(struct page *page, const struct handed *handed)
+{
+	struct vault_materialise_rsp *rsp = page->rsp;
+	char start[2 * 8 + 1];
+	rsp->handed_key.len = HANDOVER_KEY_LEN;
+	memcpy(rsp->handed_key.data, handed->key, HANDOVER_KEY_LEN);
+	rsp->handed_digest.len = HANDOVER_DIGEST_LEN;
+	memcpy(rsp->handed_digest.data, handed->digest, HANDOVER_DIGEST_LEN);
+	memcpy(rsp->handed_wallet, handed->from.wallet, sizeof(rsp->handed_wallet));
+	snprintf(page->handed_detail, sizeof(page->handed_detail), "from %s/%llu digest %s",
+	    handed->from.wallet, (unsigned long long)handed->from.slot,
+	    sodium_bin2hex(start, sizeof(start), handed->digest, 8));
+	page->notes[page->nnotes++] = (struct audit_note){
+	    .act = "handed", .by = page->asking->by, .detail = page->handed_detail};
+}
+
+static int add_handed(struct page *page, struct error *err)
+{
+	struct handed handed;
+	int found = handover_read(page->desk, &page->list->period->row.period, &handed, err);
+	if (found > 0)
+		give_handed(page, &handed);
+	sodium_memzero(&handed, sizeof(handed));
+	return found < 0 ? -1 : 0;
+}
+
+/* Which snapshot the start has to find, and what opens it. */
+static int add_snapshot(struct page *page, struct error *err)
+{
+	struct vault_materialise_rsp *rsp = page->rsp;
+	const struct open_period *period = page->list->period;
+	struct snapshot newest;
+	if (snapshot_read(page->desk, period, &newest, err) != 0)
+		return -1;
+	rsp->snapshot_key.len = VAULT_SNAPSHOT_KEY_LEN;
+	data_key_snapshots(period->data_key, &period->row.period, rsp->snapshot_key.data);
+	rsp->snapshot = newest.number;
+	rsp->snapshot_digest.len = newest.number > 0 ? SNAPSHOT_DIGEST_LEN : 0;
+	memcpy(rsp->snapshot_digest.data, newest.digest, rsp->snapshot_digest.len);
+	return 0;
 }
 
 /* A start has a volume, whose key is the period's: gone with it. */
@@ -208,7 +253,8 @@ static int fill_first(struct page *page, struct error *err)
 {
 	struct vault_materialise_rsp *rsp = page->rsp;
 	add_volume(page);
-	if (add_channels(page, err) != 0)
+	if (add_snapshot(page, err) != 0 || add_handed(page, err) != 0 ||
+	    add_channels(page, err) != 0)
 		return -1;
 	add_gateway_token(page);
 	/* the values of the owner's own are opened where they are released, on their page */

@@ -142,8 +142,20 @@ static int check_room(struct desk *desk, const struct open_period *period,
 	return 0;
 }
 
-/* What is there, the mark, and the version that comes next: above that of the row, whether it opens or not, unless nobody can have written it. Marks never fall,
- * so one that had learnt a forged version would spoil the name for good. */
+int records_next_version(const char *kind, const char *name, uint64_t mark, uint64_t present,
+    uint64_t *next_r, struct error *err)
+{
+	bool is_likely = present > mark && present - mark <= LEAP_MAX;
+	uint64_t highest = is_likely ? present : mark;
+
+	if (highest >= INT64_MAX)
+		return error_refuse(err, ERR_INTERNAL, "secret_undecryptable",
+		    "%s/%s has a version that never was", kind, name);
+	*next_r = highest + 1;
+	return 0;
+}
+
+/* What is there, the mark, and the version that comes next. */
 static int look(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, struct present *present_r, uint64_t *mark_r, uint64_t *next_r,
     struct error *err)
@@ -153,13 +165,7 @@ static int look(struct desk *desk, const struct open_period *period, const char 
 	    store_record_find(desk->db, period->row.id, kind, name, note_present, present_r, err) !=
 		0)
 		return -1;
-	bool is_likely = present_r->version > *mark_r && present_r->version - *mark_r <= LEAP_MAX;
-	uint64_t highest = is_likely ? present_r->version : *mark_r;
-	if (highest >= INT64_MAX)
-		return error_refuse(err, ERR_INTERNAL, "secret_undecryptable",
-		    "%s/%s has a version that never was", kind, name);
-	*next_r = highest + 1;
-	return 0;
+	return records_next_version(kind, name, *mark_r, present_r->version, next_r, err);
 }
 
 /* value and preview are sealed already. The mark rises last: whatever fails before leaves it as it was. */

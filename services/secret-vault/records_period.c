@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/wire.h"
+#include "services/secret-vault/handover.h"
 #include "services/secret-vault/keyset.h"
 
 #define MADE_BY "vault"
@@ -272,7 +273,8 @@ static int make_row(
 	note.detail = master_id_text(row.key_id, id);
 	if (store_period_add(desk->db, &row, err) != 0 ||
 	    records_audit(desk, period, &note, err) != 0 ||
-	    highwater_raise(desk->highwater, period, "", "", 1, err) != 0)
+	    highwater_raise(desk->highwater, period, "", "", 1, err) != 0 ||
+	    handover_begin(desk, period, err) != 0)
 		return -1;
 	*period_r = (struct open_period){.row = row, .data_key = data_key};
 	data_key = NULL;

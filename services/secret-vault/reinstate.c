@@ -6,6 +6,7 @@
 #include "services/secret-vault/act.h"
 #include "services/secret-vault/eraser_work.h"
 #include "services/secret-vault/evidence.h"
+#include "services/secret-vault/handover.h"
 #include "services/secret-vault/holder.h"
 
 /* ---- in the worker's thread */
@@ -44,7 +45,7 @@ static int rewrap(struct desk *desk, struct store_period *row, uint64_t since, s
 		return error_refuse(
 		    err, ERR_UNAVAILABLE, "vault_foreign_key", "its master key is not known here");
 	data_key = data_key_unwrap(old, row, err);
-	if (!data_key || eraser_note_trace(desk, row, err) != 0)
+	if (!data_key || eraser_note_trace(desk, row->wrapped, row->wrapped_len, err) != 0)
 		return -1;
 	row->since = since;
 	data_key_wrap(now, data_key, row);
@@ -106,7 +107,8 @@ static int open_again(void *arg, struct desk *desk, struct error *err)
 	if (act->slot <= pick.row.since)
 		return error_refuse(
 		    err, ERR_CONFLICT, "not_finalized", "the period began after what is finalized");
-	if (make_room(desk, &pick, err) != 0 || rewrap(desk, &pick.row, act->slot, err) != 0 ||
+	if (handover_reopen(desk, &pick.row.period, err) != 0 || make_room(desk, &pick, err) != 0 ||
+	    rewrap(desk, &pick.row, act->slot, err) != 0 ||
 	    store_period_lock(desk->db, pick.row.id, PERIOD_LIVE, desk->now_ms, err) != 0)
 		return -1;
 	snprintf(detail, sizeof(detail), "since slot %llu", (unsigned long long)act->slot);

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/scoped.h"
 #include "services/secret-vault/eraser_work.h"
+#include "services/secret-vault/handover.h"
 #include "services/secret-vault/keyset.h"
 #include "services/secret-vault/opening.h"
 
@@ -159,7 +160,11 @@ int rotation_step(struct desk *desk, const char *by, bool *left_r, struct error 
 		desk->db, keyset_key_id(&keyset.next), ROTATION_BATCH, add_row, batch, err) != 0)
 		return -1;
 	*left_r = batch->len > 0;
-	return *left_r ? rewrap_batch(desk, next, batch, err) : finish(desk, &keyset, by, err);
+	if (*left_r)
+		return rewrap_batch(desk, next, batch, err);
+	if (handover_rewrap(desk, next, left_r, err) != 0)
+		return -1;
+	return *left_r ? 0 : finish(desk, &keyset, by, err);
 }
 
 /* ---- on the loop */

@@ -1,4 +1,4 @@
-/* rotation - a change of the master key, online: the store gets a check of the next key, then every data key is wrapped anew under it, in batches that are
+/* rotation - a change of the master key, online: the store gets a check of the next key, then every data key and every hand-over is sealed anew under it, in batches that are
  * each whole, then the next key takes the place of the one in use. Until then both are needed; after that the old one is not. Whatever ends this process at
  * whatever moment, the store says how to go on; several vaults on one store may do it together.
  */
@@ -18,7 +18,7 @@ void rotation_go_on(struct rotation *rotation);
  * ERR_CONFLICT key_unchanged, rotation_under_way (with another key). */
 int rotation_begin(struct desk *desk, const struct master *next, const struct master_kdf *kdf,
     const char *by, struct error *err);
-/* In the worker's thread, in a writing transaction: wraps ROTATION_BATCH data keys anew; when none is left, ends the change. *left_r false: it has ended. */
+/* In the worker's thread, in a writing transaction: wraps ROTATION_BATCH data keys anew, then hand-overs; when none is left, ends the change. *left_r false: it has ended. */
 int rotation_step(struct desk *desk, const char *by, bool *left_r, struct error *err);
 
 #endif

@@ -9,6 +9,7 @@ _Static_assert(SEAL_OVERHEAD == NONCE_LEN + TAG_LEN, "the envelope's overhead");
 _Static_assert(DATA_KEY_LEN == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "a data key");
 _Static_assert(MASTER_LEN == crypto_aead_xchacha20poly1305_ietf_KEYBYTES, "a master's subkey");
 _Static_assert(DATA_KEY_LEN + SEAL_OVERHEAD <= WRAPPED_MAX, "a wrapped data key");
+_Static_assert(HANDOVER_LEN + SEAL_OVERHEAD <= SEALED_MAX, "a sealed hand-over");
 
 static const char check_text[16 + 1] = "multiclaw vault\n";
 static const char *const purposes[] = {
@@ -151,16 +152,72 @@ struct secret *data_key_unwrap(
 	return data_key;
 }
 
-void data_key_volume(
-    const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN])
+static void derive(const struct secret *data_key, const char *context, const struct period *period,
+    uint8_t key_r[DATA_KEY_LEN])
 {
 	struct binding binding = {.len = 0};
 
 	bug_if(secret_len(data_key) != DATA_KEY_LEN);
-	bind_text(&binding, "multiclaw volume v1");
+	bind_text(&binding, context);
 	bind_period(&binding, period);
 	bug_if(crypto_generichash(key_r, DATA_KEY_LEN, binding.bytes, binding.len,
 		   secret_bytes(data_key), DATA_KEY_LEN) != 0);
+}
+
+void data_key_volume(
+    const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN])
+{
+	derive(data_key, "multiclaw volume v1", period, key_r);
+}
+
+void data_key_snapshots(
+    const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN])
+{
+	derive(data_key, "multiclaw snapshots v1", period, key_r);
+}
+
+/* ---- hand-overs ---- */
+
+static struct binding handover_binding(
+    const struct master *master, const struct store_handover *handover)
+{
+	struct binding binding = {.len = 0};
+
+	bind_text(&binding, "multiclaw hand-over v1");
+	bind_bytes(&binding, master_id(master), KEY_ID_LEN);
+	bind_period(&binding, &handover->from);
+	bind_text(&binding, handover->to.wallet);
+	bind_number(&binding, handover->to.slot, 8);
+	bind_number(&binding, handover->version, 8);
+	return binding;
+}
+
+void seal_handover(
+    const struct master *master, const uint8_t *bytes, size_t len, struct store_handover *handover)
+{
+	const struct binding binding = handover_binding(master, handover);
+	scoped_secret struct secret *key = master_subkey(master, "hand-over");
+
+	bug_if(len != 0 && len != HANDOVER_LEN);
+	memcpy(handover->key_id, master_id(master), KEY_ID_LEN);
+	seal(key, &binding, bytes, len, handover->sealed);
+	handover->sealed_len = len + SEAL_OVERHEAD;
+}
+
+int seal_open_handover(const struct master *master, const struct store_handover *handover,
+    uint8_t bytes_r[HANDOVER_LEN], size_t *len_r, struct error *err)
+{
+	const struct binding binding = handover_binding(master, handover);
+	scoped_secret struct secret *key = master_subkey(master, "hand-over");
+	struct opening opening = {key, &binding, handover->sealed, handover->sealed_len};
+	bool fits = handover->sealed_len == SEAL_OVERHEAD ||
+		    handover->sealed_len == SEAL_OVERHEAD + HANDOVER_LEN;
+
+	*len_r = fits ? handover->sealed_len - SEAL_OVERHEAD : 0;
+	if (!fits || open_into(&opening, bytes_r, *len_r) != 0)
+		return error_refuse(err, ERR_INTERNAL, "secret_undecryptable",
+		    "the hand-over of %s does not open", handover->from.asset);
+	return 0;
 }
 
 /* ---- records ---- */

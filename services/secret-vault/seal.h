@@ -4,9 +4,13 @@
  *	data key: "multiclaw data key v1" master id, asset, wallet, slot, since
  *	record:   "multiclaw record v1" asset, wallet, slot, kind, name, version, purpose
  *	check:    "multiclaw master check v1" master id, store id
+ *	hand-over: "multiclaw hand-over v1" master id, asset, giver's wallet and slot, receiver's wallet and slot, version
  *	volume:   "multiclaw volume v1" asset, wallet, slot
- * The last one is no associated data: the key of the period's volume is BLAKE2b-256 keyed with the data key over these bytes, the same at each start.
- * A data key is sealed under the master's key for "wrap", the check under that for "check", a record under the data key of its period,
+ *	snapshots: "multiclaw snapshots v1" asset, wallet, slot
+ * The last two are no associated data: the keys of the period's volume and of its snapshots are BLAKE2b-256 keyed with the data key over these bytes, the same
+ * at each start. The digest of the newest snapshot is sealed as a record: kind snapshot, no name, its number as version.
+ * A data key is sealed under the master's key for "wrap", the check under that for "check", a hand-over under that for
+ * "hand-over", a record under the data key of its period,
  * so that no ciphertext opens in another's place: not for another period, name, kind, version or purpose, nor under another master key.
  * A failure to open is ERR_INTERNAL with reason secret_undecryptable: never a fall-through to something else.
  */
@@ -20,7 +24,7 @@
 #define DATA_KEY_LEN 32
 
 /* clang-format off */
-#define SEAL_PURPOSES(X) X(VALUE, "value") X(PREVIEW, "preview") X(TOMBSTONE, "tombstone")
+#define SEAL_PURPOSES(X) X(VALUE, "value") X(PREVIEW, "preview") X(TOMBSTONE, "tombstone") X(DIGEST, "digest")
 /* clang-format on */
 enum seal_purpose {
 #define SEAL_PURPOSE_ENUM(name, text) SEAL_##name,
@@ -39,6 +43,16 @@ struct secret *data_key_unwrap(
 /* key_r: the caller's, who wipes it. */
 void data_key_volume(
     const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN]);
+void data_key_snapshots(
+    const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN]);
+
+/* Fills in key_id, sealed, sealed_len from all the rest. len: HANDOVER_LEN (key, digest of the manifest), or 0: nothing is handed over. */
+#define HANDOVER_LEN 64
+void seal_handover(
+    const struct master *master, const uint8_t *bytes, size_t len, struct store_handover *handover);
+/* bytes_r: the caller's, who wipes it. 0 or -1; ERR_INTERNAL secret_undecryptable. */
+int seal_open_handover(const struct master *master, const struct store_handover *handover,
+    uint8_t bytes_r[HANDOVER_LEN], size_t *len_r, struct error *err);
 
 struct seal_name {
 	const struct period *period;

@@ -2,7 +2,7 @@
 
 #include "services/secret-vault/store_row.h"
 
-#define SCHEMA 1
+#define SCHEMA 2
 
 /* Texts are compared by their bytes, in both: the order of pages does not hang on a server's language, nor an index on its C library's version.
  * The key of a destroyed period is NULL, so that no comparison finds it. SQLite keeps rows by an INTEGER PRIMARY KEY and needs no index beside it: an entry
@@ -25,17 +25,48 @@
 	    " NOT NULL, version BIGINT NOT NULL, detail " TEXT \
 	    " NOT NULL, prev BYTEA NOT NULL, hash BYTEA NOT NULL, UNIQUE (chain, seq))"
 
+/* Since schema 2. The statements are an older store's whole way here. */
+#define TABLES_2(TEXT) \
+	"CREATE TABLE snapshots (period_id BIGINT PRIMARY KEY, number BIGINT NOT NULL," \
+	" updated_ms BIGINT NOT NULL, sealed BYTEA NOT NULL)", \
+	    "CREATE TABLE handovers (asset " TEXT " PRIMARY KEY, version BIGINT NOT NULL," \
+	    " from_wallet " TEXT " NOT NULL, from_slot BIGINT NOT NULL, to_wallet " TEXT \
+	    " NOT NULL, to_slot BIGINT NOT NULL, updated_ms BIGINT NOT NULL," \
+	    " key_id BYTEA NOT NULL, sealed BYTEA NOT NULL)", \
+	    "CREATE INDEX handovers_key ON handovers (key_id)"
+
+static int run_all(struct db *db, const char *const *statements, size_t len, struct error *err)
+{
+	for (size_t i = 0; i < len; i++)
+		if (db_run(db, statements[i], NULL, 0, NULL, NULL, NULL, err) < 0)
+			return -1;
+	return 0;
+}
+
+static bool is_sqlite(const struct db *db)
+{
+	return strcmp(db_kind(db), "sqlite") == 0;
+}
+
+static int add_tables_2(struct db *db, struct error *err)
+{
+	static const char *const sqlite[] = {TABLES_2("TEXT")};
+	static const char *const postgres[] = {TABLES_2("TEXT COLLATE \"C\"")};
+	static const uint8_t schema[1] = {SCHEMA};
+
+	if (run_all(db, is_sqlite(db) ? sqlite : postgres, ARRAY_LEN(sqlite), err) < 0)
+		return -1;
+	return store_set(db, "schema", schema, sizeof(schema), err);
+}
+
 static int make_tables(struct db *db, struct error *err)
 {
 	static const char *const sqlite[] = {TABLES("TEXT", "INTEGER PRIMARY KEY")};
 	static const char *const postgres[] = {TABLES("TEXT COLLATE \"C\"", "BIGINT PRIMARY KEY")};
-	const char *const *tables = strcmp(db_kind(db), "sqlite") == 0 ? sqlite : postgres;
-	static const uint8_t schema[1] = {SCHEMA};
 
-	for (size_t i = 0; i < ARRAY_LEN(sqlite); i++)
-		if (db_run(db, tables[i], NULL, 0, NULL, NULL, NULL, err) < 0)
-			return -1;
-	return store_set(db, "schema", schema, sizeof(schema), err);
+	if (run_all(db, is_sqlite(db) ? sqlite : postgres, ARRAY_LEN(sqlite), err) < 0)
+		return -1;
+	return add_tables_2(db, err);
 }
 
 static int check_schema(struct db *db, struct error *err)
@@ -52,6 +83,8 @@ static int check_schema(struct db *db, struct error *err)
 	}
 	if (db_release(db, err) < 0)
 		return -1;
+	if (len == 1 && schema[0] == 1)
+		return add_tables_2(db, err);
 	if (len != 1 || schema[0] != SCHEMA)
 		return error_refuse(err, ERR_CONFLICT, "storage_schema",
 		    "the store was made by another version of secret-vault (schema %u, this one is "

@@ -1,5 +1,5 @@
-/* store - what the vault keeps, as typed statements on a db: periods with their wrapped data keys, records, audit entries, a few values of its own. It
- * knows bytes, not what they mean: sealing is seal.h's, judging is holder.h's. Used by the worker's thread alone, inside a transaction of db.h.
+/* store - what the vault keeps, as typed statements on a db: periods with their wrapped data keys, records, audit entries, the newest snapshots, hand-overs,
+ * a few values of its own. It knows bytes, not what they mean: sealing is seal.h's, judging is holder.h's. Used by the worker's thread alone, inside a transaction of db.h.
  */
 #ifndef SECRET_VAULT_STORE_H
 #define SECRET_VAULT_STORE_H
@@ -11,7 +11,7 @@
 #define KEY_ID_LEN 8
 #define WRAPPED_MAX 128
 
-/* Makes the tables if there are none; refuses a schema from the future. Its own transaction. */
+/* Makes the tables if there are none, adds those that an older store lacks; refuses a schema from the future. Its own transaction. */
 int store_create(struct db *db, struct error *err);
 
 /* ---- a few named values: store id, key checks, derivation parameters ---- */
@@ -62,7 +62,7 @@ int store_period_lock(struct db *db, uint64_t id, enum period_state live_or_lock
     struct error *err);
 /* New wrapping, and since. */
 int store_period_rewrap(struct db *db, const struct store_period *period, struct error *err);
-/* Wipes the wrapped key and deletes the records. db_scrub("periods") and ("records") are the caller's, after the commit. */
+/* Wipes the wrapped key, deletes the records and which snapshot was the newest. db_scrub("periods") and ("records") are the caller's, after the commit. */
 int store_period_destroy(struct db *db, uint64_t id, uint64_t now_ms, struct error *err);
 struct store_counts {
 	uint64_t periods, locked, destroyed; /* periods: not destroyed */
@@ -92,6 +92,37 @@ int store_records_of(struct db *db, uint64_t period_id, const char *after_kind,
     const char *after_name, size_t max, bool with_values, store_record_row row, void *arg,
     struct error *err);
 int store_count_records(struct db *db, uint64_t period_id, uint64_t *live_r, struct error *err);
+
+/* ---- snapshots: the newest of each period ---- */
+#define SEALED_MAX 128
+struct store_snapshot {
+	uint64_t period_id, number, updated_ms;
+	uint8_t sealed[SEALED_MAX]; /* digest of its manifest */
+	size_t sealed_len;
+};
+/* Inserts or replaces. */
+int store_snapshot_put(struct db *db, const struct store_snapshot *snapshot, struct error *err);
+/* 1: found, 0: none, -1 */
+int store_snapshot_find(
+    struct db *db, uint64_t period_id, struct store_snapshot *snapshot_r, struct error *err);
+
+/* ---- hand-overs: one of each asset, or what is left of it ---- */
+struct store_handover {
+	struct period from, to; /* of the same asset; to.wallet "": nobody yet */
+	uint64_t version, updated_ms;
+	uint8_t key_id[KEY_ID_LEN]; /* of the master key that it is sealed under */
+	uint8_t sealed[SEALED_MAX];
+	size_t sealed_len;
+};
+typedef bool (*store_handover_row)(void *arg, const struct store_handover *handover);
+/* Inserts or replaces. */
+int store_handover_put(struct db *db, const struct store_handover *handover, struct error *err);
+/* 1: found, 0: none, -1 */
+int store_handover_find(
+    struct db *db, const char *asset, struct store_handover *handover_r, struct error *err);
+/* At most max that are sealed under another master key than this one. */
+int store_handovers_not_under(struct db *db, const uint8_t key_id[KEY_ID_LEN], size_t max,
+    store_handover_row row, void *arg, struct error *err);
 
 /* ---- audit ---- */
 /* The newest entry of a chain, and of all; zeros where there is none. In a transaction that writes they hold until its end for who appends with them alone:

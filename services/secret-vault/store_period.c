@@ -248,13 +248,16 @@ int store_period_rewrap(struct db *db, const struct store_period *period, struct
 int store_period_destroy(struct db *db, uint64_t id, uint64_t now_ms, struct error *err)
 {
 	const struct db_value period[] = {db_int(now_ms), db_int(id)};
-	const struct db_value records[] = {db_int(id)};
+	const struct db_value of_it[] = {db_int(id)};
 
 	if (affect_one(db,
 		"UPDATE periods SET state = 'destroyed', key_id = NULL, wrapped = NULL, "
 		"changed_ms = $1 WHERE id = $2",
 		period, 2, err) < 0)
 		return -1;
+	if (db_run(db, "DELETE FROM records WHERE period_id = $1", of_it, 1, NULL, NULL, NULL,
+		err) < 0)
+		return -1;
 	return db_run(
-	    db, "DELETE FROM records WHERE period_id = $1", records, 1, NULL, NULL, NULL, err);
+	    db, "DELETE FROM snapshots WHERE period_id = $1", of_it, 1, NULL, NULL, NULL, err);
 }

@@ -47,8 +47,8 @@ const struct setting vault_settings[] = {
     ROW("ERASURES_PER_HOUR", UINT, erasures_per_hour, 1, 10000, "50",
 	"More data keys than these are not destroyed within an hour without an operator's word."),
     ROW("PUTS_PER_MINUTE", UINT, puts_per_minute, 1, 100000000, "600",
-	"Secrets stored or deleted a minute, of one asset; as many grants, and as many pages of "
-	"files."),
+	"Secrets stored or deleted a minute, of one asset; as many grants, as many pages of "
+	"files, as many snapshots, and as many hand-overs."),
 };
 const size_t vault_nsettings = ARRAY_LEN(vault_settings);
 

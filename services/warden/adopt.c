@@ -10,7 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scoped.h"
-#include "services/warden/adopt_secrets.h"
+#include "services/warden/adopt_mounts.h"
 #include "services/warden/packet.h"
 #include "services/warden/proc.h"
 #include "services/warden/warden.h"
@@ -18,11 +18,14 @@
 #define JOBS_MS 10000
 #define AGENT_LETTERS "abcdefghijklmnopqrstuvwxyz234567"
 
-/* A runtime whose warden died goes on making its container: first it has to stop. */
+/* A runtime whose warden died goes on making its container: first it has to stop. Some kernels (6.18) kill what is started in a group that was ever killed, so
+ * the one of jobs is made anew. */
 static int end_jobs(struct warden *warden, struct error *err)
 {
 	uint64_t until = clock_boot_ms() + JOBS_MS;
+	struct error why;
 
+	cgroup_kill(&warden->host.cgroups, "packers");
 	while (!cgroup_is_empty(&warden->host.cgroups, "jobs", false)) {
 		cgroup_kill(&warden->host.cgroups, "jobs");
 		if (clock_boot_ms() > until)
@@ -30,7 +33,9 @@ static int end_jobs(struct warden *warden, struct error *err)
 			    "what an earlier warden had running does not end");
 		poll(NULL, 0, 2);
 	}
-	return 0;
+	cgroup_remove(&warden->host.cgroups, "jobs", &why);
+	warden->jobs_cgroup = cgroup_make(&warden->host.cgroups, "jobs", err);
+	return warden->jobs_cgroup >= 0 ? 0 : -1;
 }
 
 /* ---- those that live ---- */
@@ -64,14 +69,6 @@ static int open_log(const struct record *record)
 	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
 }
 
-static int open_data(const struct record *record)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/root/data", (int)record->pid);
-	return open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-}
-
 static void adopt(struct warden *warden, const struct record *record, int pidfd)
 {
 	struct network_limits limits = record_limits(record);
@@ -79,12 +76,15 @@ static void adopt(struct warden *warden, const struct record *record, int pidfd)
 	struct agent *agent = agent_adopt(warden, record, pidfd);
 
 	agent->log = open_log(record);
-	agent->root = open_data(record);
+	agent->root = adopt_data(pidfd);
+	/* a snapshot may have been under way */
+	cgroup_freeze(&warden->host.cgroups, record->agent, false);
 	agent->secrets = adopt_secrets(pidfd);
-	if (agent->log < 0 || agent->secrets < 0)
+	if (agent->log < 0 || agent->secrets < 0 || agent->root < 0)
 		log_warn("not all of an agent is found again", "agent", record->agent, "log",
 		    agent->log < 0 ? "lost" : "found", "secrets",
-		    agent->secrets < 0 ? "not to be wiped" : "found");
+		    agent->secrets < 0 ? "not to be wiped" : "found", "data",
+		    agent->root < 0 ? "not to be saved" : "found");
 	if (network_link_adopt(warden->host.network, record->slot, &limits, &err) == 0) {
 		log_info(
 		    "agent is taken over", "agent", record->agent, "slot", log_u64(record->slot));
@@ -135,7 +135,7 @@ static void look_at_runtime(struct warden *warden)
 
 int warden_adopt(struct warden *warden, struct error *err)
 {
-	static const char *const groups[] = {"", "jobs", "volumes"};
+	static const char *const groups[] = {"", "jobs", "volumes", "packers"};
 
 	if (end_jobs(warden, err) != 0 ||
 	    record_each(warden->host.run, on_record, warden, err) != 0)

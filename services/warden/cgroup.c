@@ -76,6 +76,12 @@ static bool file_exists(const struct cgroup_hierarchy *hierarchy, const char *na
 	return access(path, F_OK) == 0;
 }
 
+static void path_of(
+    char path[PATH_ROOM], const struct cgroup_hierarchy *in, const char *name, const char *file)
+{
+	snprintf(path, PATH_ROOM, "%s/%s%s%s", in->base, name, file ? "/" : "", file ? file : "");
+}
+
 static int make_folder(const char *path, struct error *err)
 {
 	if (mkdir(path, 0755) == 0 || errno == EEXIST)
@@ -112,6 +118,24 @@ static int check_limits(struct cgroups *cgroups, struct error *err)
 	    "the memory and cpu controllers are not in any mounted cgroup hierarchy");
 }
 
+/* With all above it. */
+static void make_folders(const struct cgroup_hierarchy *in, const char *name)
+{
+	char path[PATH_ROOM];
+
+	path_of(path, in, name, NULL);
+	for (size_t at = strlen(in->base); path[at]; at++) {
+		if (path[at] != '/')
+			continue;
+		path[at] = '\0';
+		mkdir(path, 0755);
+		path[at] = '/';
+	}
+	mkdir(path, 0755);
+}
+
+static const char *const folders[] = {"jobs", "volumes", "packers"};
+
 int cgroups_open(struct cgroups *cgroups, const char *prefix, struct error *err)
 {
 	char path[PATH_ROOM];
@@ -122,12 +146,14 @@ int cgroups_open(struct cgroups *cgroups, const char *prefix, struct error *err)
 		return -1;
 	if (make_folder(cgroups->v2->base, err) != 0)
 		return -1;
-	snprintf(path, sizeof(path), "%s/jobs", cgroups->v2->base);
-	if (make_folder(path, err) != 0)
-		return -1;
-	snprintf(path, sizeof(path), "%s/volumes", cgroups->v2->base);
-	if (make_folder(path, err) != 0)
-		return -1;
+	for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
+		snprintf(path, sizeof(path), "%s/%s", cgroups->v2->base, folders[i]);
+		if (make_folder(path, err) != 0)
+			return -1;
+	}
+	for (size_t i = 0; i < cgroups->n; i++)
+		if (cgroups->hierarchy[i].has_memory && !cgroups->hierarchy[i].is_v2)
+			make_folders(&cgroups->hierarchy[i], "packers");
 	snprintf(path, sizeof(path), "%s/jobs/cgroup.kill", cgroups->v2->base);
 	if (access(path, F_OK) != 0)
 		return error_set(err, ERR_UNAVAILABLE,
@@ -142,21 +168,15 @@ void cgroups_close(const struct cgroups *cgroups)
 
 	for (size_t i = 0; i < cgroups->n; i++) {
 		const char *base = cgroups->hierarchy[i].base;
-		snprintf(path, sizeof(path), "%s/jobs", base);
-		rmdir(path);
-		snprintf(path, sizeof(path), "%s/volumes", base);
-		rmdir(path);
+		for (size_t j = 0; j < ARRAY_LEN(folders); j++) {
+			snprintf(path, sizeof(path), "%s/%s", base, folders[j]);
+			rmdir(path);
+		}
 		rmdir(base);
 	}
 }
 
 /* ---- one group ---- */
-
-static void path_of(
-    char path[PATH_ROOM], const struct cgroup_hierarchy *in, const char *name, const char *file)
-{
-	snprintf(path, PATH_ROOM, "%s/%s%s%s", in->base, name, file ? "/" : "", file ? file : "");
-}
 
 static int write_file(
     const struct cgroup_hierarchy *in, const char *name, const char *file, const char *text)
@@ -211,6 +231,65 @@ int cgroup_join(const struct cgroups *cgroups, const char *name, struct error *e
 			return error_set(err, ERR_UNAVAILABLE, "%s/%s: %s",
 			    cgroups->hierarchy[i].base, name, strerror(errno));
 	return 0;
+}
+
+/* The controller has to be on in every group above. */
+static void limit_v2(const struct cgroup_hierarchy *in, const char *name, const char *text)
+{
+	char path[PATH_ROOM], file[PATH_ROOM + 32];
+
+	path_of(path, in, name, NULL);
+	for (size_t at = (size_t)(strrchr(in->base, '/') - in->base); path[at]; at++) {
+		if (path[at] != '/')
+			continue;
+		snprintf(file, sizeof(file), "%.*s/cgroup.subtree_control", (int)at, path);
+		scoped_fd int fd = open(file, O_WRONLY | O_CLOEXEC);
+		(void)!(fd >= 0 ? write(fd, "+memory", strlen("+memory")) : 0);
+	}
+	write_file(in, name, "memory.max", text);
+}
+
+static void limit_v1(const struct cgroup_hierarchy *in, const char *name, const char *text)
+{
+	make_folders(in, name);
+	write_file(in, name, "memory.limit_in_bytes", text);
+}
+
+void cgroup_limit_memory(const struct cgroups *cgroups, const char *name, uint64_t bytes)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lu", (unsigned long)bytes);
+	for (size_t i = 0; i < cgroups->n; i++) {
+		const struct cgroup_hierarchy *in = &cgroups->hierarchy[i];
+		if (in->has_memory && in->is_v2)
+			limit_v2(in, name, text);
+		else if (in->has_memory)
+			limit_v1(in, name, text);
+	}
+}
+
+void cgroup_put(const struct cgroups *cgroups, const char *name, pid_t pid)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", (int)pid);
+	for (size_t i = 0; i < cgroups->n; i++)
+		if (!cgroups->hierarchy[i].is_v2)
+			write_file(&cgroups->hierarchy[i], name, "cgroup.procs", text);
+}
+
+void cgroup_freeze(const struct cgroups *cgroups, const char *name, bool is_frozen)
+{
+	write_file(cgroups->v2, name, "cgroup.freeze", is_frozen ? "1" : "0");
+}
+
+bool cgroup_is_frozen(const struct cgroups *cgroups, const char *name)
+{
+	char text[256];
+
+	return read_file(cgroups->v2, name, "cgroup.events", text, sizeof(text)) > 0 &&
+	       strstr(text, "frozen 1");
 }
 
 void cgroup_kill(const struct cgroups *cgroups, const char *name)

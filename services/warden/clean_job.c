@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "services/warden/job.h"
+#include "services/warden/packer.h"
 #include "services/warden/proc.h"
 #include "services/warden/record.h"
 #include "services/warden/volume.h"
@@ -36,6 +37,30 @@ static void kill_unused(const struct clean_job *job, const char *group)
 	volume_abort(pid, job->host->work);
 }
 
+/* Killed long before, but what it was in the middle of had to come to its end. */
+static int end_packer(const struct clean_job *job, struct error *err)
+{
+	char group[PACKER_GROUP_LEN];
+
+	packer_group(job->agent, group);
+	cgroup_kill(&job->host->cgroups, group);
+	return wait_empty(job->host, group, VOLUME_MS)
+		   ? 0
+		   : error_set(err, ERR_UNAVAILABLE, "what saved its files does not end");
+}
+
+/* For people: what keeps it open, so that its cause can be found. */
+static int still_open(const struct clean_job *job, const char *group, struct error *err)
+{
+	char shows[80], others[48];
+	pid_t pid = cgroup_process(&job->host->cgroups, group);
+
+	proc_describe(pid, shows, sizeof(shows));
+	proc_list_mount(job->host->work, others, sizeof(others));
+	return error_set(err, ERR_UNAVAILABLE, "its volume does not close: %s; mounted in: %s",
+	    pid > 0 ? shows : "no process shows it", others[0] ? others : "none");
+}
+
 /* gocryptfs ends by itself once nobody uses what it shows. */
 static int close_volume(const struct clean_job *job, struct error *err)
 {
@@ -48,7 +73,7 @@ static int close_volume(const struct clean_job *job, struct error *err)
 	if (!wait_empty(job->host, group, VOLUME_MS)) {
 		cgroup_kill(&job->host->cgroups, group);
 		if (!wait_empty(job->host, group, KILL_MS))
-			return error_set(err, ERR_UNAVAILABLE, "its volume does not close");
+			return still_open(job, group, err);
 	}
 	if (job->wallet[0] && !volume_is_closed(&name))
 		return error_set(err, ERR_UNAVAILABLE, "its volume is still open");
@@ -57,7 +82,7 @@ static int close_volume(const struct clean_job *job, struct error *err)
 
 static int remove_groups(const struct clean_job *job, struct error *err)
 {
-	static const char *const folders[] = {"", "jobs/", "volumes/"};
+	static const char *const folders[] = {"", "jobs/", "volumes/", "packers/"};
 	char name[64];
 	int status = 0;
 
@@ -88,7 +113,7 @@ static int delete_container(const struct clean_job *job, struct error *err)
 int clean_job_run(void *arg, int report_fd)
 {
 	static int (*const steps[])(const struct clean_job *job, struct error *err) = {
-	    forget_link, delete_container, close_volume, remove_groups};
+	    forget_link, end_packer, delete_container, close_volume, remove_groups};
 	const struct clean_job *job = arg;
 	struct job_report report = {.kind = CLEAN_FAILED};
 	struct error err = {0};

@@ -70,7 +70,11 @@ static _Noreturn void become(const struct enter *enter, const struct sock_fprog 
 	union {
 		const char *const *given;
 		char *const *wanted;
-	} argv = {enter->argv}, environment = {enter->environment};
+	} argv = {enter->argv};
+	union {
+		const char *const *given;
+		char **wanted;
+	} environment = {enter->environment};
 
 	if (close_range(3, ~0U, CLOSE_RANGE_CLOEXEC) != 0 || chdir("/") != 0)
 		give_up("/");
@@ -81,7 +85,9 @@ static _Noreturn void become(const struct enter *enter, const struct sock_fprog 
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
 	    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program) != 0)
 		give_up("filter");
-	execvpe(enter->argv[0], argv.wanted, environment.wanted);
+	/* found by its own PATH, not by warden's */
+	environ = environment.wanted;
+	execvp(enter->argv[0], argv.wanted);
 	dprintf(STDERR_FILENO, "%s: %s\n", enter->argv[0], strerror(errno));
 	_exit(127);
 }

@@ -116,6 +116,11 @@ int host_network_open(struct host *host, struct error *err)
 int host_open(struct host *host, const struct warden_settings *settings, struct error *err)
 {
 	*host = (struct host){.settings = settings, .lock = -1, .work_lock = -1};
+	if (access(settings->packer, X_OK) != 0)
+		return error_set(err, ERR_UNAVAILABLE,
+		    "%s is missing: install it beside multiclaw-warden, or say where it is "
+		    "(MULTICLAW_WARDEN_PACKER)",
+		    settings->packer);
 	if (check_tools(err) != 0 || make_folders(host, err) != 0 || lock_both(host, err) != 0)
 		return -1;
 	limit_files(host);

@@ -11,9 +11,9 @@
 #define JOB_FDS_MAX 3
 
 struct job_report {
-	uint32_t kind;   /* the work's own */
-	int32_t pid;     /* of the container's first process */
-	uint64_t number; /* the work's own */
+	uint32_t kind;         /* the work's own */
+	int32_t pid;           /* of the container's first process */
+	uint64_t number, more; /* the work's own */
 	char text[JOB_TEXT_MAX + 1];
 };
 

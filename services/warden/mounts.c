@@ -74,6 +74,22 @@ int mounts_bind_image(int source, const char *path, struct error *err)
 	return place(tree, path, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, -1, err);
 }
 
+int mounts_view(const char *path, struct error *err)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+					      MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
+	    .propagation = MS_PRIVATE};
+	int tree =
+	    open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+
+	if (tree >= 0 && mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0)
+		return tree;
+	failed(err, "cannot clone the mount of", path);
+	if (tree >= 0)
+		close(tree);
+	return -1;
+}
+
 /* ---- secrets ---- */
 
 static bool set_option(int fs, const char *name, uint64_t value, const char *format)

@@ -19,6 +19,8 @@ int mounts_bind_image(int source, const char *path, struct error *err);
  * for as long as it is open, or -1. */
 int mounts_secrets(
     const char *path, uint64_t bytes, uint64_t files, uid_t owner, struct error *err);
+/* A mount of its own of what is mounted at path, read-only and attached nowhere: it is there for as long as the descriptor is open. Returns its root, or -1. */
+int mounts_view(const char *path, struct error *err);
 /* What is mounted at from, at to too, with ids 0..65535 on disk shown as uid_base.. . Returns an O_PATH descriptor of its root, or -1. */
 int mounts_bind_shifted(const char *from, const char *to, uid_t uid_base, struct error *err);
 

@@ -1,5 +1,6 @@
 #include "services/warden/packet.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "common/cidr.h"
@@ -11,6 +12,8 @@
 #define MEMORY_MIN (16u << 20)
 #define MEMORY_MAX (1ull << 42)
 #define GRACE_MS_MAX 60000
+#define HOLD_MS_MAX 21600000 /* a large volume, a slow store */
+#define LEVEL_MAX 19
 #define READY_MS_MAX 300000
 #define EXEC_MS_MAX 300000
 #define ALLOW_S_MAX 86400
@@ -77,10 +80,75 @@ static int check_allow(struct warden_packet *packet, struct error *err)
 	return 0;
 }
 
+/* A path below /data, as it is spelt: nothing that leads out, or that means the same as another one. */
+static bool is_name(const char *name, size_t len)
+{
+	for (size_t at = 0; at <= len;) {
+		size_t part = strcspn(name + at, "/");
+		if (part == 0 || part > NAME_MAX || (part == 1 && name[at] == '.') ||
+		    (part == 2 && name[at] == '.' && name[at + 1] == '.'))
+			return false;
+		at += part + 1;
+	}
+	return true;
+}
+
+/* Names, each with its NUL, then zeros to the end: at least one. */
+static bool is_names(const char list[WARDEN_ROOTS_BYTES], size_t min)
+{
+	size_t n = 0, at = 0;
+
+	if (list[WARDEN_ROOTS_BYTES - 1] || list[WARDEN_ROOTS_BYTES - 2])
+		return false;
+	for (size_t len; (len = strlen(list + at)) > 0; at += len + 1, n++)
+		if (!is_name(list + at, len))
+			return false;
+	for (; at < WARDEN_ROOTS_BYTES; at++)
+		if (list[at])
+			return false;
+	return n >= min;
+}
+
+static int check_archive(const struct warden_archive *archive, struct error *err)
+{
+	if (!packet_is_text(archive->boot, sizeof(archive->boot), 1, HEX))
+		return error_set(err, ERR_INVALID, "archive: boot is not hex");
+	if (!packet_is_text(archive->wallet, sizeof(archive->wallet), 32, BASE58))
+		return error_set(err, ERR_INVALID, "archive: wallet is no address");
+	return 0;
+}
+
+static int check_volume(const struct warden_packet *packet, size_t nfds, struct error *err)
+{
+	bool is_filled = packet->u.start.volume == WARDEN_VOLUME_FILLED;
+
+	if (packet->u.start.volume > WARDEN_VOLUME_FILLED)
+		return error_set(err, ERR_INVALID, "START: volume %u", packet->u.start.volume);
+	if (nfds != (is_filled ? 2 : 1))
+		return error_set(err, ERR_INVALID,
+		    is_filled ? "START without its secrets or its archive"
+			      : "START without its secrets");
+	return is_filled ? check_archive(&packet->u.start.archive, err) : 0;
+}
+
+static int check_snapshot(struct warden_packet *packet, size_t nfds, struct error *err)
+{
+	if (nfds != 2)
+		return error_set(err, ERR_INVALID, "SNAPSHOT without its pipe or its secrets");
+	if (check_archive(&packet->u.snapshot.archive, err) != 0)
+		return -1;
+	if (!is_names(packet->u.snapshot.roots, 1) || !is_names(packet->u.snapshot.excluded, 0))
+		return error_set(
+		    err, ERR_INVALID, "SNAPSHOT: roots and what is excluded are names below /data");
+	packet->u.snapshot.level = (uint8_t)between(packet->u.snapshot.level, 1, LEVEL_MAX);
+	packet->u.snapshot.bytes_max = between(packet->u.snapshot.bytes_max, 0, MEMORY_MAX);
+	return 0;
+}
+
 static int check_start(struct warden_packet *packet, size_t nfds, struct error *err)
 {
-	if (nfds != 1)
-		return error_set(err, ERR_INVALID, "START without its secrets");
+	if (check_volume(packet, nfds, err) != 0)
+		return -1;
 	if (!packet_is_text(packet->u.start.image, sizeof(packet->u.start.image), 64, HEX))
 		return error_set(err, ERR_INVALID, "START: image is no digest");
 	if (!packet_is_text(packet->u.start.wallet, sizeof(packet->u.start.wallet), 32, BASE58))
@@ -127,15 +195,19 @@ int packet_check(struct warden_packet *packet, size_t nfds, struct error *err)
 		return -1;
 	if (packet->what == WARDEN_START)
 		return check_start(packet, nfds, err);
+	if (packet->what == WARDEN_SNAPSHOT)
+		return check_snapshot(packet, nfds, err);
 	if (nfds)
 		return error_set(err, ERR_INVALID, "a descriptor beside %u", packet->what);
 	switch (packet->what) {
 	case WARDEN_STOP:
 		packet->u.stop.grace_ms = between(packet->u.stop.grace_ms, 0, GRACE_MS_MAX);
+		packet->u.stop.hold_ms = between(packet->u.stop.hold_ms, 0, HOLD_MS_MAX);
 		return 0;
 	case WARDEN_KILL:
 	case WARDEN_RESET:
 	case WARDEN_COUNT:
+	case WARDEN_RELEASE:
 		return 0;
 	case WARDEN_EXEC:
 		return check_exec(packet, err);

@@ -29,7 +29,7 @@ struct peer {
 	char path[108];
 	uid_t uid;
 	int listener, connection;
-	struct event *accepts, *reads, *writes;
+	struct event *accepts, *reads, *writes, *gone;
 	STAILQ_HEAD(, waiting) queue;
 	size_t queued;
 };
@@ -61,6 +61,17 @@ static void hang_up(struct peer *peer, const char *why)
 	peer->connection = -1;
 	while (!STAILQ_EMPTY(&peer->queue))
 		drop_first(peer);
+	/* later: whoever says something is in the middle of its own work */
+	event_active(peer->gone, EV_TIMEOUT, 0);
+}
+
+static void on_gone(evutil_socket_t fd, short what, void *arg)
+{
+	struct peer *peer = arg;
+
+	(void)fd, (void)what;
+	if (peer->connection < 0)
+		peer->hooks.on_gone(peer->hooks.arg);
 }
 
 /* ---- what is sent ---- */
@@ -178,7 +189,7 @@ static bool receive_one(struct peer *peer, struct warden_packet *packet)
 		refuse(peer, err.text, fds, nfds);
 		return false;
 	}
-	peer->hooks.on_request(peer->hooks.arg, packet, nfds ? fds[0] : -1);
+	peer->hooks.on_request(peer->hooks.arg, packet, fds, nfds);
 	return peer->connection >= 0;
 }
 
@@ -260,6 +271,8 @@ struct peer *peer_new(struct event_base *base, const char *path, uid_t uid, gid_
 	peer->connection = -1;
 	STAILQ_INIT(&peer->queue);
 	packet_put(peer->path, sizeof(peer->path), path);
+	peer->gone = evtimer_new(base, on_gone, peer);
+	bug_if(!peer->gone);
 	if (listen_at(peer, gid, err) != 0) {
 		peer_destroy(&peer);
 		return NULL;
@@ -274,6 +287,7 @@ void peer_destroy(struct peer **peer)
 	if (!*peer)
 		return;
 	hang_up(*peer, "warden stops");
+	event_free((*peer)->gone);
 	if ((*peer)->accepts) {
 		event_free((*peer)->accepts);
 		unlink((*peer)->path);

@@ -12,8 +12,10 @@
 struct peer;
 struct peer_hooks {
 	void (*on_connect)(void *arg); /* says FOUND and READY */
-	/* A checked request. fd (-1: none) is the hook's to close. What packet holds is wiped afterwards. */
-	void (*on_request)(void *arg, struct warden_packet *packet, int fd);
+	/* A checked request. The descriptors are the hook's to close. What packet holds is wiped afterwards. */
+	void (*on_request)(void *arg, struct warden_packet *packet, const int *fds, size_t nfds);
+	/* The connection has ended, and none has taken its place yet. Never called from within another call. */
+	void (*on_gone)(void *arg);
 	void *arg;
 };
 

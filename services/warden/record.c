@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "common/scoped.h"
+#include "services/warden/image.h"
 #include "services/warden/packet.h"
 
 #define AGENT_LETTERS "abcdefghijklmnopqrstuvwxyz234567"
@@ -38,14 +39,15 @@ int record_write(const char *run, const struct record *record, struct error *err
 	char path[400], new_path[400];
 	scoped_json json_t *root =
 	    json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:b, s:I, "
-		      "s:I, s:I, s:I}",
+		      "s:I, s:I, s:I, s:I, s:I}",
 		"agent", record->agent, "boot", record->boot, "image", record->image, "wallet",
 		record->wallet, "kind", record->kind, "period", (json_int_t)record->period,
 		"connections", (json_int_t)record->connections, "started_ms",
 		(json_int_t)record->started_ms, "slot", (json_int_t)record->slot, "is_narrowed",
 		record->is_narrowed, "is_ready", record->is_ready, "pid", (json_int_t)record->pid,
 		"pid_number", (json_int_t)record->pid_number, "log_device",
-		(json_int_t)record->log_device, "log_inode", (json_int_t)record->log_inode);
+		(json_int_t)record->log_device, "log_inode", (json_int_t)record->log_inode, "uid",
+		(json_int_t)record->uid, "gid", (json_int_t)record->gid);
 
 	bug_if(!root || json_object_set_new(root, "ranges", write_ranges(record)) != 0);
 	snprintf(path, sizeof(path), "%s/agents", run);
@@ -98,6 +100,15 @@ static void read_ranges(struct record *record, const json_t *ranges)
 	record->nranges = (uint32_t)cidr_distinct(record->range, record->nranges);
 }
 
+/* Of before these were noted: as of an image that names nobody. */
+static void take_user(struct record *record, const json_t *root)
+{
+	bool is_noted = json_object_get(root, "uid") != NULL;
+
+	record->uid = is_noted ? (uint32_t)number(root, "uid") : IMAGE_USER;
+	record->gid = is_noted ? (uint32_t)number(root, "gid") : IMAGE_USER;
+}
+
 static void read_one(const char *path, struct record *record)
 {
 	scoped_json json_t *root = json_load_file(path, 0, NULL);
@@ -119,6 +130,7 @@ static void read_one(const char *path, struct record *record)
 	record->pid_number = number(root, "pid_number");
 	record->log_device = number(root, "log_device");
 	record->log_inode = number(root, "log_inode");
+	take_user(record, root);
 	read_ranges(record, json_object_get(root, "ranges"));
 }
 

@@ -21,6 +21,7 @@ struct record {
 	pid_t pid;                             /* its first process */
 	uint64_t pid_number;                   /* proc_started_at */
 	uint64_t log_device, log_inode;
+	uint32_t uid, gid; /* of the image, in the container: whose its files are */
 };
 
 /* What its link was made with; points into record. */

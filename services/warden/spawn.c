@@ -61,6 +61,9 @@ static void become(const struct spawn *spawn)
 	for (int i = 0; i < (int)spawn->nfds; i++)
 		if (dup2(FD_ABOVE + i, i) < 0)
 			return;
+	for (int i = 0; i < (int)spawn->nfds; i++)
+		if (spawn->fds[i] == SPAWN_CLOSED)
+			close(i);
 	if (close_range((unsigned)spawn->nfds, ~0U, 0) != 0)
 		return;
 	union {

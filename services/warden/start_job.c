@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sodium.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -14,6 +15,7 @@
 #include "services/warden/bundle.h"
 #include "services/warden/job.h"
 #include "services/warden/mounts.h"
+#include "services/warden/packer.h"
 #include "services/warden/probe.h"
 #include "services/warden/proc.h"
 #include "services/warden/secret_files.h"
@@ -23,8 +25,9 @@
 
 /* What the steps hand on to each other. Its descriptors go with the process. */
 struct start {
-	const struct start_job *job;
+	struct start_job *job;
 	int report_fd;
+	enum warden_failure failure; /* what a step that fails may know of it */
 	struct image image;
 	struct volume volume;
 	struct network_link link;
@@ -75,12 +78,18 @@ static int enter_mounts(struct start *start, struct error *err)
 
 static int begin_volume(struct start *start, struct error *err)
 {
-	const struct start_job *job = start->job;
-	struct volume_name name = {
-	    job->host->settings->volumes, job->agent, job->wallet, job->period};
+	struct start_job *job = start->job;
+	struct volume_order order = {
+	    .name = {job->host->settings->volumes, job->agent, job->wallet, job->period},
+	    .work = job->host->work,
+	    .cgroup_fd = job->volume_cgroup,
+	    .must_exist = job->volume == WARDEN_VOLUME_PRESENT};
+	int status = volume_begin(&start->volume, &order, secret_bytes(job->volume_key), err);
 
-	return volume_begin(&start->volume, &name, job->host->work, job->volume_cgroup,
-	    secret_bytes(job->volume_key), err);
+	secret_destroy(&job->volume_key);
+	if (status != 0 && err->code == ERR_NOT_FOUND)
+		start->failure = WARDEN_FAILURE_NO_VOLUME;
+	return status;
 }
 
 static int make_link(struct start *start, struct error *err)
@@ -164,8 +173,65 @@ static int open_volume(struct start *start, struct error *err)
 	/* gocryptfs stays behind with no mount but its own: when the last user of the volume is gone, so is it */
 	if (mounts_leave_behind(job->host->work, err) != 0)
 		return -1;
-	return volume_mount(
-	    &start->volume, job->limits.volume_bytes, host_uid_base(job->host, job->slot), err);
+	uid_t base = host_uid_base(job->host, job->slot);
+	if (job->volume == WARDEN_VOLUME_FILLED)
+		return volume_mount_new(&start->volume, job->limits.volume_bytes, base, err);
+	int status = volume_mount(&start->volume, job->limits.volume_bytes, base, err);
+	if (status != 0 && err->code == ERR_INVALID)
+		start->failure = WARDEN_FAILURE_VOLUME;
+	return status;
+}
+
+static void on_filling(void *arg, const struct packer_report *progress)
+{
+	const struct start *start = arg;
+	struct job_report report = {
+	    .kind = START_FILLING, .number = progress->bytes, .more = progress->total_bytes};
+
+	job_tell(start->report_fd, &report, NULL, 0);
+}
+
+static int unpack(struct start *start, struct error *err)
+{
+	struct start_job *job = start->job;
+	uid_t base = host_uid_base(job->host, job->slot);
+	struct packer_order order = {.is_unpacking = true,
+	    .uid = base + start->image.uid,
+	    .gid = base + start->image.gid,
+	    .archive = job->archive,
+	    .bytes_max = job->limits.volume_bytes};
+	char name[PACKER_GROUP_LEN];
+	scoped_fd int group = packer_make_group(job->host, job->agent, name, err);
+	struct packer packer = {.host = job->host,
+	    .order = &order,
+	    .group_name = name,
+	    .group = group,
+	    .root = start->volume.root,
+	    .secrets = -1,
+	    .archive = job->archive_fd,
+	    .on_progress = on_filling,
+	    .arg = start};
+	struct packer_report done;
+
+	sodium_memzero(&job->archive, sizeof(job->archive));
+	memcpy(order.agent, job->agent, sizeof(order.agent));
+	if (group < 0 || packer_run(&packer, &done, err) != 0)
+		return -1;
+	if (done.outcome == WARDEN_MADE)
+		return 0;
+	if (done.is_damaged)
+		start->failure = WARDEN_FAILURE_ARCHIVE;
+	return error_set(err, ERR_INVALID, "the archive: %s", done.text);
+}
+
+static int fill_volume(struct start *start, struct error *err)
+{
+	if (start->job->volume != WARDEN_VOLUME_FILLED)
+		return 0;
+	if (unpack(start, err) == 0 && volume_keep(&start->volume, err) == 0)
+		return 0;
+	volume_drop(&start->volume);
+	return -1;
 }
 
 static int write_config(struct start *start, struct error *err)
@@ -201,6 +267,9 @@ static int run_container(struct start *start, struct error *err)
 	const struct host *host = start->job->host;
 	struct job_report report = {.kind = START_CREATED};
 
+	scoped_fd int view = mounts_view(start->volume.data, err);
+	if (view < 0)
+		return -1;
 	/* folders that the runtime makes, as /sys/fs, are the agent's to look through */
 	umask(0022);
 	start->pid = runtime_run(&host->runtime, start->job->agent, host->work, start->log, err);
@@ -212,7 +281,8 @@ static int run_container(struct start *start, struct error *err)
 		return error_set(err, ERR_UNAVAILABLE, "it ended at once");
 	report.pid = start->pid;
 	report.number = proc_started_at(start->pid);
-	int fds[] = {start->pidfd, start->log, start->volume.root};
+	report.more = (uint64_t)start->image.uid << 32 | start->image.gid;
+	int fds[] = {start->pidfd, start->log, view};
 	job_tell(start->report_fd, &report, fds, ARRAY_LEN(fds));
 	return 0;
 }
@@ -259,7 +329,8 @@ int start_job_run(void *arg, int report_fd)
 	} steps[] = {{"mounts", enter_mounts}, {"volume", begin_volume}, {"image", read_image},
 	    {"link", make_link}, {"rootfs", mount_image}, {"secrets", fill_secrets},
 	    {"texts", make_texts}, {"log", make_log}, {"volume open", open_volume},
-	    {"config", write_config}, {"runtime", run_container}, {"ready", wait_ready}};
+	    {"fill", fill_volume}, {"config", write_config}, {"runtime", run_container},
+	    {"ready", wait_ready}};
 	struct start start = {
 	    .job = arg, .report_fd = report_fd, .netns = -1, .log = -1, .pidfd = -1};
 	struct job_report report = {.kind = START_READY};
@@ -274,6 +345,7 @@ int start_job_run(void *arg, int report_fd)
 		if (status == 0)
 			continue;
 		report.kind = START_FAILED;
+		report.number = start.failure;
 		snprintf(report.text, sizeof(report.text), "%.*s", JOB_TEXT_MAX, err.text);
 		break;
 	}

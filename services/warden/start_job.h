@@ -8,9 +8,10 @@
 
 enum start_report {
 	START_SECRETS = 1, /* fd: the folder of secrets, before anything is in it */
-	START_CREATED, /* pid, number: which process it is (its start time); fds: pidfd, the log (both ways), O_PATH of /data */
+	START_CREATED, /* pid, number: which process it is (its start time); more: its user, << 32, and group in the container; fds: pidfd, the log (both ways), mounts_view of /data */
 	START_READY,   /* it accepts connections */
-	START_FAILED,  /* text */
+	START_FAILED,  /* text; number: enum warden_failure */
+	START_FILLING, /* number of more bytes are unpacked */
 };
 
 struct start_job {
@@ -21,9 +22,13 @@ struct start_job {
 	struct warden_limits limits;
 	uint64_t ready_ms;
 	struct network_limits network;
-	const struct secret *volume_key;
-	int files;         /* the sealed memfd; checked */
-	int volume_cgroup; /* where its encryption process goes */
+	struct secret *volume_key; /* destroyed, in the job, once it is used */
+	int files;                 /* the sealed memfd; checked */
+	int volume_cgroup;         /* where its encryption process goes */
+	enum warden_volume volume;
+	struct warden_archive
+	    archive;    /* of WARDEN_VOLUME_FILLED; its key is wiped once it is used */
+	int archive_fd; /* where it is read from; or -1 */
 };
 
 /* A job_work. */

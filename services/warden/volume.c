@@ -64,14 +64,22 @@ static int check_space(int folder, struct error *err)
 	return 0;
 }
 
-static int lock_folder(const struct volume_name *name, struct error *err)
+static int lock_folder(const struct volume_name *name, bool must_exist, struct error *err)
 {
-	int folder = open_folder(name, true);
+	int folder = open_folder(name, !must_exist);
 
+	if (must_exist &&
+	    (folder < 0 ? errno == ENOENT : faccessat(folder, FILE_NAME, F_OK, 0) != 0)) {
+		if (folder >= 0)
+			close(folder);
+		return error_set(err, ERR_NOT_FOUND, "there is no volume on this host");
+	}
 	if (folder < 0)
 		return failed(err, "its folder");
-	if (flock(folder, LOCK_EX | LOCK_NB) == 0)
+	if (flock(folder, LOCK_EX | LOCK_NB) == 0) {
+		unlinkat(folder, NEW_NAME, 0);
 		return folder;
+	}
 	if (errno == EWOULDBLOCK)
 		error_set(err, ERR_CONFLICT, "the volume is still open");
 	else
@@ -124,20 +132,22 @@ static int start_gocryptfs(
 	return send_key(to, key) == 0 ? 0 : failed(err, "sending the key");
 }
 
-int volume_begin(struct volume *volume, const struct volume_name *name, const char *work,
-    int cgroup_fd, const uint8_t key[VOLUME_KEY_LEN], struct error *err)
+int volume_begin(struct volume *volume, const struct volume_order *order,
+    const uint8_t key[VOLUME_KEY_LEN], struct error *err)
 {
+	const char *work = order->work;
+
 	*volume = (struct volume){.root = -1};
 	snprintf(volume->clear, sizeof(volume->clear), "%s/clear", work);
 	snprintf(volume->plain, sizeof(volume->plain), "%s/plain", work);
 	snprintf(volume->data, sizeof(volume->data), "%s/data", work);
-	volume->folder = lock_folder(name, err);
+	volume->folder = lock_folder(&order->name, order->must_exist, err);
 	if (volume->folder < 0 || check_space(volume->folder, err) != 0)
 		return -1;
 	if (mkdir(volume->clear, 0700) != 0 || mkdir(volume->plain, 0700) != 0 ||
 	    mkdir(volume->data, 0755) != 0)
 		return failed(err, "mount points");
-	return start_gocryptfs(volume, cgroup_fd, key, err);
+	return start_gocryptfs(volume, order->cgroup_fd, key, err);
 }
 
 /* It touches its mount once more after the kernel has it; only its signal says that it is done with that. */
@@ -175,30 +185,39 @@ static int make_file_system(struct volume *volume, int clear, uint64_t bytes, st
 	struct spawn spawn = {.argv = argv, .cgroup_fd = -1, .fds = {-1, -1, -1}, .nfds = 3};
 
 	snprintf(path, sizeof(path), "%s/%s", volume->clear, NEW_NAME);
-	unlinkat(clear, NEW_NAME, 0);
 	scoped_fd int file = openat(clear, NEW_NAME, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (file < 0 || ftruncate(file, (off_t)bytes) != 0)
 		return failed(err, "its file");
 	pid_t pid = spawn_exec(&spawn, err);
 	if (pid < 0 || spawn_wait(pid, "mkfs.ext4", MKFS_MS, err) != 0)
 		return -1;
-	if (fsync(file) != 0 || renameat(clear, NEW_NAME, clear, FILE_NAME) != 0)
-		return failed(err, "its file");
 	volume->is_new = true;
-	return 0;
+	return fsync(file) == 0 ? 0 : failed(err, "its file");
+}
+
+static int open_clear(const struct volume *volume, struct error *err)
+{
+	int clear = open(volume->clear, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return clear >= 0 ? clear : failed(err, "clear");
+}
+
+static int take_place(int clear, struct error *err)
+{
+	return renameat(clear, NEW_NAME, clear, FILE_NAME) == 0 ? 0 : failed(err, "its file");
 }
 
 /* Nothing is made in place of what cannot be read: that would be the end of somebody's files. */
 static int open_file(struct volume *volume, uint64_t bytes, struct error *err)
 {
 	uint8_t block[4096];
-	scoped_fd int clear = open(volume->clear, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	scoped_fd int clear = open_clear(volume, err);
 
 	if (clear < 0)
-		return failed(err, "clear");
+		return -1;
 	int file = openat(clear, FILE_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	if (file < 0 && errno == ENOENT) {
-		if (make_file_system(volume, clear, bytes, err) != 0)
+		if (make_file_system(volume, clear, bytes, err) != 0 || take_place(clear, err) != 0)
 			return -1;
 		file = openat(clear, FILE_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
 	}
@@ -224,15 +243,14 @@ static void tidy_new(const char *plain)
 	(void)!chmod(plain, 0700);
 }
 
-int volume_mount(struct volume *volume, uint64_t bytes, uid_t uid_base, struct error *err)
+static uint64_t whole_blocks(uint64_t bytes)
+{
+	return (bytes < VOLUME_BYTES_MIN ? VOLUME_BYTES_MIN : bytes) / 4096 * 4096;
+}
+
+static int mount_file(struct volume *volume, int file, uid_t uid_base, struct error *err)
 {
 	char device[32];
-
-	if (bytes < VOLUME_BYTES_MIN)
-		bytes = VOLUME_BYTES_MIN;
-	scoped_fd int file = open_file(volume, bytes / 4096 * 4096, err);
-	if (file < 0)
-		return -1;
 	scoped_fd int loop = loop_make(file, device, &volume->major, &volume->minor, err);
 	if (loop < 0)
 		return -1;
@@ -245,6 +263,56 @@ int volume_mount(struct volume *volume, uint64_t bytes, uid_t uid_base, struct e
 		tidy_new(volume->plain);
 	volume->root = mounts_bind_shifted(volume->plain, volume->data, uid_base, err);
 	return volume->root >= 0 ? 0 : -1;
+}
+
+int volume_mount(struct volume *volume, uint64_t bytes, uid_t uid_base, struct error *err)
+{
+	scoped_fd int file = open_file(volume, whole_blocks(bytes), err);
+
+	return file < 0 ? -1 : mount_file(volume, file, uid_base, err);
+}
+
+/* ---- one that takes another's place ---- */
+
+static int open_new(const struct volume *volume, int *clear_r, struct error *err)
+{
+	*clear_r = open_clear(volume, err);
+	if (*clear_r < 0)
+		return -1;
+	int file = openat(*clear_r, NEW_NAME, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	return file >= 0 ? file : failed(err, "its new file");
+}
+
+int volume_mount_new(struct volume *volume, uint64_t bytes, uid_t uid_base, struct error *err)
+{
+	scoped_fd int clear = open_clear(volume, err);
+
+	if (clear < 0 || make_file_system(volume, clear, whole_blocks(bytes), err) != 0)
+		return -1;
+	scoped_fd int again = -1;
+	scoped_fd int file = open_new(volume, &again, err);
+	return file < 0 ? -1 : mount_file(volume, file, uid_base, err);
+}
+
+/* From the inside out: the file system to its disk, that to the file, the file's name to the folder. */
+int volume_keep(const struct volume *volume, struct error *err)
+{
+	scoped_fd int clear = -1;
+	scoped_fd int file = open_new(volume, &clear, err);
+	scoped_fd int root = openat(volume->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (file < 0)
+		return -1;
+	if (root < 0 || syncfs(root) != 0 || fsync(file) != 0)
+		return failed(err, "writing it");
+	if (take_place(clear, err) != 0)
+		return -1;
+	return fsync(volume->folder) == 0 ? 0 : failed(err, "its folder");
+}
+
+void volume_drop(const struct volume *volume)
+{
+	unlinkat(volume->folder, NEW_NAME, 0);
 }
 
 void volume_close(struct volume *volume)

@@ -6,6 +6,7 @@
 #ifndef WARDEN_VOLUME_H
 #define WARDEN_VOLUME_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,24 +22,37 @@ struct volume_name {
 	uint64_t period;
 };
 
+/* What it is opened with. */
+struct volume_order {
+	struct volume_name name;
+	const char *work; /* a folder of the job's own, below which it is mounted */
+	int cgroup_fd;    /* of its encryption process */
+	bool must_exist;
+};
+
 struct volume {
 	int folder; /* locked */
 	pid_t gocryptfs;
 	char clear[80], plain[80],
 	    data[80]; /* mount points: of the open file, of its file system, of the same with shifted ids */
 	bool is_new;
-	int root;              /* O_PATH of data once it is mounted, else -1 */
+	int root;              /* O_PATH of data, writable, once it is mounted, else -1 */
 	unsigned major, minor; /* of its loop device */
 };
 
-/* Locks it, made if there is none, and starts to open it below work (a folder of the job's own): gocryptfs needs a while. The key is not kept.
- * ERR_CONFLICT: it is open. ERR_BUSY: the disk is full. */
-int volume_begin(struct volume *volume, const struct volume_name *name, const char *work,
-    int cgroup_fd, const uint8_t key[VOLUME_KEY_LEN], struct error *err);
+/* Locks it, made if there is none, and starts to open it: gocryptfs needs a while. The key is not kept. What a filling that was interrupted left is removed.
+ * ERR_NOT_FOUND: it must exist and does not; nothing was made. ERR_CONFLICT: it is open. ERR_BUSY: the disk is full. */
+int volume_begin(struct volume *volume, const struct volume_order *order,
+    const uint8_t key[VOLUME_KEY_LEN], struct error *err);
 /* Waits until it shows the file in clear. */
 int volume_wait(struct volume *volume, struct error *err);
 /* Makes the file system if there is none, of bytes; mounts it at volume->data. ERR_INVALID: damaged, or another key; nothing was changed. */
 int volume_mount(struct volume *volume, uint64_t bytes, uid_t uid_base, struct error *err);
+/* A new one, mounted there, beside the one there is: volume_keep puts it in its place once what it is to hold is on the disk, and not before; until then the old
+ * one is as it was. volume_drop removes it. */
+int volume_mount_new(struct volume *volume, uint64_t bytes, uid_t uid_base, struct error *err);
+int volume_keep(const struct volume *volume, struct error *err);
+void volume_drop(const struct volume *volume);
 void volume_close(struct volume *volume);
 
 /* Is nobody using it? A volume that does not exist is not open. */

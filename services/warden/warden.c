@@ -25,6 +25,7 @@ static void on_connect(void *arg)
 	struct agent *agent;
 
 	warden->alive_at_ms = clock_boot_ms();
+	agents_release(warden, "another sandbox is here");
 	LIST_FOREACH(agent, &warden->agents, next)
 	{
 		/* who asked for it is gone, and would not know it as its own */
@@ -85,13 +86,19 @@ static void say_not_there(struct warden *warden, const struct warden_packet *req
 		packet_put(packet.u.execed.why, sizeof(packet.u.execed.why), "it does not run");
 	} else if (request->what == WARDEN_COUNT) {
 		packet.what = WARDEN_COUNTED;
-	} else if (request->what != WARDEN_STOP && request->what != WARDEN_KILL) {
+	} else if (request->what == WARDEN_SNAPSHOT) {
+		packet.what = WARDEN_SNAPSHOTTED;
+		packet.u.snapshotted.outcome = WARDEN_NOT_SAVED;
+		packet_put(packet.u.snapshotted.text, sizeof(packet.u.snapshotted.text),
+		    "it does not run, and is not held");
+	} else if (request->what != WARDEN_STOP && request->what != WARDEN_KILL &&
+		   request->what != WARDEN_RELEASE) {
 		return;
 	}
 	peer_send(warden->peer, &packet, -1);
 }
 
-static void on_agent_request(struct warden *warden, const struct warden_packet *packet)
+static void on_agent_request(struct warden *warden, struct warden_packet *packet, const int *fds)
 {
 	struct agent *agent = meant(warden, packet);
 
@@ -101,7 +108,7 @@ static void on_agent_request(struct warden *warden, const struct warden_packet *
 	}
 	switch (packet->what) {
 	case WARDEN_STOP:
-		agent_stop(agent, packet->u.stop.grace_ms);
+		agent_stop(agent, packet->u.stop.grace_ms, packet->u.stop.hold_ms);
 		break;
 	case WARDEN_KILL:
 		agent_kill(agent);
@@ -115,6 +122,12 @@ static void on_agent_request(struct warden *warden, const struct warden_packet *
 	case WARDEN_EXEC:
 		agent_exec(agent, packet);
 		break;
+	case WARDEN_SNAPSHOT:
+		agent_snapshot(agent, packet, fds);
+		break;
+	case WARDEN_RELEASE:
+		agent_release(agent, "it is released");
+		break;
 	case WARDEN_ALLOW:
 		agent_allow(agent, packet);
 		break;
@@ -123,21 +136,26 @@ static void on_agent_request(struct warden *warden, const struct warden_packet *
 	}
 }
 
-static void on_request(void *arg, struct warden_packet *packet, int fd)
+static void on_gone(void *arg)
+{
+	agents_release(arg, "sandbox is gone");
+}
+
+static void on_request(void *arg, struct warden_packet *packet, const int *fds, size_t nfds)
 {
 	struct warden *warden = arg;
 
 	warden->alive_at_ms = clock_boot_ms();
 	if (packet->what == WARDEN_START)
-		agent_start(warden, packet, fd);
+		agent_start(warden, packet, fds, nfds);
 	else if (packet->what == WARDEN_ERASE)
 		erase_volume(warden, packet);
 	else if (packet->what != WARDEN_ALIVE)
-		on_agent_request(warden, packet);
-	if (packet->what == WARDEN_START)
+		on_agent_request(warden, packet, fds);
+	if (packet->what == WARDEN_START || packet->what == WARDEN_SNAPSHOT)
 		sodium_memzero(packet, sizeof(*packet));
-	if (fd >= 0)
-		close(fd);
+	for (size_t i = 0; i < nfds; i++)
+		close(fds[i]);
 }
 
 /* ---- what it looks after by itself ---- */
@@ -219,6 +237,7 @@ static void on_stop_signal(evutil_socket_t signo, short what, void *arg)
 	    log_u64(warden->nagents), "they",
 	    warden->settings->stops_on_exit ? "are ended" : "run on");
 	warden->is_stopping = true;
+	agents_release(warden, "warden stops");
 	for (agent = LIST_FIRST(&warden->agents); agent; agent = following) {
 		following = LIST_NEXT(agent, next);
 		if (warden->settings->stops_on_exit || agent->state == AGENT_STARTING)
@@ -264,7 +283,7 @@ static int open_network(struct warden *warden, struct error *err)
 
 int warden_open(struct warden *warden, const struct warden_settings *settings, struct error *err)
 {
-	struct peer_hooks hooks = {on_connect, on_request, warden};
+	struct peer_hooks hooks = {on_connect, on_request, on_gone, warden};
 
 	*warden =
 	    (struct warden){.settings = settings, .jobs_cgroup = -1, .watch = -1, .resolver = -1};
@@ -279,8 +298,7 @@ int warden_open(struct warden *warden, const struct warden_settings *settings, s
 	    slots_new(warden->host.run, host_slots(&warden->host), settings->quarantine_s, err);
 	if (!warden->slots)
 		return -1;
-	warden->jobs_cgroup = cgroup_make(&warden->host.cgroups, "jobs", err);
-	if (warden->jobs_cgroup < 0 || warden_adopt(warden, err) != 0)
+	if (warden_adopt(warden, err) != 0)
 		return -1;
 	warden->peer = peer_new(
 	    warden->base, settings->listen, settings->user_uid, settings->user_gid, &hooks, err);

@@ -2,9 +2,11 @@
 
 #include <arpa/inet.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROW(name, type, member, min, max, value, doc) \
 	{ \
@@ -35,6 +37,12 @@ const struct setting warden_settings_rows[] = {
     ROW("WARDEN_VOLUMES", PATH, volumes, 1, 200, "volumes", "Folder of agents' encrypted files."),
     ROW("WARDEN_RUN", PATH, run, 0, 150, "",
 	"Folder of what warden notes of running containers; empty: run/warden-<prefix>."),
+    ROW("WARDEN_PACKER", PATH, packer, 0, 256, "",
+	"Program that reads and writes agents' files for a snapshot; empty: multiclaw-packer "
+	"beside "
+	"this one."),
+    ROW("WARDEN_PACKER_STALL_S", UINT, packer_stall_s, 1, 3600, "60",
+	"Without progress for so long, a snapshot or the filling of a volume is ended."),
     ROW("WARDEN_SECCOMP", PATH, seccomp, 0, 256, "",
 	"Profile (linux.seccomp of the OCI specification) in place of the built-in one."),
     ROW("WARDEN_ORPHAN_S", UINT, orphan_s, 1, 86400, "600",
@@ -129,8 +137,19 @@ static int check_ids(const struct warden_settings *settings, struct error *err)
 	    (unsigned long)settings->slots);
 }
 
+/* Installed together. */
+static void find_packer(struct warden_settings *settings)
+{
+	char self[PATH_MAX] = "";
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	const char *name = len > 0 ? strrchr(self, '/') : NULL;
+
+	fill_in(&settings->packer, "%.*s/multiclaw-packer", name ? (int)(name - self) : 0, self);
+}
+
 int warden_settings_finish(struct warden_settings *settings, struct error *err)
 {
+	find_packer(settings);
 	fill_in(&settings->listen, "run/%s.warden", settings->replica);
 	fill_in(&settings->run, "run/warden-%s", settings->prefix);
 	if (check_names(settings, err) != 0 || check_network(settings, err) != 0 ||

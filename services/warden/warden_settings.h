@@ -24,6 +24,8 @@ struct warden_settings {
 	struct setting_list proxy_users;  /* MULTICLAW_WARDEN_PROXY_USER */
 	char *images, *volumes, *run;     /* MULTICLAW_WARDEN_IMAGES, _VOLUMES, _RUN */
 	char *seccomp;                    /* MULTICLAW_WARDEN_SECCOMP */
+	char *packer;                     /* MULTICLAW_WARDEN_PACKER */
+	uint64_t packer_stall_s;          /* MULTICLAW_WARDEN_PACKER_STALL_S */
 	uint64_t orphan_s, quarantine_s;  /* MULTICLAW_WARDEN_ORPHAN_S, _QUARANTINE_S */
 	uint64_t slots;                   /* MULTICLAW_WARDEN_SLOTS */
 	bool stops_on_exit;               /* MULTICLAW_WARDEN_STOP_ON_EXIT */

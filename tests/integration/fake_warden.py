@@ -10,7 +10,7 @@ import threading
 import time
 from ctypes import c_bool, c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 
-VERSION = 2
+VERSION = 3
 NUMBERS = {"ALIVE": 1, "START": 2, "STOP": 3, "KILL": 4, "RESET": 5, "COUNT": 6, "EXEC": 7, "ALLOW": 8, "ERASE": 9,
            "FOUND": 101, "READY": 102, "STARTED": 103, "FAILED": 104, "ENDED": 105, "GONE": 106, "COUNTED": 107, "EXECED": 108, "ERASED": 109,
            "STARTING": 110, "ALLOWED": 111}

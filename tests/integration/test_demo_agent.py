@@ -167,15 +167,15 @@ def test_notes_last_and_are_replaced_whole():
     assert a.process.wait(5) == 0
     a.start()
     assert a.ask("GET", "/memory").body == b"a" * 300 + b"b" * 300
-    assert [p.name for p in (a.base / "data").iterdir()] == ["memory.txt"]
+    assert [p.name for p in (a.base / "data/notes").iterdir()] == ["memory.txt"]
     a.stop()
 
 
 def test_notes_follow_no_link():
     a = Agent().start()
     (a.base / "victim").write_text("mine")
-    (a.base / "data/memory.txt").symlink_to(a.base / "victim")
-    (a.base / "data/memory.txt.new").symlink_to(a.base / "victim")
+    (a.base / "data/notes/memory.txt").symlink_to(a.base / "victim")
+    (a.base / "data/notes/memory.txt.new").symlink_to(a.base / "victim")
     assert a.ask("GET", "/memory").status == 500
     assert a.ask("PUT", "/memory", b"yours").status == 204
     assert (a.base / "victim").read_text() == "mine" and a.ask("GET", "/memory").body == b"yours"

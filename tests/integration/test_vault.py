@@ -289,6 +289,7 @@ def body_of(v, call, owner):
         "grant": {"token": owner.token, "boot_id": boot, "host_key": v.key("sandbox")["public"].decode()},
         "materialise": {"grant": grant, "boot_id": boot, "page": 0},
         "regrant": {"placement": placement, "boot_id": boot}, "note": {"placement": placement, "act": "exec", "detail": "x"},
+        "keep": {"placement": placement, "base": 0, "digest": bytes(32)}, "hand_over": {"placement": placement},
         "state": {}, "unseal": {"passphrase": "correct horse battery"}, "rotate": {},
         "global_put": {"provider": "openai", "value": b"sk-" + b"x" * 40}, "global_list": {}, "global_delete": {"provider": "openai"},
         "destroy_owner": {"asset": owner.asset, "wallet": owner.address}, "reinstate": {"asset": owner.asset, "wallet": owner.address},

@@ -1,5 +1,6 @@
 """Two vaults on one PostgreSQL: what one wrote the other reads, and a server that loses power in the middle of everything."""
 
+import os
 import signal
 import threading
 import time
@@ -53,6 +54,30 @@ def test_what_one_vault_stores_the_other_serves(v, owner):
     v.operate("global_delete", provider="groq")
     check_chain(*v.trail(owner.token, replica=2))
     check_all_chains(*v.export())
+
+
+def test_what_one_vault_keeps_the_other_knows(v, owner):
+    """Snapshots and hand-overs, to and fro."""
+    digest, word, buyer = os.urandom(32), (os.urandom(32), os.urandom(32)), Wallet()
+    first = v.materialise(*v.grant(owner.token))[1]
+    at = {"role": "sandbox", "placement": first["placement"]}
+    for base in range(6):
+        assert v.ask("keep", base=base, digest=digest, replica=1 + base % 2, **at)["snapshot"] == base + 1
+    assert v.ask("keep", base=5, digest=digest, **at)["snapshot"] == 6
+    assert refusal(v.ask, "keep", base=4, digest=digest, **at) == ("conflict", "snapshot_overtaken")
+    for replica in (1, 2):
+        again = v.materialise(*v.grant(owner.token, replica=replica), replica=replica)[1]
+        assert (again["snapshot"], again["snapshot_digest"], again["snapshot_key"]) == (6, digest, first["snapshot_key"])
+    for replica in (1, 2, 1):
+        v.ask("hand_over", key=bytes(32), digest=bytes(32), replica=replica, **at)
+        v.ask("hand_over", replica=3 - replica, **at)
+    v.ask("hand_over", key=word[0], digest=word[1], replica=2, **at)
+    token = v.sell(owner, buyer)
+    bought = v.materialise(*v.grant(token))[1]
+    assert (bought["handed_key"], bought["handed_digest"], bought["handed_wallet"]) == (*word, owner.address)
+    v.ask("hand_over", role="sandbox", placement=bought["placement"], replica=2)
+    assert not v.materialise(*v.grant(token))[1].get("handed_key")
+    check_chain(*v.trail(token, replica=2))
 
 
 def test_two_vaults_that_write_one_name_never_give_a_version_twice(v, owner):

@@ -622,7 +622,7 @@ def test_without_the_hosts_rules_all_end(own):
 def test_packets_that_are_not_as_they_should_be_close_the_connection(warden, page):
     good = agent_id(1)
     for name, send in {
-        "version": lambda c: c.send(1, version=3),
+        "version": lambda c: c.send(1, version=2),
         "kind": lambda c: c.send(77, good, "b0"),
         "event": lambda c: c.send(STARTED, good, "b0"),
         "agent": lambda c: c.send(4, "../" + good[3:], "b0"),
@@ -634,7 +634,7 @@ def test_packets_that_are_not_as_they_should_be_close_the_connection(warden, pag
         "behind NUL": lambda c: c.socket.send(c.packet(4, good, "b0")[:44] + b"x" + c.packet(4)[45:]),
         "no secrets": lambda c: c.send(START, good, "b0", bytes(100)),
         "fd": lambda c: c.send(4, good, "b0", fds=[0]),
-        "fds": lambda c: c.send(START, good, "b0", fds=[0, 0]),
+        "fds": lambda c: c.send(START, good, "b0", fds=[0, 0, 0]),
         "exec": lambda c: c.send(EXEC, good, "b0", struct.pack("=I", 9000)),
     }.items():
         client = warden.client()

@@ -66,6 +66,25 @@ def volume_key(data_key, period):
     return hashlib.blake2b(binding, key=data_key, digest_size=32).digest()
 
 
+def snapshot_key(data_key, period):
+    binding = text("multiclaw snapshots v1") + period_binding(period)
+    return hashlib.blake2b(binding, key=data_key, digest_size=32).digest()
+
+
+def open_snapshot(data_key, period, row):
+    """The digest of the newest snapshot's manifest."""
+    return unseal(data_key, record_binding(period, "snapshot", "", row["number"], "digest"), bytes(row["sealed"]))
+
+
+def open_handover(master, row):
+    """(key, digest) of a row; None of one that was taken back."""
+    assert bytes(row["key_id"]) == master.id, "it is under another master key"
+    binding = text("multiclaw hand-over v1") + text(master.id) + text(row["asset"]) + text(row["from_wallet"]) + number(row["from_slot"]) + \
+        text(row["to_wallet"]) + number(row["to_slot"]) + number(row["version"])
+    value = unseal(master.derive(b"multiclaw master subkey v1", b"hand-over"), binding, bytes(row["sealed"]))
+    return (value[:32], value[32:]) if value else None
+
+
 def open_record(data_key, period, record):
     """The value of a row; None of a tombstone."""
     purpose = "tombstone" if record["deleted"] else "value"

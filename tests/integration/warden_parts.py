@@ -18,16 +18,21 @@ import socket
 import struct
 import subprocess
 import tempfile
+import threading
 import time
 
 from suite import BIN, b58encode, wait_until
 
-SIZE, UNION = 8288, 80
-ALIVE, START, STOP, KILL, RESET, COUNT, EXEC, ALLOW, ERASE = range(1, 10)
-FOUND, READY, STARTED, FAILED, ENDED, GONE, COUNTED, EXECED, ERASED, STARTING, ALLOWED = range(101, 112)
+SIZE, UNION = 8448, 80
+ALIVE, START, STOP, KILL, RESET, COUNT, EXEC, ALLOW, ERASE, SNAPSHOT, RELEASE = range(1, 12)
+FOUND, READY, STARTED, FAILED, ENDED, GONE, COUNTED, EXECED, ERASED, STARTING, ALLOWED, SAVING, SNAPSHOTTED = range(101, 114)
+ANY, PRESENT, FILLED = range(3)
+FAILURE_OTHER, FAILURE_NO_VOLUME, FAILURE_ARCHIVE, FAILURE_VOLUME = range(4)
+MADE, UNCHANGED, SECRET_FOUND, TOO_LARGE, NOT_SAVED = range(5)
 NAMES = {
     FOUND: "FOUND", READY: "READY", STARTED: "STARTED", FAILED: "FAILED", ENDED: "ENDED", GONE: "GONE",
     COUNTED: "COUNTED", EXECED: "EXECED", ERASED: "ERASED", STARTING: "STARTING", ALLOWED: "ALLOWED",
+    SAVING: "SAVING", SNAPSHOTTED: "SNAPSHOTTED",
 }  # fmt: skip
 PORT = 18789
 MIB = 1 << 20
@@ -60,6 +65,11 @@ def memfd(files, seal=True, raw=None):
     return fd
 
 
+def archive_of(number=1, boot="b0", owner="owner", period=7, key=b"s" * 32):
+    """struct warden_archive: what an archive belongs to."""
+    return struct.pack("=32sQ33s45s2xQ", key, number, boot.encode(), wallet(owner).encode(), period)
+
+
 class Event:
     def __init__(self, packet, fd):
         self.version, self.what = struct.unpack_from("=II", packet)
@@ -78,7 +88,15 @@ class Event:
             (self.port,), (self.ms,) = struct.unpack_from("=H", u, 4), struct.unpack_from("=Q", u, 8)
         elif self.what == ENDED:
             (self.was_asked,), (self.status,) = struct.unpack_from("=?", u), struct.unpack_from("=i", u, 4)
-            (self.was_oom,), (self.us,) = struct.unpack_from("=?", u, 8), struct.unpack_from("=Q", u, 16)
+            (self.was_oom, self.is_held), (self.us,) = struct.unpack_from("=??", u, 8), struct.unpack_from("=Q", u, 16)
+        elif self.what == FAILED:
+            self.text, (self.failure,) = text(u[:160]), struct.unpack_from("=I", u, 160)
+        elif self.what == SAVING:
+            self.bytes, self.total_bytes = struct.unpack_from("=QQ", u)
+        elif self.what == SNAPSHOTTED:
+            self.outcome, self.bytes, self.files, self.stored_bytes, self.unsettled, self.skipped = struct.unpack_from("=I4x5Q", u)
+            self.digest, self.fingerprint = u[48:80], u[80:112]
+            self.path, self.kind, self.text = text(u[112:1136]), text(u[1136:1232]), text(u[1232:1392])
         elif self.what == STARTING:
             self.address = socket.inet_ntoa(u[:4])
         elif self.what == ALLOWED:
@@ -93,6 +111,79 @@ class Event:
 
     def __repr__(self):
         return f"<{' '.join(f'{k}={v!r}' for k, v in vars(self).items())}>"
+
+
+class Reader:
+    """Of a pipe: what came by its end. end is the write end, given away by begin()."""
+
+    def __init__(self):
+        self.read_end, self.end = os.pipe()
+        self.thread, self.data = None, b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close_end()
+        if self.thread:
+            self.thread.join(60)
+        os.close(self.read_end)
+
+    def close_end(self):
+        if self.end is not None:
+            os.close(self.end)
+        self.end = None
+
+    def begin(self):
+        """From now on it is read; until then, what is written stays in the pipe."""
+        self.close_end()
+
+        def read():
+            while chunk := os.read(self.read_end, 1 << 16):
+                self.data += chunk
+
+        self.thread = threading.Thread(target=read, daemon=True)
+        self.thread.start()
+
+    def rest(self):
+        self.thread.join(60)
+        assert not self.thread.is_alive(), "the archive has no end: somebody holds the pipe"
+        return self.data
+
+
+class Writer:
+    """Of a pipe, whose read end is end; limit: only so much is written before go()."""
+
+    def __init__(self, data, limit=None):
+        self.end, self.write_end = os.pipe()
+        self.data, self.going = data, threading.Event()
+        self.limit = len(data) if limit is None else limit
+        self.thread = threading.Thread(target=self.write, daemon=True)
+        self.thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close_end()
+        self.go()
+        self.thread.join(60)
+
+    def close_end(self):
+        if self.end is not None:
+            os.close(self.end)
+        self.end = None
+
+    def go(self):
+        self.going.set()
+
+    def write(self):
+        with contextlib.suppress(BrokenPipeError), open(self.write_end, "wb") as file:
+            file.write(self.data[: self.limit])
+            file.flush()
+            if self.limit < len(self.data):
+                self.going.wait(120)
+                file.write(self.data[self.limit :])
 
 
 class Client:
@@ -115,7 +206,7 @@ class Client:
                 os.close(fd)
         self.fds = []
 
-    def packet(self, what, agent="", boot="", body=b"", version=2):
+    def packet(self, what, agent="", boot="", body=b"", version=3):
         head = struct.pack("=II33s33s", version, what, agent.encode(), boot.encode())
         return (head + bytes(UNION - len(head)) + body).ljust(SIZE, b"\0")
 
@@ -158,15 +249,21 @@ class Client:
 
     def start(self, agent, boot="b0", image="", owner="owner", period=7, key=b"k" * 32, files=None, fd=None, **more):
         kind, narrowed, ready_ms = more.pop("kind", ""), more.pop("narrowed", False), more.pop("ready_ms", 15000)
-        ranges = more.pop("ranges", [])
+        ranges, volume, archive, pipe = more.pop("ranges", []), more.pop("volume", ANY), more.pop("archive", None), more.pop("pipe", None)
         limits = {**LIMITS, **more}
         body = struct.pack("=65s45s2xQ32s", image.encode(), wallet(owner).encode(), period, key)
         body += struct.pack("=7Q", *(limits[name] for name in LIMITS))
         body += struct.pack("=Q?16s", ready_ms, narrowed, kind.encode()) + b"\0" * 3
         body += struct.pack("=I", len(ranges)) + b"".join(socket.inet_aton(a) + struct.pack("=I", bits) for a, bits in ranges)
+        body = body.ljust(1040, b"\0") + struct.pack("=I4x", volume) + (archive or b"")
         own = memfd({"token": b"s3cret"} if files is None else files) if fd is None else fd
-        self.send(START, agent, boot, body, [own])
+        self.send(START, agent, boot, body, [own] if pipe is None else [own, pipe])
         os.close(own)
+
+    def fill(self, agent, writer, archive=None, **more):
+        """Starts it with a volume made of what writer writes."""
+        self.start(agent, volume=FILLED, pipe=writer.end, archive=archive or archive_of(), **more)
+        writer.close_end()
 
     def started(self, agent, **more):
         self.start(agent, **more)
@@ -180,8 +277,29 @@ class Client:
         assert event.what == FAILED, event
         return event.text
 
-    def stop(self, agent, boot="b0", grace_ms=3000):
-        self.send(STOP, agent, boot, struct.pack("=Q", grace_ms))
+    def stop(self, agent, boot="b0", grace_ms=3000, hold_ms=0):
+        self.send(STOP, agent, boot, struct.pack("=QQ", grace_ms, hold_ms))
+
+    def snapshot(self, agent, pipe, boot="b0", files=None, archive=None, roots=("kept",), excluded=(), bytes_max=1 << 40, level=3,
+                 freeze=False, fingerprint=bytes(32), fd=None):
+        """pipe: a write end, which stays the caller's."""
+        body = (archive or archive_of()) + struct.pack("=Q32sB?", bytes_max, fingerprint, level, freeze)
+        for names in (roots, excluded):
+            body += b"".join(name.encode() + b"\0" for name in names).ljust(4096, b"\0")
+        own = memfd({"token": b"s3cret"} if files is None else files) if fd is None else fd
+        self.send(SNAPSHOT, agent, boot, body, [pipe, own])
+        os.close(own)
+
+    def release(self, agent, boot="b0"):
+        self.send(RELEASE, agent, boot)
+
+    def saved(self, agent, **more):
+        """A whole snapshot: its SNAPSHOTTED, and the archive."""
+        with Reader() as reader:
+            self.snapshot(agent, reader.end, **more)
+            reader.begin()
+            event = self.wait(SNAPSHOTTED, agent=agent, timeout=60)
+            return event, reader.rest()
 
     def kill(self, agent, boot="b0"):
         self.send(KILL, agent, boot)

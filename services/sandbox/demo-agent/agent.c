@@ -11,10 +11,12 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "services/sandbox/demo-agent/connection.h"
+#include "services/sandbox/demo-agent/memory.h"
 
 #define TOKEN_MIN 16
 #define SPARE_FDS 16
@@ -130,13 +132,29 @@ static void name_boot(struct agent *agent)
 	agent_time(agent->started_at);
 }
 
+/* The notes' own folder: what is saved of /data is named by folders. */
+static int open_notes(const char *folder)
+{
+	int data = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (data < 0)
+		return -1;
+	int notes = -1;
+	if (mkdirat(data, NOTES_FOLDER, 0700) == 0 || errno == EEXIST)
+		notes = openat(
+		    data, NOTES_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int why = errno;
+	close(data);
+	errno = why;
+	return notes;
+}
+
 int agent_open(struct agent *agent_r, const struct agent_options *options)
 {
 	*agent_r = (struct agent){.secrets = options->secrets,
 	    .connections_max = connections_max(),
 	    .epoll = epoll_create1(EPOLL_CLOEXEC)};
 	name_boot(agent_r);
-	agent_r->data = open(options->data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	agent_r->data = open_notes(options->data);
 	if (agent_r->data < 0)
 		failed("open", options->data);
 	if (read_token(agent_r) != 0)

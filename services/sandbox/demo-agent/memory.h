@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#define NOTES_FOLDER "notes" /* below the agent's data */
 #define MEMORY_FILE "memory.txt"
 
 /* At most MEMORY_MAX bytes; no file is no notes. folder: open, or -1. Returns 0, or -1 with errno. */

@@ -338,6 +338,10 @@ static void an_agent_has_one_place(void **state)
 	assert_string_equal(ASK(b, ledger_unplace, ASSET, "other", on_word).word, "0");
 	assert_string_equal(ASK(b, ledger_unplace, ASSET, host, on_word).word, "1");
 	assert_string_equal(ASK(b, ledger_place, ASSET, "other", true, on_word).word, "other");
+	assert_false(ASK(b, ledger_move, ASSET, host, "third", on_ended).ended.changed);
+	assert_true(ASK(b, ledger_move, ASSET, "other", "third", on_ended).ended.changed);
+	assert_string_equal(ASK(b, ledger_hold, ASSET, "sandbox:other", on_owner).owner.place, "third");
+	assert_string_equal(ASK(b, ledger_hold, ASSET, "vault", on_owner).owner.place, "");
 }
 
 static void limits_of_all_kinds_count(void **state)

@@ -53,6 +53,8 @@ static struct world {
 		struct vault_grant_rsp grant;
 		struct vault_regrant_rsp regrant;
 		struct vault_note_rsp note;
+		struct vault_keep_rsp keep;
+		struct vault_hand_over_rsp hand_over;
 		struct vault_materialise_rsp materialise;
 		struct vault_global_list_rsp global_list;
 	} rsp;

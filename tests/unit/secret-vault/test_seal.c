@@ -252,6 +252,55 @@ static void a_volumes_key_is_of_its_data_key_and_period_alone(void **state)
 	}
 }
 
+static void the_key_of_a_periods_snapshots_is_none_of_its_volume(void **state)
+{
+	(void)state;
+	scoped_secret struct secret *key = data_key_new(), *other = data_key_new();
+	uint8_t snapshots[DATA_KEY_LEN], again[DATA_KEY_LEN];
+	data_key_snapshots(key, &periods[0], snapshots);
+	data_key_snapshots(key, &periods[0], again);
+	assert_memory_equal(snapshots, again, sizeof(again));
+	data_key_volume(key, &periods[0], again);
+	assert_memory_not_equal(snapshots, again, sizeof(again));
+	data_key_snapshots(other, &periods[0], again);
+	assert_memory_not_equal(snapshots, again, sizeof(again));
+	for (size_t i = 1; i < ARRAY_LEN(periods); i++) {
+		data_key_snapshots(key, &periods[i], again);
+		assert_memory_not_equal(snapshots, again, sizeof(again));
+	}
+}
+
+static void a_hand_over_opens_in_its_place_alone(void **state)
+{
+	(void)state;
+	static const uint8_t bytes[HANDOVER_LEN] = "key and digest";
+	struct store_handover row = {
+	    .from = {"asset", "giver", 10}, .to = {"asset", "receiver", 20}, .version = 3};
+	uint8_t opened[HANDOVER_LEN];
+	struct error err;
+	size_t len;
+	seal_handover(master_one, bytes, sizeof(bytes), &row);
+	assert_int_equal(seal_open_handover(master_one, &row, opened, &len, &err), 0);
+	assert_int_equal(len, sizeof(bytes));
+	assert_memory_equal(opened, bytes, len);
+	struct store_handover wrong[] = {row, row, row, row, row, row, row, row};
+	wrong[0].from.asset[0]++;
+	wrong[1].from.wallet[0]++;
+	wrong[2].from.slot++;
+	wrong[3].to.wallet[0]++;
+	wrong[4].to.slot++;
+	wrong[5].version++;
+	wrong[6].sealed_len--;
+	wrong[7].sealed_len = SEAL_OVERHEAD;
+	for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
+		assert_int_equal(seal_open_handover(master_one, &wrong[i], opened, &len, &err), -1);
+	assert_int_equal(seal_open_handover(master_two, &row, opened, &len, &err), -1);
+	assert_string_equal(err.reason, "secret_undecryptable");
+	seal_handover(master_one, bytes, 0, &row);
+	assert_int_equal(seal_open_handover(master_one, &row, opened, &len, &err), 0);
+	assert_int_equal(len, 0);
+}
+
 static void finds_each_flipped_bit_of_a_wrapped_key(void **state)
 {
 	(void)state;
@@ -370,6 +419,8 @@ int main(void)
 	    cmocka_unit_test(wraps_data_keys_for_their_period_and_master_only),
 	    cmocka_unit_test(finds_each_flipped_bit_of_a_wrapped_key),
 	    cmocka_unit_test(a_volumes_key_is_of_its_data_key_and_period_alone),
+	    cmocka_unit_test(the_key_of_a_periods_snapshots_is_none_of_its_volume),
+	    cmocka_unit_test(a_hand_over_opens_in_its_place_alone),
 	    cmocka_unit_test(each_data_key_is_another),
 	    cmocka_unit_test(knows_the_store_of_its_master_key),
 	    cmocka_unit_test(agrees_with_wycheproof),

@@ -36,6 +36,131 @@ static void refuses_a_schema_of_another_version(void **state)
 	assert_non_null(strstr(world->err.text, "99"));
 }
 
+/* As a vault from before schema 2 left it. */
+static void make_older(struct store_world *world)
+{
+	static const uint8_t older[1] = {1};
+
+	store_begin(world, true);
+	GOOD(world,
+	    db_run(world->db, "DROP TABLE snapshots", NULL, 0, NULL, NULL, NULL, &world->err));
+	GOOD(world,
+	    db_run(world->db, "DROP TABLE handovers", NULL, 0, NULL, NULL, NULL, &world->err));
+	GOOD(world, store_set(world->db, "schema", older, 1, &world->err));
+	store_commit(world);
+	store_world_reopen(world);
+}
+
+static void opens_a_store_from_before_snapshots(void **state)
+{
+	struct store_world *world = *state;
+	struct store_snapshot snapshot = {.number = 1, .sealed = "sealed", .sealed_len = 6};
+	struct store_period found, asked = store_some_period(1);
+
+	store_begin(world, true);
+	snapshot.period_id = store_add_period(world, 1);
+	store_commit(world);
+	make_older(world);
+	GOOD(world, store_create(world->db, &world->err));
+	GOOD(world, store_create(world->db, &world->err));
+	store_begin(world, true);
+	assert_int_equal(store_period_find(world->db, &asked.period, &found, &world->err), 1);
+	GOOD(world, store_snapshot_put(world->db, &snapshot, &world->err));
+	store_commit(world);
+}
+
+static void a_store_is_older_until_all_of_its_new_tables_are_there(void **state)
+{
+	struct store_world *world = *state;
+	uint8_t schema = 0;
+	size_t len;
+
+	make_older(world);
+	store_begin(world, true);
+	GOOD(world, db_run(world->db, "CREATE TABLE handovers (asset BIGINT)", NULL, 0, NULL, NULL,
+			NULL, &world->err));
+	store_commit(world);
+	assert_int_equal(store_create(world->db, &world->err), -1);
+	store_begin(world, false);
+	GOOD(world, store_get(world->db, "schema", &schema, 1, &len, &world->err));
+	assert_int_equal(schema, 1);
+	db_rollback(world->db);
+}
+
+static void keeps_the_newest_snapshot_of_a_period_until_that_is_destroyed(void **state)
+{
+	struct store_world *world = *state;
+	struct store_snapshot snapshot = {.number = 1,
+				  .updated_ms = 7,
+				  .sealed = "sealed\0bytes",
+				  .sealed_len = 12},
+			      found;
+
+	store_begin(world, true);
+	uint64_t one = store_add_period(world, 1), other = store_add_period(world, 2);
+	assert_int_equal(store_snapshot_find(world->db, one, &found, &world->err), 0);
+	for (snapshot.number = 1; snapshot.number < 4; snapshot.number++) {
+		snapshot.period_id = one;
+		GOOD(world, store_snapshot_put(world->db, &snapshot, &world->err));
+	}
+	snapshot.period_id = other;
+	GOOD(world, store_snapshot_put(world->db, &snapshot, &world->err));
+	assert_int_equal(store_snapshot_find(world->db, one, &found, &world->err), 1);
+	assert_true(found.number == 3 && found.updated_ms == 7 && found.sealed_len == 12);
+	assert_memory_equal(found.sealed, snapshot.sealed, 12);
+	GOOD(world, store_period_destroy(world->db, one, 9, &world->err));
+	assert_int_equal(store_snapshot_find(world->db, one, &found, &world->err), 0);
+	assert_int_equal(store_snapshot_find(world->db, other, &found, &world->err), 1);
+	snapshot.number = UINT64_MAX;
+	assert_int_equal(store_snapshot_put(world->db, &snapshot, &world->err), -1);
+	assert_int_equal(world->err.code, ERR_INVALID);
+	store_commit(world);
+}
+
+static bool count_handover(void *arg, const struct store_handover *row)
+{
+	size_t *count = arg;
+
+	assert_int_equal(row->sealed_len, 5);
+	++*count;
+	return true;
+}
+
+static void keeps_one_hand_over_of_an_asset(void **state)
+{
+	static const uint8_t none[KEY_ID_LEN] = {9}, mine[KEY_ID_LEN] = {5};
+	struct store_world *world = *state;
+	struct store_handover row = {.from = {"asset", "giver", 10},
+				  .version = 1,
+				  .updated_ms = 3,
+				  .key_id = {5},
+				  .sealed = "12345",
+				  .sealed_len = 5},
+			      found;
+	size_t count = 0;
+
+	store_begin(world, true);
+	assert_int_equal(store_handover_find(world->db, "asset", &found, &world->err), 0);
+	GOOD(world, store_handover_put(world->db, &row, &world->err));
+	row.version = 2;
+	row.to = (struct period){"asset", "receiver", 20};
+	GOOD(world, store_handover_put(world->db, &row, &world->err));
+	assert_int_equal(store_handover_find(world->db, "asset", &found, &world->err), 1);
+	assert_memory_equal(&found.key_id, &row.key_id, KEY_ID_LEN);
+	assert_true(found.version == 2 && found.from.slot == 10 && found.to.slot == 20);
+	assert_string_equal(found.from.wallet, "giver");
+	assert_string_equal(found.to.wallet, "receiver");
+	assert_string_equal(found.to.asset, "asset");
+	assert_memory_equal(found.sealed, "12345", 5);
+	GOOD(world,
+	    store_handovers_not_under(world->db, mine, 10, count_handover, &count, &world->err));
+	assert_int_equal(count, 0);
+	GOOD(world,
+	    store_handovers_not_under(world->db, none, 10, count_handover, &count, &world->err));
+	assert_int_equal(count, 1);
+	store_commit(world);
+}
+
 static void keeps_named_values(void **state)
 {
 	struct store_world *world = *state;
@@ -561,6 +686,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    BOTH(makes_its_tables_once),
 	    BOTH(refuses_a_schema_of_another_version),
+	    BOTH(opens_a_store_from_before_snapshots),
+	    BOTH(a_store_is_older_until_all_of_its_new_tables_are_there),
+	    BOTH(keeps_the_newest_snapshot_of_a_period_until_that_is_destroyed),
+	    BOTH(keeps_one_hand_over_of_an_asset),
 	    BOTH(keeps_named_values),
 	    BOTH(keeps_a_period_once),
 	    BOTH(shows_the_periods_of_an_asset_newest_first),

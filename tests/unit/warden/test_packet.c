@@ -63,7 +63,7 @@ static void refuses_a_start_that_lacks_or_hides_something(void **state)
 		assert_int_equal(packet_check(&packets[i], 1, &err), -1);
 	struct warden_packet bare = start_packet();
 	assert_int_equal(packet_check(&bare, 0, &err), -1);
-	assert_int_equal(packet_check(&bare, 2, &err), -1);
+	assert_int_equal(packet_check(&bare, 3, &err), -1);
 }
 
 static void takes_ranges_that_begin_where_they_say_and_no_others(void **state)
@@ -103,6 +103,108 @@ static void refuses_more_addresses_than_there_may_be(void **state)
 	assert_int_equal(packet_check(&packet, 0, &err), -1);
 }
 
+static void fill_archive(struct warden_archive *archive)
+{
+	packet_put(archive->boot, sizeof(archive->boot), "b0");
+	memset(archive->wallet, '1', 32);
+}
+
+static void asks_for_an_archive_only_where_a_volume_is_filled(void **state)
+{
+	struct error err = {0};
+
+	(void)state;
+	for (uint32_t volume = 0; volume <= WARDEN_VOLUME_FILLED; volume++) {
+		struct warden_packet packet = start_packet();
+		bool is_filled = volume == WARDEN_VOLUME_FILLED;
+		packet.u.start.volume = volume;
+		fill_archive(&packet.u.start.archive);
+		assert_int_equal(packet_check(&packet, 1, &err), is_filled ? -1 : 0);
+		assert_int_equal(packet_check(&packet, 2, &err), is_filled ? 0 : -1);
+		assert_int_equal(packet_check(&packet, 3, &err), -1);
+	}
+	struct warden_packet packets[5];
+	for (size_t i = 0; i < ARRAY_LEN(packets); i++) {
+		packets[i] = start_packet();
+		packets[i].u.start.volume = WARDEN_VOLUME_FILLED;
+		fill_archive(&packets[i].u.start.archive);
+	}
+	packets[0].u.start.volume = WARDEN_VOLUME_FILLED + 1;
+	packets[1].u.start.archive.boot[0] = '\0';
+	packets[2].u.start.archive.boot[30] = 'a';
+	packets[3].u.start.archive.wallet[0] = '0';
+	packets[4].u.start.archive.wallet[44] = '1';
+	for (size_t i = 0; i < ARRAY_LEN(packets); i++)
+		assert_int_equal(packet_check(&packets[i], 2, &err), -1);
+}
+
+static struct warden_packet snapshot_packet(const char *roots, size_t len)
+{
+	struct warden_packet packet = packet_of(WARDEN_SNAPSHOT);
+
+	fill_archive(&packet.u.snapshot.archive);
+	memcpy(packet.u.snapshot.roots, roots, len);
+	return packet;
+}
+
+static void takes_names_below_data_and_no_others(void **state)
+{
+#define NAMES(text) text, sizeof(text)
+	static const struct {
+		const char *names;
+		size_t len;
+		int result;
+	} cases[] = {{NAMES("a"), 0}, {NAMES("a/b c/..d/.e\0\xc3\xa9"), 0}, {NAMES(".openclaw"), 0},
+	    {NAMES(""), -1}, {NAMES("/a"), -1}, {NAMES("a/"), -1}, {NAMES("a//b"), -1},
+	    {NAMES("."), -1}, {NAMES(".."), -1}, {NAMES("a\0../b"), -1}, {NAMES("a/./b"), -1},
+	    {NAMES("a/.."), -1}, {NAMES("a\0\0b"), -1}};
+	struct error err = {0};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct warden_packet packet = snapshot_packet(cases[i].names, cases[i].len);
+		assert_int_equal(packet_check(&packet, 2, &err), cases[i].result);
+		packet = snapshot_packet("a", 2);
+		memcpy(packet.u.snapshot.excluded, cases[i].names, cases[i].len);
+		/* nothing need be excluded */
+		assert_int_equal(
+		    packet_check(&packet, 2, &err), cases[i].len == 1 ? 0 : cases[i].result);
+	}
+	struct warden_packet packet = snapshot_packet("a", 2);
+	memset(packet.u.snapshot.roots, 'a', WARDEN_ROOTS_BYTES);
+	assert_int_equal(packet_check(&packet, 2, &err), -1);
+	packet.u.snapshot.roots[WARDEN_ROOTS_BYTES - 1] = '\0';
+	assert_int_equal(packet_check(&packet, 2, &err), -1);
+	/* no part that no file can have */
+	memset(packet.u.snapshot.roots, 0, WARDEN_ROOTS_BYTES);
+	memset(packet.u.snapshot.roots, 'a', 256);
+	assert_int_equal(packet_check(&packet, 2, &err), -1);
+}
+
+static void cuts_what_a_snapshot_and_a_hold_ask_for(void **state)
+{
+	struct warden_packet packet = snapshot_packet("a", 2), stop = packet_of(WARDEN_STOP);
+	struct error err = {0};
+
+	(void)state;
+	packet.u.snapshot.level = 0;
+	packet.u.snapshot.bytes_max = UINT64_MAX;
+	assert_int_equal(packet_check(&packet, 2, &err), 0);
+	assert_int_equal(packet.u.snapshot.level, 1);
+	assert_int_equal(packet.u.snapshot.bytes_max, 1ull << 42);
+	packet.u.snapshot.level = 20;
+	assert_int_equal(packet_check(&packet, 2, &err), 0);
+	assert_int_equal(packet.u.snapshot.level, 19);
+	assert_int_equal(packet_check(&packet, 1, &err), -1);
+	assert_int_equal(packet_check(&packet, 0, &err), -1);
+	stop.u.stop.hold_ms = UINT64_MAX;
+	assert_int_equal(packet_check(&stop, 0, &err), 0);
+	assert_int_equal(stop.u.stop.hold_ms, 6 * 3600 * 1000);
+	stop = packet_of(WARDEN_RELEASE);
+	assert_int_equal(packet_check(&stop, 0, &err), 0);
+	assert_int_equal(packet_check(&stop, 1, &err), -1);
+}
+
 static void refuses_arguments_without_an_end(void **state)
 {
 	struct warden_packet packet = packet_of(WARDEN_EXEC);
@@ -140,6 +242,9 @@ int main(void)
 	    cmocka_unit_test(refuses_a_start_that_lacks_or_hides_something),
 	    cmocka_unit_test(takes_ranges_that_begin_where_they_say_and_no_others),
 	    cmocka_unit_test(refuses_more_addresses_than_there_may_be),
+	    cmocka_unit_test(asks_for_an_archive_only_where_a_volume_is_filled),
+	    cmocka_unit_test(takes_names_below_data_and_no_others),
+	    cmocka_unit_test(cuts_what_a_snapshot_and_a_hold_ask_for),
 	    cmocka_unit_test(refuses_arguments_without_an_end),
 	    cmocka_unit_test(refuses_paths_that_lead_out)};
 

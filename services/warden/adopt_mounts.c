@@ -1,4 +1,4 @@
-#include "services/warden/adopt_secrets.h"
+#include "services/warden/adopt_mounts.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -12,20 +12,28 @@
 
 #include "common/scoped.h"
 #include "services/warden/job.h"
+#include "services/warden/mounts.h"
 
-/* In a child, which alone enters the container's mounts: a mount of the same file system that is attached nowhere, without the container's read-only flag. */
-static int open_there(int pidfd)
+/* A mount of the same file system that is attached nowhere, without the container's read-only flag. */
+static int open_secrets(void)
 {
 	struct mount_attr attr = {.attr_clr = MOUNT_ATTR_RDONLY};
 	struct statfs about;
-
-	if (setns(pidfd, CLONE_NEWNS) != 0)
-		return -1;
 	int tree = open_tree(
 	    AT_FDCWD, "/run/secrets", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
 	if (tree < 0 || fstatfs(tree, &about) != 0 || about.f_type != TMPFS_MAGIC)
 		return -1;
 	return mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof(attr)) == 0 ? tree : -1;
+}
+
+static int open_data(void)
+{
+	struct error err;
+	struct statfs about;
+	int tree = mounts_view("/data", &err);
+
+	return tree >= 0 && fstatfs(tree, &about) == 0 && about.f_type == EXT4_SUPER_MAGIC ? tree
+											   : -1;
 }
 
 static int receive(int from)
@@ -50,7 +58,8 @@ static int receive(int from)
 	return fd;
 }
 
-int adopt_secrets(int pidfd)
+/* In a child, which alone enters the container's mounts. */
+static int fetch(int pidfd, int (*open_there)(void))
 {
 	int pair[2];
 
@@ -60,7 +69,7 @@ int adopt_secrets(int pidfd)
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct job_report report = {0};
-		int tree = open_there(pidfd);
+		int tree = setns(pidfd, CLONE_NEWNS) == 0 ? open_there() : -1;
 		job_tell(pair[1], &report, &tree, tree >= 0 ? 1 : 0);
 		_exit(0);
 	}
@@ -70,4 +79,14 @@ int adopt_secrets(int pidfd)
 	int fd = receive(here);
 	waitpid(pid, NULL, 0);
 	return fd;
+}
+
+int adopt_secrets(int pidfd)
+{
+	return fetch(pidfd, open_secrets);
+}
+
+int adopt_data(int pidfd)
+{
+	return fetch(pidfd, open_data);
 }

@@ -1,0 +1,443 @@
+#include "services/sandbox/snapshot.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "services/sandbox/roots.h"
+#include "services/sandbox/snapshot_internal.h"
+#include "services/sandbox/triggers.h"
+
+const char *snapshot_trigger_name(enum snapshot_trigger trigger)
+{
+	static const char *const names[] = {
+#define SNAPSHOT_NAME(name, text) text,
+	    SNAPSHOT_TRIGGERS(SNAPSHOT_NAME)
+#undef SNAPSHOT_NAME
+	};
+	return names[trigger];
+}
+
+/* ---- the store */
+
+bool snapshot_key_of(const struct snapshot *snapshot, const char *name, char key[STORE_KEY_MAX + 1])
+{
+	const struct agent *agent = snapshot->agent;
+	return snapshot->trigger == SNAPSHOT_HAND_OVER
+		   ? store_key_handed_over(key, agent->id, name)
+		   : store_key_of_period(
+			 key, agent->id, agent->record.wallet, agent->record.period, name);
+}
+
+static void on_deleted(void *arg, const struct store_ended *ended)
+{
+	(void)arg;
+	if (!ended->is_done)
+		log_warn("an object could not be deleted", "why", ended->text);
+}
+
+static void delete_key(struct sandbox *sandbox, const char *key)
+{
+	struct error err;
+	if (!store_link_delete(sandbox->store, key, on_deleted, NULL, &err))
+		log_warn("an object could not be deleted", "why", err.text);
+}
+
+void snapshot_discard(struct agent *agent, const char *name)
+{
+	char key[STORE_KEY_MAX + 1];
+	if (store_key_of_period(key, agent->id, agent->record.wallet, agent->record.period, name))
+		delete_key(agent->sandbox, key);
+}
+
+void snapshot_discard_version(struct agent *agent, const struct version *version)
+{
+	const struct saved *saved = &agent->record.saved;
+	char name[VERSION_MANIFEST_LEN + 1];
+	if (!versions_have_object(&saved->versions, version->object))
+		snapshot_discard(agent, version->object);
+	version_manifest_name(version->number, version->manifest, name);
+	snapshot_discard(agent, name);
+}
+
+struct drops {
+	size_t n;
+	struct version item[VERSIONS_MAX];
+};
+
+static void on_dropped(void *arg, const struct version *version)
+{
+	struct drops *drops = arg;
+	drops->item[drops->n++] = *version;
+}
+
+enum saved_source snapshot_settle(struct agent *agent, uint64_t newest, const uint8_t digest[32])
+{
+	struct saved *saved = &agent->record.saved;
+	struct drops drops = {0};
+	enum saved_source source = saved_settle(saved, newest, digest, clock_unix_ms(),
+	    agent->sandbox->snapshot_keep, on_dropped, &drops);
+	for (size_t i = 0; i < drops.n; i++)
+		snapshot_discard_version(agent, &drops.item[i]);
+	return source;
+}
+
+/* ---- ends */
+
+static void snapshot_free(struct snapshot *snapshot)
+{
+	fetch_cancel(&snapshot->fetch);
+	files_destroy(&snapshot->files);
+	secret_destroy(&snapshot->key);
+	if (snapshot->out >= 0)
+		close(snapshot->out);
+	event_free(snapshot->timer);
+	sodium_memzero(snapshot, sizeof(*snapshot));
+	free(snapshot);
+}
+
+bool snapshot_is_given_up(struct snapshot *snapshot)
+{
+	snapshot->is_awaited = false;
+	if (snapshot->agent)
+		return false;
+	snapshot_free(snapshot);
+	return true;
+}
+
+/* What is stored for nothing; unless the vault may have heard of it. */
+static void clean_up(struct snapshot *snapshot)
+{
+	struct agent *agent = snapshot->agent;
+	char key[STORE_KEY_MAX + 1];
+	/* before the pipe ends, or its end would look like the archive's */
+	store_link_cancel(snapshot->sandbox->store, snapshot->ticket);
+	snapshot->ticket = 0;
+	if (agent->record.saved.pending.until_ms)
+		return;
+	if (snapshot->has_archive && snapshot_key_of(snapshot, snapshot->version.object, key))
+		delete_key(snapshot->sandbox, key);
+	if (snapshot->has_manifest && snapshot_key_of(snapshot, snapshot->manifest_name, key))
+		delete_key(snapshot->sandbox, key);
+	agent->record.saved.trying[0] = '\0';
+}
+
+static void leave(struct snapshot *snapshot)
+{
+	struct agent *agent = snapshot->agent;
+	clean_up(snapshot);
+	agent->saving = NULL;
+	agent->sandbox->nsaving--;
+	snapshot_resume(agent);
+	fetch_cancel(&snapshot->fetch);
+	if (snapshot->is_awaited) {
+		snapshot->agent = NULL;
+		event_del(snapshot->timer);
+	} else {
+		snapshot_free(snapshot);
+	}
+}
+
+static void count(const struct snapshot *snapshot, const char *outcome)
+{
+	struct metrics *metrics = snapshot->sandbox->process->metrics;
+	char labels[80];
+	snprintf(labels, sizeof(labels), "outcome=\"%s\",trigger=\"%s\"", outcome,
+	    snapshot_trigger_name(snapshot->trigger));
+	metric_add(metrics_counter(metrics, "multiclaw_sandbox_snapshots_total",
+		       "Snapshots tried, by what came of them and why they were made.", labels),
+	    1);
+	if (strcmp(outcome, "made") != 0)
+		return;
+	histogram_observe_us(
+	    snapshot->sandbox->metrics.snapshot_time, clock_boot_us() - snapshot->begun_us);
+	if (snapshot->trigger == SNAPSHOT_RESTORE)
+		return;
+	metric_add(snapshot->sandbox->metrics.snapshot_bytes, snapshot->version.bytes);
+	metric_add(snapshot->sandbox->metrics.snapshot_stored, snapshot->version.stored_bytes);
+}
+
+void snapshot_note(struct agent *agent, const char *outcome, const char *why)
+{
+	struct saved *saved = &agent->record.saved;
+	bool is_news = strcmp(saved->outcome, outcome) != 0 || strcmp(saved->why, why) != 0;
+	snprintf(saved->outcome, sizeof(saved->outcome), "%s", outcome);
+	snprintf(saved->why, sizeof(saved->why), "%s", why);
+	/* words of the packer may hold an agent's own, any bytes */
+	for (char *at = saved->why; *at; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+	if (strcmp(outcome, "secret_found") != 0)
+		agent->refused_path[0] = agent->refused_kind[0] = '\0';
+	if (strcmp(outcome, "made") == 0 || (is_news && strcmp(outcome, "unchanged") != 0))
+		agent_announce(agent, "snapshot");
+}
+
+void snapshot_end(struct snapshot *snapshot, const char *outcome, const char *why)
+{
+	struct agent *agent = snapshot->agent;
+	enum snapshot_trigger trigger = snapshot->trigger;
+	char said[SAVED_WHY_MAX + 1];
+	bool is_good = strcmp(outcome, "made") == 0 || strcmp(outcome, "unchanged") == 0 ||
+		       strcmp(outcome, "handed_over") == 0 ||
+		       strcmp(outcome, "nothing_to_save") == 0;
+	snprintf(said, sizeof(said), "%s", why);
+	log_info("snapshot", "agent", agent->id, "trigger", snapshot_trigger_name(trigger),
+	    "outcome", outcome, "number", log_u64(agent->record.saved.number), "bytes",
+	    log_u64(snapshot->version.bytes), "stored", log_u64(snapshot->version.stored_bytes),
+	    "ms", log_u64((clock_boot_us() - snapshot->begun_us) / 1000), "why",
+	    said[0] ? said : NULL);
+	count(snapshot, outcome);
+	leave(snapshot);
+	if (agent->sandbox->is_stopping)
+		return;
+	snapshot_note(agent, outcome, said);
+	triggers_ended(agent, trigger, is_good);
+}
+
+void snapshot_fail(struct snapshot *snapshot, const char *outcome, const struct error *err)
+{
+	snapshot_end(snapshot, outcome, err->text);
+}
+
+void snapshot_cancel(struct agent *agent, const char *why)
+{
+	if (agent->saving)
+		snapshot_end(agent->saving, "failed", why);
+}
+
+void snapshot_destroy(struct agent *agent)
+{
+	if (agent->saving)
+		leave(agent->saving);
+}
+
+/* ---- time */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct snapshot *snapshot = arg;
+	(void)fd, (void)what;
+	snapshot->on_timer(snapshot);
+}
+
+void snapshot_wait(
+    struct snapshot *snapshot, uint64_t ms, void (*on_time)(struct snapshot *snapshot))
+{
+	const struct timeval wait = {
+	    .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+	snapshot->on_timer = on_time;
+	evtimer_add(snapshot->timer, &wait);
+}
+
+/* ---- 1. secrets, key, and is this volume still the newest state? */
+
+struct manifest_of snapshot_of(const struct snapshot *snapshot)
+{
+	const struct agent *agent = snapshot->agent;
+	bool is_handed = snapshot->trigger == SNAPSHOT_HAND_OVER;
+	return (struct manifest_of){secret_bytes(snapshot->key), agent->id, agent->record.wallet,
+	    is_handed ? 0 : agent->record.period,
+	    is_handed ? MANIFEST_HANDED_NUMBER : snapshot->version.number};
+}
+
+static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, struct error *err)
+{
+	struct snapshot *snapshot = arg;
+	struct agent *agent = snapshot->agent;
+	struct saved *saved = &agent->record.saved;
+	static const uint8_t none[VAULT_DIGEST_LEN];
+	const uint8_t *digest = rsp->snapshot ? rsp->snapshot_digest.data : none;
+	if (rsp->period != agent->record.period)
+		return error_refuse(err, ERR_DENIED, "holding_differs", "another period has begun");
+	if (rsp->snapshot_key.len != VAULT_SNAPSHOT_KEY_LEN ||
+	    (rsp->snapshot && rsp->snapshot_digest.len != VAULT_DIGEST_LEN))
+		return error_refuse(
+		    err, ERR_INTERNAL, "answer_malformed", "the vault gave no key for snapshots");
+	if (snapshot->trigger != SNAPSHOT_HAND_OVER) {
+		snapshot->key = secret_new(rsp->snapshot_key.data, rsp->snapshot_key.len);
+		if (snapshot_settle(agent, rsp->snapshot, digest) == SAVED_FROM_STORE)
+			saved->is_stale |= !saved->must_fill;
+		if (saved->is_stale)
+			return error_refuse(err, ERR_CONFLICT, "snapshot_overtaken",
+			    "another host has saved it since: the next start is from that");
+		if (saved->pending.until_ms)
+			return error_refuse(err, ERR_BUSY, "snapshot_busy",
+			    "it is not known yet what came of the last one");
+	}
+	return 0;
+}
+
+static void make_version(struct snapshot *snapshot)
+{
+	struct agent *agent = snapshot->agent;
+	struct saved *saved = &agent->record.saved;
+	struct version *version = &snapshot->version;
+	bool is_handed = snapshot->trigger == SNAPSHOT_HAND_OVER;
+	if (snapshot->trigger != SNAPSHOT_RESTORE) {
+		uint64_t number = is_handed ? MANIFEST_HANDED_NUMBER : saved->number + 1;
+		*version = (struct version){.number = number};
+		memcpy(version->boot, agent->record.boot, sizeof(version->boot));
+		version_object_make(number, version->object);
+	}
+	version->number = is_handed ? MANIFEST_HANDED_NUMBER : saved->number + 1;
+	version->created_ms = clock_unix_ms();
+	memset(version->manifest, 0, sizeof(version->manifest));
+	snprintf(version->trigger, sizeof(version->trigger), "%s",
+	    snapshot_trigger_name(snapshot->trigger));
+}
+
+static int finish_files(struct snapshot *snapshot, struct error *err)
+{
+	struct agent *agent = snapshot->agent;
+	char origin[512], token[GATEWAY_TOKEN_LEN + 1];
+	scoped_secret struct secret *gateway =
+	    gateway_token(agent->record.placement, agent->record.placement_len, agent->record.boot);
+	int fd;
+	memcpy(token, secret_bytes(gateway), GATEWAY_TOKEN_LEN);
+	token[GATEWAY_TOKEN_LEN] = '\0';
+	int rc = files_finish(snapshot->files, token, agent_origin(agent, origin, sizeof(origin)),
+	    strcmp(agent->record.kind, "openclaw") == 0, &fd, err);
+	sodium_memzero(token, sizeof(token));
+	return rc == 0 ? files_excluded(snapshot->files, snapshot->excluded, err) : -1;
+}
+
+static void on_fetched(void *arg, struct files *files, const struct error *failed)
+{
+	struct snapshot *snapshot = arg;
+	struct error err;
+	snapshot->fetch = NULL;
+	if (failed) {
+		snapshot_fail(snapshot, "failed", failed);
+		return;
+	}
+	snapshot->files = files;
+	make_version(snapshot);
+	if (finish_files(snapshot, &err) != 0)
+		snapshot_fail(snapshot, "failed", &err);
+	else if (snapshot->trigger == SNAPSHOT_RESTORE)
+		snapshot_commit(snapshot);
+	else if (snapshot->trigger == SNAPSHOT_HAND_OVER)
+		snapshot_clear_handed(snapshot);
+	else
+		snapshot_archive(snapshot);
+}
+
+/* ---- begin */
+
+/* Nothing of the agent may be under way that a snapshot would be in the way of, or would save half of. */
+static int may_begin(const struct agent *agent, bool needs_volume, struct error *err)
+{
+	const struct saved *saved = &agent->record.saved;
+	char why[160];
+	if (sandbox_serves(agent->sandbox, err) != 0)
+		return -1;
+	if (!store_link_is_ready(agent->sandbox->store, why, sizeof(why)))
+		return error_refuse(err, ERR_UNAVAILABLE, "service_unavailable", "%s", why);
+	if (agent->saving || agent->is_driver_saving || agent->start || agent->restore ||
+	    agent->machine.phase == MACHINE_STARTING ||
+	    agent->sandbox->nsaving >= TRIGGERS_AT_ONCE) {
+		error_refuse(err, ERR_BUSY, "snapshot_busy",
+		    agent->saving ? "another one is under way" : "not at this moment");
+		err->retry_after_s = 1;
+		return -1;
+	}
+	if (!agent->record.wallet[0] || agent->record.placement_len == 0 ||
+	    (needs_volume && agent->machine.phase != MACHINE_RUNNING && !agent->machine.is_held))
+		return error_refuse(err, ERR_CONFLICT, "agent_not_running",
+		    "it does not run now: what there is of it was saved when it was stopped");
+	if (needs_volume && (saved->is_stale || saved->must_fill))
+		return error_refuse(err, ERR_CONFLICT, "snapshot_overtaken",
+		    "its files are not the newest: restart it");
+	return 0;
+}
+
+static struct snapshot *snapshot_new(struct agent *agent, enum snapshot_trigger trigger)
+{
+	struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
+	bug_if(!snapshot);
+	snapshot->agent = agent;
+	snapshot->sandbox = agent->sandbox;
+	snapshot->trigger = trigger;
+	snapshot->begun_us = clock_boot_us();
+	snapshot->out = -1;
+	snapshot->timer = evtimer_new(agent->sandbox->process->base, on_timer, snapshot);
+	bug_if(!snapshot->timer);
+	memcpy(snapshot->roots, agent->sandbox->roots, sizeof(snapshot->roots));
+	agent->saving = snapshot;
+	agent->sandbox->nsaving++;
+	return snapshot;
+}
+
+static void go(struct snapshot *snapshot)
+{
+	struct agent *agent = snapshot->agent;
+	uint8_t random[VAULT_BOOT_ID_LEN / 2];
+	randombytes_buf(random, sizeof(random));
+	sodium_bin2hex(snapshot->grant_boot, sizeof(snapshot->grant_boot), random, sizeof(random));
+	const struct fetch_ask ask = {.sandbox = agent->sandbox,
+	    .record = &agent->record,
+	    .boot = snapshot->grant_boot,
+	    .first = take_first_page,
+	    .done = on_fetched,
+	    .arg = snapshot};
+	snapshot->fetch = fetch_new(&ask);
+	triggers_changed(agent);
+}
+
+int snapshot_begin(struct agent *agent, enum snapshot_trigger trigger, struct error *err)
+{
+	if (may_begin(agent, true, err) != 0)
+		return -1;
+	go(snapshot_new(agent, trigger));
+	return 0;
+}
+
+int snapshot_begin_restore(struct agent *agent, uint64_t number, struct error *err)
+{
+	const struct version *version = versions_find(&agent->record.saved.versions, number);
+	if (!version)
+		return error_refuse(
+		    err, ERR_NOT_FOUND, "snapshot_unknown", "no such snapshot is kept");
+	if (may_begin(agent, false, err) != 0)
+		return -1;
+	struct snapshot *snapshot = snapshot_new(agent, SNAPSHOT_RESTORE);
+	snapshot->version = *version;
+	go(snapshot);
+	return 0;
+}
+
+int snapshot_begin_hand_over(struct agent *agent, const char *roots, struct error *err)
+{
+	if (may_begin(agent, roots[0], err) != 0)
+		return -1;
+	struct snapshot *snapshot = snapshot_new(agent, SNAPSHOT_HAND_OVER);
+	uint8_t key[VAULT_SNAPSHOT_KEY_LEN];
+	memcpy(snapshot->roots, roots, sizeof(snapshot->roots));
+	randombytes_buf(key, sizeof(key));
+	snapshot->key = secret_new(key, sizeof(key));
+	sodium_memzero(key, sizeof(key));
+	go(snapshot);
+	return 0;
+}
+
+const char *snapshot_doing(const struct agent *agent)
+{
+	if (agent->restore)
+		return "restore";
+	if (!agent->saving)
+		return "";
+	return agent->saving->trigger == SNAPSHOT_RESTORE     ? "restore"
+	       : agent->saving->trigger == SNAPSHOT_HAND_OVER ? "hand_over"
+							      : "snapshot";
+}
+
+void snapshot_progress(const struct agent *agent, uint64_t *done_r, uint64_t *total_r)
+{
+	*done_r = agent->saving ? agent->saving->bytes : agent->restored_bytes;
+	*total_r = agent->saving ? agent->saving->total_bytes : agent->restore_bytes;
+}

@@ -1,0 +1,25 @@
+/* triggers - when a snapshot of an agent is made, and what follows one: before it sleeps or stops, whose volume is held open for it; every so often while it runs; when it is asked for; before it
+ * moves. Never while it starts, never two at a time for one agent.
+ */
+#ifndef SANDBOX_TRIGGERS_H
+#define SANDBOX_TRIGGERS_H
+
+#include "services/sandbox/snapshot.h"
+
+#define TRIGGERS_AT_ONCE 8 /* snapshots under way on this host */
+
+/* For how long its volume stays open when it is stopped now; 0: it need not. */
+uint64_t triggers_hold_ms(const struct agent *agent);
+void triggers_held(struct agent *agent);               /* nothing of it runs, the volume is open */
+void triggers_gone(struct agent *agent);               /* the driver has nothing of it any more */
+void triggers_tick(struct agent *agent, uint64_t now); /* by the clock */
+/* It is stopped, and another host's once it is saved. */
+void triggers_move(struct agent *agent, const char *to);
+/* What the owner before left takes the place of /data, once that is saved. */
+int triggers_accept(struct agent *agent, struct error *err);
+
+/* ---- snapshot.c */
+void triggers_ended(struct agent *agent, enum snapshot_trigger trigger, bool is_good);
+void triggers_changed(struct agent *agent); /* how far it is */
+
+#endif
