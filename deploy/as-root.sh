@@ -76,6 +76,8 @@ own_files() {
 	plan d . 0711 root root
 	plan z keys/vault.key 0600 multiclaw-secret-vault multiclaw
 	plan z keys/vault.key.next 0600 multiclaw-secret-vault multiclaw
+	plan z keys/store.id 0600 multiclaw-snapshot-store multiclaw
+	plan z keys/store.secret 0600 multiclaw-snapshot-store multiclaw
 	plan z keys/redis/users.acl 0600 multiclaw-redis multiclaw
 	plan d redis 0700 multiclaw-redis multiclaw
 	plan d chain 0700 multiclaw-devchain multiclaw

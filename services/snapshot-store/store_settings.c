@@ -26,7 +26,7 @@ const struct setting store_settings_rows[] = {
     ROW("FOLDER", PATH, folder, 1, 200, "store",
 	"Folder of kind file; hosts that agents move between share one."),
     ROW("S3_ENDPOINT", STR, endpoint, 0, 256, "",
-	"URL of the service, without the bucket: https://s3.eu-central-1.amazonaws.com."),
+	"URL of the service, without the bucket: https://s3.example."),
     ROW("S3_REGION", STR, region, 1, 64, "auto", "Region that requests are signed for."),
     ROW("S3_BUCKET", STR, bucket, 0, 63, "", "Bucket, which is there and holds nothing else."),
     ROW("S3_STYLE", STR, style, 1, 8, "path",

@@ -86,12 +86,12 @@ def test_every_key_file_belongs_to_its_daemon_alone(running):
 
 
 @as_root
-@pytest.mark.parametrize("who", [*(f"multiclaw-{d}" for d in (*DAEMONS, "sandbox", "redis", "devchain")), "www-data", "nobody"])
+@pytest.mark.parametrize("who", [*(f"multiclaw-{d}" for d in (*DAEMONS, "sandbox", "snapshot-store", "redis", "devchain")), "www-data", "nobody"])
 def test_nobody_reads_what_is_anothers(running, who):
     private = [running.state / path for path, mode, user in key_files() if mode == 0o600 and user != who]
     private += [running.state / "keys/curve/operator.key", running.state / "conf/chain-oracle.conf", running.state / "conf/secret-vault.conf"]
     folders = {"vault": "multiclaw-secret-vault", "vault-marks": "multiclaw-secret-vault", "redis": "multiclaw-redis", "chain/wallets": "root", "log": "root",
-               "sandbox": "multiclaw-sandbox", "volumes": "root"}
+               "sandbox": "multiclaw-sandbox", "store": "multiclaw-snapshot-store", "volumes": "root"}
     for path in private:
         assert path.exists() and "Permission denied" in try_as(who, "cat", path).stderr, path
     for folder, user in folders.items():
@@ -266,6 +266,9 @@ def test_an_agent_starts_and_stopping_the_suite_leaves_nothing_of_it(containers,
     of = status(suite.pid("sandbox-1"))
     assert of["Uid"] == [str(uid("multiclaw-sandbox"))] * 4 and int(of["CapEff"][0], 16) == 0 and of["NoNewPrivs"] == ["1"]
     assert status(suite.pid("warden-1"))["Uid"][0] == "0"
+    of = status(suite.pid("snapshot-store-1"))
+    assert of["Uid"] == [str(uid("multiclaw-snapshot-store"))] * 4 and int(of["CapEff"][0], 16) == 0 and of["NoNewPrivs"] == ["1"]
+    wait_until("the socket of snapshots", (suite.state / "run/sandbox-1.store").exists)
 
     suite.cli("login", "--keypair", suite.state / "chain/wallets/alice.json", "--asset", suite.asset_of("alice"))
     suite.cli("agent", "start")
