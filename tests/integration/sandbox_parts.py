@@ -2,13 +2,16 @@
 
 import base64
 import hashlib
+import http.client
 import json
+import os
 import signal
 import socket
+import subprocess
 
 from fake_warden import FakeWarden
 from parts import Peer, Refused
-from suite import BIN, b58decode, wait_until
+from suite import BIN, BUILD, ROOT, b58decode, wait_until
 from vault_parts import Vaults
 
 DIGEST = hashlib.sha256(b"an image").hexdigest()
@@ -92,7 +95,8 @@ class Sandboxes(Vaults):
     # ---- calls
 
     def ask(self, call, timeout=5.0, replica=1, role="router", **body):
-        if call in ("state", "start", "stop", "restart", "reach", "logs", "agents", "halt", "wake", "exec"):
+        if call in ("state", "start", "stop", "restart", "reach", "logs", "agents", "halt", "wake", "exec", "snapshots", "snapshot", "restore",
+                    "discard", "hand_over", "accept", "move"):
             return self.peer_of(role, "sandbox", replica).call(f"sandbox.{call}", timeout, **body)
         return super().ask(call, timeout, replica, role, **body)
 
@@ -157,3 +161,135 @@ class Sandboxes(Vaults):
             ops.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
             text = b"".join(iter(lambda: ops.recv(65536), b"")).decode()
         return sum(float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
+
+
+class Hosts(Sandboxes):
+    """The same with real containers: on each host a warden, with its packer, and a snapshot-store; all stores keep in one folder. Needs root."""
+
+    demo = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "demo-agent/image"
+
+    def __init__(self, sandboxes=1, prefix="q", **settings):
+        self.prefix = prefix
+        super().__init__(sandboxes, **{
+            "MULTICLAW_SANDBOX_MEMORY_MB": 64,
+            "MULTICLAW_SANDBOX_VOLUME_MB": 24,
+            "MULTICLAW_SANDBOX_TMP_MB": 4,
+            "MULTICLAW_SANDBOX_GRACE_MS": 2000,
+            "MULTICLAW_SANDBOX_READY_MS": 60000,
+            "MULTICLAW_SANDBOX_SNAPSHOT_INTERVAL_S": 0,
+            "MULTICLAW_WARDEN_QUARANTINE_S": 0,
+            "MULTICLAW_WARDEN_STOP_ON_EXIT": "yes",
+            "MULTICLAW_WARDEN_SLOTS": 16,
+            **settings,
+        })
+
+    def start(self):
+        self.state.chmod(0o711)
+        return super().start()
+
+    def import_image(self, name, digest, kind=""):
+        done = subprocess.run([BIN / "multiclaw", "image", "import", self.demo, "--name", name, "--images", self.state / "images"],
+                              capture_output=True, text=True, env={**os.environ, "MULTICLAW_STATE_DIR": str(self.state)}, umask=0o022)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def launch_warden(self, i=1):
+        if i == 1:
+            for folder in ("images", "images/names"):
+                (self.state / folder).chmod(0o755)
+        self.launch(f"warden-{i}", BIN / "multiclaw-warden", MULTICLAW_WARDEN_REPLICA=f"sandbox-{i}",
+                    MULTICLAW_WARDEN_PREFIX=f"{self.prefix}{i}", MULTICLAW_WARDEN_NETWORK=f"10.223.{16 * i}.0/20",
+                    MULTICLAW_WARDEN_UID_BASE=str(2147483648 + 33554432 * i), MULTICLAW_WARDEN_VOLUMES=f"volumes-{i}")
+        self.launch_store(i)
+
+    def launch_store(self, i=1):
+        self.launch(f"snapshot-store-{i}", BIN / "multiclaw-snapshot-store", MULTICLAW_STORE_REPLICA=f"sandbox-{i}")
+
+    def kill_store(self, i=1):
+        self.processes[f"snapshot-store-{i}"].kill()
+        self.processes[f"snapshot-store-{i}"].wait()
+
+    def stop_wardens(self):
+        for i in range(1, self.sandboxes + 1):
+            warden = self.processes.get(f"warden-{i}")
+            if warden and warden.poll() is None:
+                warden.terminate()
+                warden.wait(timeout=30)
+
+    def stop(self):
+        super().stop()
+        for i in range(1, self.sandboxes + 1):
+            subprocess.run(["nft", "delete", "table", "inet", f"{self.prefix}{i}_agents"], capture_output=True)
+
+    # ---- an agent
+
+    def up(self, owner, replica=1, seconds=60):
+        def started():
+            try:
+                return self.ask("start", token=owner.token, replica=replica)
+            except Refused as e:
+                assert e.status in ("unavailable", "busy"), e
+                return None
+
+        wait_until("a start is taken", started, seconds, 0.1)
+        self.wait_state(owner.token, "running", seconds, replica=replica)
+        return self
+
+    def down(self, owner, replica=1, seconds=60):
+        """Stopped, and nothing of it is under way any more: its agent's state is stopped before its volume is saved."""
+        self.ask("stop", token=owner.token, replica=replica)
+        self.wait_quiet(owner, replica, seconds)
+
+    def wait_quiet(self, owner, replica=1, seconds=60):
+        def quiet():
+            return self.saves(owner, replica=replica).get("doing", "") == "" and not self.processes_of(owner, replica)
+
+        wait_until("nothing is under way", quiet, seconds, 0.05)
+
+    def processes_of(self, owner, replica=1):
+        """What warden has of it."""
+        return (self.state / f"run/warden-{self.prefix}{replica}/agents" / agent_id(owner.asset)).exists()
+
+    def web(self, owner, method="GET", path="/memory", body=None, replica=1):
+        at = self.reach(owner.token, 20000, replica=replica)
+        assert at["state"] == "running", at
+        address, port = at["upstream"].split(":")
+        connection = http.client.HTTPConnection(address, int(port), timeout=20)
+        try:
+            connection.request(method, path, body, {"Authorization": f"Bearer {at['agent_token']}"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def remember(self, owner, text, replica=1):
+        status, body = self.web(owner, "PUT", body=text, replica=replica)
+        assert status == 204, (status, body)
+
+    def memory(self, owner, replica=1):
+        status, body = self.web(owner, replica=replica)
+        assert status == 200, (status, body)
+        return body.decode()
+
+    # ---- its snapshots
+
+    def saves(self, owner, after=0, wait_ms=0, replica=1):
+        return self.ask("snapshots", timeout=wait_ms / 1000 + 5, token=owner.token, after=after, wait_ms=wait_ms, replica=replica)
+
+    def save(self, owner, replica=1, outcome="made"):
+        answer = self.ask("snapshot", timeout=25, token=owner.token, wait_ms=20000, replica=replica)
+        assert answer.get("outcome") == outcome, (answer, self.log(f"sandbox-{replica}", 30), self.log(f"warden-{replica}", 10))
+        return answer
+
+    def listed(self, owner, replica=1):
+        return [s["id"] for s in self.saves(owner, replica=replica)["snapshots"]]
+
+    def objects(self, owner):
+        """In the folder of the stores, by name."""
+        folder = self.state / "store/agents" / agent_id(owner.asset)
+        return {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file()}
+
+    def lose_volume(self, owner, replica=1):
+        """What is on the host's disk of it."""
+        folder = self.state / f"volumes-{replica}" / agent_id(owner.asset)
+        assert folder.exists()
+        subprocess.run(["rm", "-rf", folder], check=True)
