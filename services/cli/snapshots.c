@@ -453,10 +453,15 @@ int snapshots_discard(struct cli *cli, int argc, char **argv)
 
 static int withdraw(struct cli *cli)
 {
+	scoped_answer struct web_answer answer = {0};
 	struct error err = {0};
+	bool is_list;
 
-	if (web_change(cli, "POST", hand_over_path, "{\"roots\":[]}", &err) < 0)
-		return cli_fail(&err);
+	if (save(cli, hand_over_path, "{\"roots\":[]}", &answer, &is_list, &err) < 0)
+		return fail(&answer, &err);
+	const json_t *last = json_object_get(answer.json, "last");
+	if (is_list && strcmp(web_text(last, "outcome"), "handed_over") != 0)
+		return fail_of(last);
 	return cli_report(
 	    cli, "handed_over", "nothing", "Nothing is left to the next owner any more.");
 }

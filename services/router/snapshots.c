@@ -173,6 +173,14 @@ static void on_handed_over(void *arg, const void *rsp, const struct error *err)
 	}
 }
 
+static void on_withdrawn(void *arg, const void *rsp, const struct error *err)
+{
+	const struct sandbox_hand_over_rsp *progress = rsp;
+	bool is_known = !err && (progress->doing[0] || progress->outcome[0]);
+	if (!is_known || !ends_otherwise(arg, progress))
+		on_done(arg, rsp, err);
+}
+
 void snapshots_hand_over(struct api_call *call, const struct session_check_rsp *session)
 {
 	(void)session;
@@ -182,7 +190,7 @@ void snapshots_hand_over(struct api_call *call, const struct session_check_rsp *
 		api_refuse(call, &err);
 	else
 		agents_ask(call, &sandbox_hand_over_call, &req, WAIT_MS + WAIT_GRACE_MS,
-		    req.roots.len ? on_handed_over : on_done);
+		    req.roots.len ? on_handed_over : on_withdrawn);
 }
 
 void snapshots_accept(struct api_call *call, const struct session_check_rsp *session)

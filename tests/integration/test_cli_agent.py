@@ -212,6 +212,48 @@ def test_every_state_is_shown_in_words(containers):
         wait_until("its owner's word starts it", answers, 30, 0.2)
 
 
+# ---- snapshots (test_cli_snapshots.py has the words, test_snapshots.py what becomes of them)
+
+
+def note(suite, agent, text=None):
+    """What the demo agent remembers in /data; it may be on its way still."""
+    url = f"http://{agent['agent_id']}.{suite.authority}/memory"
+    words = ["-i", "-X", "PUT", "-d", json.dumps({"note": text})] if text else ["-i"]
+    done = []
+
+    def answers():
+        done.append(suite.cli("curl", *words, url, check=False))
+        return done[-1].stdout.startswith("HTTP 2")
+
+    wait_until("the agent answers", answers, 30, every=0.2)
+    return done[-1].stdout
+
+
+def saved(suite):
+    return json.loads(suite.cli("agent", "snapshots", "--json").stdout)
+
+
+def test_what_was_saved_is_gone_back_to(suite, running):
+    note(suite, running, "first thoughts")
+    made = json.loads(suite.cli("agent", "snapshot", "--json").stdout)
+    assert made["trigger"] == "demand" and made["files"] >= 1 and made["stored_bytes"] > 0 and not made["damaged"]
+    assert suite.cli("agent", "snapshot").stdout.startswith("nothing has changed since the newest one:\n")
+    assert state(suite)["snapshot"] == {"id": made["id"], "created_at": made["created_at"], "why": None}
+    note(suite, running, "second thoughts")
+    after = json.loads(suite.cli("agent", "snapshot", "--json").stdout)
+    assert after["id"] > made["id"] and saved(suite)["snapshots"][0] == after
+    assert suite.cli("agent", "discard", str(after["id"]), check=False).returncode == 1, "the newest"
+    shown = suite.cli("agent", "restore", "--yes", str(made["id"])).stdout
+    assert shown.startswith("state    running")
+    assert "first thoughts" in note(suite, running)
+    listed = saved(suite)
+    assert listed["snapshots"][0]["trigger"] == "restore" and listed["snapshots"][0]["id"] > after["id"] and listed["under_way"] is None
+    suite.cli("agent", "discard", str(after["id"]))
+    assert after["id"] not in [s["id"] for s in saved(suite)["snapshots"]]
+    done = suite.cli("agent", "restore", "--yes", str(after["id"]), check=False)
+    assert done.returncode == 1 and "there is no snapshot" in done.stderr
+
+
 # ---- operators
 
 

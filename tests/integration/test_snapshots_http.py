@@ -124,6 +124,7 @@ def test_waiting_for_one_takes_longer_than_other_answers(edge):
     (Refusal("busy", "snapshot_busy"), 409, "snapshot_busy", {}),
     (Refusal("conflict", "snapshot_overtaken"), 409, "snapshot_overtaken", {}),
     (Refusal("invalid", "exclude_invalid", text="custom/snapshot-exclude, line 2: x"), 422, "exclude_invalid", {"detail": "custom/snapshot-exclude, line 2: x"}),
+    (Refusal("conflict", "agent_not_running"), 409, "agent_not_running", {}),
     (Refusal("not_found"), 404, "not_found", {}),
     (Silence(), 503, "agent_host_unavailable", {}),
 ])
@@ -149,7 +150,7 @@ def test_one_is_restored_and_another_discarded(edge):
     edge.hosts.say("sandbox.discard", {})
     ask("DELETE", ONE, None, 204, id=999999999999999999)
     assert edge.hosts.asked("sandbox.discard") == [{"token": edge.alice, "id": 999999999999999999}]
-    for refusal, status, code in ((Refusal("not_found"), 404, "not_found"), (Refusal("conflict", "snapshot_newest"), 409, "snapshot_newest")):
+    for refusal, status, code in ((Refusal("not_found", "snapshot_unknown"), 404, "snapshot_unknown"), (Refusal("conflict", "snapshot_newest"), 409, "snapshot_newest")):
         edge.hosts.say("sandbox.discard", refusal)
         assert ask("DELETE", ONE, None, status, id=7).code == code
     asked = edge.hosts.count("sandbox.discard") + edge.hosts.count("sandbox.restore")
@@ -169,13 +170,16 @@ def test_folders_are_left_to_the_next_owner_taken_or_refused(edge):
     assert edge.hosts.asked("sandbox.hand_over")[-1] == {"token": edge.alice, "roots": [{"root": "workspace"}, {"root": "a/b"}], "wait_ms": 20000}
     edge.hosts.say("sandbox.hand_over", {**UNDER_WAY, "doing": "hand_over"})
     assert ask("POST", HAND_OVER, {"roots": ["workspace"]}, 202).json["under_way"]["doing"] == "hand_over"
-    edge.hosts.say("sandbox.hand_over", {})
-    ask("POST", HAND_OVER, {"roots": []}, 204)
+    for said, status in (({}, 204), ({"outcome": "handed_over"}, 204), ({**UNDER_WAY, "doing": "hand_over"}, 202), ({"outcome": "failed"}, 503)):
+        edge.hosts.say("sandbox.hand_over", said)
+        ask("POST", HAND_OVER, {"roots": []}, status)
     asked = edge.hosts.count("sandbox.hand_over")
     for body in ({}, {"roots": "workspace"}, {"roots": [1]}, {"roots": [""]}, {"roots": ["x" * 256]}, {"roots": ["x"] * 17}, {"roots": ["a\x00b"]}, {"roots": [], "x": 1},
                  {"roots": None}, [], b'{"roots":["a"],"roots":[]}'):
         assert ask("POST", HAND_OVER, body, 400).code == "body_invalid"
     assert edge.hosts.count("sandbox.hand_over") == asked
+    edge.hosts.say("sandbox.hand_over", Refusal("invalid", "root_invalid", text="root 1 is not a folder below /data"))
+    assert ask("POST", HAND_OVER, {"roots": ["../x"]}, 400).json["detail"] == "root 1 is not a folder below /data"
     edge.hosts.say("sandbox.accept", {"state": "starting"})
     assert ask("POST", ACCEPT, {}, 202).json["state"] == "starting"
     ask("DELETE", HAND_OVER, None, 204)
