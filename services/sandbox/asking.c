@@ -162,8 +162,10 @@ static void on_place(void *arg, const char *host, const struct error *err)
 static void locate(struct asking *asking)
 {
 	struct sandbox *sandbox = asking->sandbox;
+	const struct agent *agent = agents_of(sandbox->agents, asking->asset);
 	struct error full;
-	if (agents_of(sandbox->agents, asking->asset))
+	/* of which only former periods are left, another host may have it */
+	if (agent && (agent->is_damaged || agent->record.wallet[0]))
 		act(asking, false);
 	else
 		ledger_place(sandbox->process->redis, asking->asset,

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "services/sandbox/fetch.h"
 #include "services/sandbox/restore.h"
+#include "services/sandbox/roots.h"
 #include "services/sandbox/triggers.h"
 
 struct offer {
@@ -185,7 +186,7 @@ void offer_describe(
 	for (const char *at = offer->roots; *at && rsp->roots.len < SANDBOX_ROOTS_MAX;
 	     at += strlen(at) + 1)
 		snprintf(rsp->roots.item[rsp->roots.len++].root, sizeof(rsp->roots.item[0].root),
-		    "%s", at);
+		    "%.*s", ROOT_MAX, at);
 	snprintf(rsp->handed_wallet, sizeof(rsp->handed_wallet), "%s", offer->from);
 	rsp->handed_ms = offer->version.created_ms;
 	rsp->handed_bytes = offer->version.bytes;
