@@ -376,7 +376,7 @@ def test_a_kill_does_not_wait_for_a_snapshot(warden, client, page):
         if is_saved:
             assert client.wait(SNAPSHOTTED, agent=agent).outcome == NOT_SAVED
     # of a machine that has other work
-    assert statistics.median(took[True]) < 2 * statistics.median(took[False]) + 20000, took
+    assert statistics.median(took[True]) < 2 * statistics.median(took[False]) + 100000, took
 
 
 # ---- filled
