@@ -23,7 +23,6 @@ static void kill_groups(struct agent *agent)
 	const struct cgroups *cgroups = &agent->warden->host.cgroups;
 	char jobs[64];
 
-	agent_give_up_snapshot(agent);
 	agent_jobs_group(agent, jobs);
 	cgroup_unlimit(cgroups, agent->record.agent);
 	cgroup_kill(cgroups, agent->record.agent);
@@ -81,6 +80,7 @@ void agent_end(struct agent *agent, bool was_asked)
 	agent->state = AGENT_ENDING;
 	agent->was_asked = was_asked;
 	agent->ending_us = clock_boot_us();
+	agent_give_up_snapshot(agent);
 	kill_groups(agent);
 	agent_free_event(&agent->ended);
 	agent_free_event(&agent->timer);

@@ -101,13 +101,13 @@ static void on_end(void *arg, int status)
 	struct agent *agent = arg;
 
 	(void)status;
+	bool goes_on = agent->state == AGENT_RUNNING || agent->state == AGENT_HELD;
 	agent->save = NULL;
-	forget_packer(agent);
+	/* of one that ends, who cleans up sees to that: its end waits for nothing */
+	if (goes_on)
+		forget_packer(agent);
 	if (agent->saved.kind != PACKER_DONE)
-		take_failure(
-		    &agent->saved, agent->state == AGENT_RUNNING || agent->state == AGENT_HELD
-				       ? "it was given up"
-				       : "the agent was ended");
+		take_failure(&agent->saved, goes_on ? "it was given up" : "the agent was ended");
 	say_snapshotted(agent, &agent->saved);
 	/* the rest of it waits for this */
 	if (agent->state == AGENT_CLEANING)

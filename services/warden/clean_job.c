@@ -11,7 +11,8 @@
 #include "services/warden/record.h"
 #include "services/warden/volume.h"
 
-#define VOLUME_MS 20000 /* what is not on the disk yet is written by then */
+#define VOLUME_MS 20000 /* what is not on the disk yet is written by then, or is being written */
+#define VOLUME_TURNS 15
 #define KILL_MS 2000
 
 static bool wait_empty(const struct host *host, const char *name, unsigned timeout_ms)
@@ -49,6 +50,19 @@ static int end_packer(const struct clean_job *job, struct error *err)
 		   : error_set(err, ERR_UNAVAILABLE, "what saved its files does not end");
 }
 
+/* On a busy disk it takes long; to kill it while it writes would lose what it has not written yet. */
+static bool wait_closed(const struct host *host, const char *group)
+{
+	for (int i = 0; i < VOLUME_TURNS; i++) {
+		uint64_t before = proc_written(cgroup_process(&host->cgroups, group));
+		if (wait_empty(host, group, VOLUME_MS))
+			return true;
+		if (proc_written(cgroup_process(&host->cgroups, group)) == before)
+			return false;
+	}
+	return false;
+}
+
 /* For people: what keeps it open, so that its cause can be found. */
 static int still_open(const struct clean_job *job, const char *group, struct error *err)
 {
@@ -70,7 +84,7 @@ static int close_volume(const struct clean_job *job, struct error *err)
 
 	snprintf(group, sizeof(group), "volumes/%s", job->agent);
 	kill_unused(job, group);
-	if (!wait_empty(job->host, group, VOLUME_MS)) {
+	if (!wait_closed(job->host, group)) {
 		cgroup_kill(&job->host->cgroups, group);
 		if (!wait_empty(job->host, group, KILL_MS))
 			return still_open(job, group, err);

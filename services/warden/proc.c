@@ -25,6 +25,18 @@ uint64_t proc_started_at(pid_t pid)
 	return at ? strtoull(at + 1, NULL, 10) : 0;
 }
 
+uint64_t proc_written(pid_t pid)
+{
+	char path[64], text[512];
+
+	snprintf(path, sizeof(path), "/proc/%d/io", (int)pid);
+	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t len = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+	text[len > 0 ? len : 0] = '\0';
+	const char *at = strstr(text, "wchar: ");
+	return at ? strtoull(at + strlen("wchar: "), NULL, 10) : 0;
+}
+
 /* Its first thread may be gone while another is still at its end. */
 int proc_mount_space(pid_t pid, char path[PROC_TASK_LEN])
 {

@@ -9,6 +9,8 @@
 
 /* Field 22 of its stat: with the id, which process it is, among all that had the id. 0: there is none. */
 uint64_t proc_started_at(pid_t pid);
+/* How many bytes it has written, to whatever, since it was started; 0: not known. */
+uint64_t proc_written(pid_t pid);
 #define PROC_TASK_LEN 48
 /* The mount namespace that one of its threads is in still, and that thread's folder; -1: there is none. */
 int proc_mount_space(pid_t pid, char path[PROC_TASK_LEN]);
