@@ -130,7 +130,8 @@ void scan_join_bytes(struct scan *scan, const uint8_t *bytes, size_t len)
 	size_t done = scan->join.is_in_run ? join_run(scan, bytes, 0, len) : 0;
 
 	for (size_t at = done; at + PROBE <= len && !scan->is_found;) {
-		if (body_len(bytes + at) < PROBE) {
+		/* the last one alone says no to most */
+		if (!is_body(bytes[at + PROBE - 1]) || body_len(bytes + at) < PROBE) {
 			at += STEP;
 			continue;
 		}
