@@ -112,7 +112,7 @@ static void print_handed_over(const json_t *handed)
 
 static void print_last(const json_t *last)
 {
-	static const char *const good[] = {"made", "unchanged", "handed_over"};
+	static const char *const good[] = {"made", "unchanged", "handed_over", "accepted"};
 	const char *outcome = web_text(last, "outcome"), *why = web_text(last, "why");
 
 	for (size_t i = 0; i < ARRAY_LEN(good); i++)

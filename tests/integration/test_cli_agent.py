@@ -1,5 +1,6 @@
 """`multiclaw agent`, the owner's words and the operators', against the whole suite with real containers and the demo agent."""
 
+import base64
 import json
 import os
 import pathlib
@@ -252,6 +253,70 @@ def test_what_was_saved_is_gone_back_to(suite, running):
     assert after["id"] not in [s["id"] for s in saved(suite)["snapshots"]]
     done = suite.cli("agent", "restore", "--yes", str(after["id"]), check=False)
     assert done.returncode == 1 and "there is no snapshot" in done.stderr
+
+
+def test_a_file_with_a_secret_stops_a_snapshot_until_it_is_gone_or_excluded(suite, running):
+    value = "sk-planted-0123456789-abcdefghij"
+    suite.cli("secrets", "set", "custom", "planted", input=value)
+    boot = state(suite)["boot_id"]
+    suite.cli("agent", "restart")
+    wait_until("another boot", lambda: (s := state(suite))["state"] == "running" and s["boot_id"] != boot, 30, every=0.1)
+    note(suite, running, f"my key is {base64.b64encode(value.encode()).decode()}!")
+    before = [s["id"] for s in saved(suite)["snapshots"]]
+    try:
+        done = suite.cli("agent", "snapshot", check=False)
+        assert done.returncode == 1 and "nothing was saved: /data/notes/memory.txt holds a secret: custom/planted" in done.stderr, done.stderr
+        assert value not in done.stderr and "custom snapshot-exclude" in done.stderr
+        shown = saved(suite)
+        assert [s["id"] for s in shown["snapshots"]] == before
+        assert shown["last"]["outcome"] == "secret_found" and shown["last"]["path"] == "notes/memory.txt"
+        assert "\nunsaved  " in suite.cli("agent").stdout
+        assert "memory.txt" in suite.cli("agent", "hand-over", "notes", check=False).stderr
+        suite.cli("secrets", "set", "custom", "snapshot-exclude", input="notes/memory.txt\n")
+        # the agent has nothing else: it is not saved, and what was saved stays
+        done = suite.cli("agent", "snapshot", check=False)
+        assert "secret_found" not in done.stderr and saved(suite)["snapshots"][-1]["id"] == before[-1]
+        suite.cli("secrets", "rm", "custom", "snapshot-exclude")
+        note(suite, running, "forgotten")
+        suite.cli("agent", "snapshot")
+        assert saved(suite)["snapshots"][0]["id"] > before[0] and state(suite)["snapshot"]["why"] is None
+    finally:
+        suite.cli("secrets", "rm", "custom", "snapshot-exclude", check=False)
+        suite.cli("secrets", "rm", "custom", "planted")
+
+
+def test_what_the_seller_left_is_shown_to_the_buyer_and_taken_or_refused(suite, running):
+    def by(session, *words, **more):
+        return suite.cli("agent", *words, session=session, **more)
+
+    def sold(to, session):
+        suite.transfer(running["asset"], json.loads((suite.state / "chain/demo.json").read_text())["wallets"][to]["address"])
+        wait_until(f"{to} is in", lambda: login_works(to, session), 30, every=0.5)
+        by(session, "start")
+        wait_until("it runs", lambda: json.loads(by(session, "status", "--json").stdout)["state"] == "running", 60, every=0.2)
+        return json.loads(by(session, "snapshots", "--json").stdout)
+
+    def login_works(who, session):
+        words = ["login", "--keypair", suite.state / f"chain/wallets/{who}.json", "--asset", running["asset"]]
+        return suite.cli(*words, session=session, check=False).returncode == 0
+
+    note(suite, running, "for whoever comes next")
+    assert "notes" in suite.cli("agent", "hand-over", "notes").stdout
+    note(suite, running, "for nobody")
+    shown = sold("bob", "bob.json")
+    assert shown["snapshots"] == [] and shown["handed_over"]["roots"] == ["notes"] and shown["handed_over"]["bytes"] > 0
+    assert "agent accept" in by("bob.json", "snapshots").stdout
+    shown = by("bob.json", "accept", "--yes").stdout
+    assert "handed over by " in shown and "state    running" in shown
+    memory = suite.cli("curl", f"http://{running['agent_id']}.{suite.authority}/memory", session="bob.json").stdout
+    assert "for whoever comes next" in memory
+    # saved as his own, it need not be offered any more
+    assert by("bob.json", "snapshot").stdout
+    wait_until("it is his", lambda: json.loads(by("bob.json", "snapshots", "--json").stdout)["handed_over"] is None, 20, every=0.2)
+    assert by("bob.json", "refuse", "--yes", check=False).returncode == 1
+    by("bob.json", "hand-over", "notes")
+    by("bob.json", "hand-over", "--withdraw")
+    assert sold("alice", "session.json")["handed_over"] is None
 
 
 # ---- operators
