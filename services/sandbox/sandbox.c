@@ -63,6 +63,10 @@ const struct setting sandbox_settings[] = {
 	"notes .openclaw/workspace .openclaw/memory .openclaw/skills .openclaw/agents",
 	"What of /data is saved: paths below it, by spaces; those that are not there are left "
 	"out."),
+    ROW("SNAPSHOT_EXCLUDE", STR, snapshot_exclude, 0, 2048,
+	".openclaw/agents/main/agent/auth-profiles.json .openclaw/agents/main/agent/auth.json "
+	".openclaw/agents/main/agent/models.json",
+	"What of that is left out: where agents keep credentials of their own. Owners add to it."),
     ROW("SNAPSHOT_INTERVAL_S", UINT, snapshot_interval_s, 0, 604800, "300",
 	"A running agent is saved so often, if something has changed; 0: only when it sleeps, is "
 	"stopped, or its owner says so."),
@@ -113,12 +117,16 @@ static int name_socket(char **path, const char *replica, const char *kind)
 static int read_roots(struct sandbox *self, struct error *err)
 {
 	unsigned at;
-	if (roots_parse(
-		self->snapshot_roots, strlen(self->snapshot_roots), " ", self->roots, &at) &&
-	    self->roots[0])
-		return 0;
-	return error_set(err, ERR_INVALID,
-	    "MULTICLAW_SANDBOX_SNAPSHOT_ROOTS: part %u is not a path below /data", at);
+	if (!roots_parse(
+		self->snapshot_roots, strlen(self->snapshot_roots), " ", self->roots, &at) ||
+	    !self->roots[0])
+		return error_set(err, ERR_INVALID,
+		    "MULTICLAW_SANDBOX_SNAPSHOT_ROOTS: part %u is not a path below /data", at);
+	if (!roots_parse(
+		self->snapshot_exclude, strlen(self->snapshot_exclude), " ", self->excluded, &at))
+		return error_set(err, ERR_INVALID,
+		    "MULTICLAW_SANDBOX_SNAPSHOT_EXCLUDE: part %u is not a path below /data", at);
+	return 0;
 }
 
 static int name_self(struct sandbox *self, struct error *err)

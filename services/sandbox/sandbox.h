@@ -31,7 +31,7 @@ struct sandbox {
 
 	/* settings */
 	struct setting_list denied_cidrs;
-	char *warden, *image, *images, *state_folder, *upstreams, *store_socket, *snapshot_roots,
+	char *warden, *image, *images, *state_folder, *upstreams, *store_socket, *snapshot_roots, *snapshot_exclude,
 	    *snapshot_quiesce, *snapshot_resume;
 	uint64_t idle_s, ready_ms, grace_ms, restarts_max, memory_mb, cpu_percent, pids, volume_mb,
 	    tmp_mb, connections, io_mb_s, agents_max, log_kb, log_kb_s, former_keep_s,
@@ -53,7 +53,7 @@ struct sandbox {
 	struct names *names;
 	struct bus_client *sessions, *vaults;
 	struct store_link *store;
-	char roots[WARDEN_ROOTS_BYTES];
+	char roots[WARDEN_ROOTS_BYTES], excluded[WARDEN_ROOTS_BYTES];
 	size_t nsaving;
 	struct sandbox_metrics metrics;
 	bool is_stopping;

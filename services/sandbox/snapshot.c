@@ -291,6 +291,18 @@ static void make_version(struct snapshot *snapshot)
 	    snapshot_trigger_name(snapshot->trigger));
 }
 
+static int exclude(struct snapshot *snapshot, struct error *err)
+{
+	const char *always = snapshot->sandbox->excluded;
+	if (files_excluded(snapshot->files, snapshot->excluded, err) != 0)
+		return -1;
+	for (; *always; always += strlen(always) + 1)
+		if (!roots_add(snapshot->excluded, always))
+			return error_refuse(err, ERR_INVALID, "exclude_invalid",
+			    "custom/snapshot-exclude: too many paths");
+	return 0;
+}
+
 static int finish_files(struct snapshot *snapshot, struct error *err)
 {
 	struct agent *agent = snapshot->agent;
@@ -303,7 +315,7 @@ static int finish_files(struct snapshot *snapshot, struct error *err)
 	int rc = files_finish(snapshot->files, token, agent_origin(agent, origin, sizeof(origin)),
 	    strcmp(agent->record.kind, "openclaw") == 0, &fd, err);
 	sodium_memzero(token, sizeof(token));
-	return rc == 0 ? files_excluded(snapshot->files, snapshot->excluded, err) : -1;
+	return rc == 0 ? exclude(snapshot, err) : -1;
 }
 
 static void on_fetched(void *arg, struct files *files, const struct error *failed)
