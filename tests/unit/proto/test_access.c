@@ -72,6 +72,7 @@ static const struct {
     {"session.end", ROLE_ROUTER},
     {"session.revoke", ROLE_OPERATOR_REVOKE},
     {"session.ban", ROLE_OPERATOR_REVOKE},
+    {"session.place", ROLE_OPERATOR_REVOKE},
     {"oracle.owner", ROLE_AUTH | ROLE_SESSION | ROLE_VAULT},
     {"oracle.finalized", ROLE_VAULT},
     {"oracle.assets", ROLE_AUTH},
