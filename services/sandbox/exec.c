@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/warden.h"
+#include "services/sandbox/text.h"
 
 #define NOTE_MS 5000
 #define LONGEST_MS 60000
@@ -104,6 +105,7 @@ void exec_begin(
 {
 	struct exec *exec = calloc(1, sizeof(*exec));
 	struct error err;
+	char program[100 + 1];
 	bug_if(!exec);
 	exec->sandbox = agent->sandbox;
 	exec->agent = agent;
@@ -120,8 +122,9 @@ void exec_begin(
 	}
 	agent->exec = exec;
 	/* the audit trail is text: what does not fit, or is none, is cut */
-	snprintf(exec->detail, sizeof(exec->detail), "operator %.40s: %.100s",
-	    bus_request_peer(request), req->argv.item[0].arg);
+	text_copy(program, sizeof(program), req->argv.item[0].arg);
+	snprintf(exec->detail, sizeof(exec->detail), "operator %.40s: %s",
+	    bus_request_peer(request), program);
 	note(exec);
 }
 

@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "services/sandbox/roots.h"
 #include "services/sandbox/snapshot_internal.h"
+#include "services/sandbox/text.h"
 #include "services/sandbox/triggers.h"
 
 const char *snapshot_trigger_name(enum snapshot_trigger trigger)
@@ -166,11 +167,7 @@ void snapshot_note(struct agent *agent, const char *outcome, const char *why)
 	struct saved *saved = &agent->record.saved;
 	bool is_news = strcmp(saved->outcome, outcome) != 0 || strcmp(saved->why, why) != 0;
 	snprintf(saved->outcome, sizeof(saved->outcome), "%s", outcome);
-	snprintf(saved->why, sizeof(saved->why), "%s", why);
-	/* words of the packer may hold an agent's own, any bytes */
-	for (char *at = saved->why; *at; at++)
-		if (*at < ' ' || *at > '~')
-			*at = '?';
+	text_copy(saved->why, sizeof(saved->why), why);
 	if (strcmp(outcome, "secret_found") != 0)
 		agent->refused_path[0] = agent->refused_kind[0] = '\0';
 	if (strcmp(outcome, "made") == 0 || (is_news && strcmp(outcome, "unchanged") != 0))

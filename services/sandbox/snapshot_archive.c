@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "services/sandbox/snapshot_internal.h"
+#include "services/sandbox/text.h"
 #include "services/sandbox/triggers.h"
 
 #define PIPE_BYTES (1 << 20)
@@ -32,7 +33,8 @@ static void compare(struct snapshot *snapshot)
 		snapshot_commit(snapshot);
 		return;
 	}
-	error_set(&err, ERR_UNAVAILABLE, "what was stored is not what was written");
+	error_refuse(
+	    &err, ERR_UNAVAILABLE, "snapshot_failed", "what was stored is not what was written");
 	snapshot_fail(snapshot, "failed", &err);
 }
 
@@ -51,7 +53,8 @@ static void on_stored(void *arg, const struct store_ended *ended)
 	snapshot->stored_bytes = ended->bytes;
 	memcpy(snapshot->stored_digest, ended->digest, sizeof(snapshot->stored_digest));
 	if (!snapshot->is_made) { /* it has ended, although nobody has said so: not by the rules */
-		error_set(&err, ERR_UNAVAILABLE, "the store has ended it too early");
+		error_refuse(
+		    &err, ERR_UNAVAILABLE, "snapshot_failed", "the store has ended it too early");
 		snapshot_fail(snapshot, "failed", &err);
 		return;
 	}
@@ -95,10 +98,12 @@ static void take_made(struct snapshot *snapshot, const struct driver_snapshotted
 static void take_secret(struct snapshot *snapshot, const struct driver_snapshotted *told)
 {
 	struct agent *agent = snapshot->agent;
-	char why[SAVED_WHY_MAX + 1];
-	snprintf(agent->refused_path, sizeof(agent->refused_path), "%s", told->path);
-	snprintf(agent->refused_kind, sizeof(agent->refused_kind), "%s", told->kind);
-	snprintf(why, sizeof(why), "%.90s holds %.60s", told->path, told->kind);
+	char why[SAVED_WHY_MAX + 1], path[90 + 1], kind[60 + 1];
+	text_copy(agent->refused_path, sizeof(agent->refused_path), told->path);
+	text_copy(agent->refused_kind, sizeof(agent->refused_kind), told->kind);
+	text_copy(path, sizeof(path), told->path);
+	text_copy(kind, sizeof(kind), told->kind);
+	snprintf(why, sizeof(why), "%s holds %s", path, kind);
 	log_audit("snapshot", "outcome", "refused: a secret is in it", "agent", agent->id, "kind",
 	    told->kind);
 	snapshot_end(snapshot, "secret_found", why);
@@ -132,7 +137,8 @@ void snapshot_told(struct agent *agent, const struct driver_snapshotted *told)
 static void on_stalled(struct snapshot *snapshot)
 {
 	struct error err;
-	error_set(&err, ERR_TIMEOUT, "nothing more of it came for %d s", STALLED_MS / 1000);
+	error_refuse(&err, ERR_TIMEOUT, "snapshot_stalled", "nothing more of it came for %d s",
+	    STALLED_MS / 1000);
 	snapshot_fail(snapshot, "failed", &err);
 }
 

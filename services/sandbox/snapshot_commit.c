@@ -194,7 +194,8 @@ static void on_stored(void *arg, const struct store_ended *ended)
 	snapshot->has_manifest = true;
 	if (ended->bytes != snapshot->manifest_len ||
 	    memcmp(ended->digest, snapshot->manifest_digest, VAULT_DIGEST_LEN) != 0) {
-		error_set(&err, ERR_UNAVAILABLE, "what was stored is not what was written");
+		error_refuse(&err, ERR_UNAVAILABLE, "snapshot_failed",
+		    "what was stored is not what was written");
 		snapshot_fail(snapshot, "failed", &err);
 	} else if (snapshot->trigger == SNAPSHOT_HAND_OVER) {
 		tell_vault(snapshot, true, on_handed);
@@ -206,7 +207,8 @@ static void on_stored(void *arg, const struct store_ended *ended)
 static void on_stalled(struct snapshot *snapshot)
 {
 	struct error err;
-	error_set(&err, ERR_TIMEOUT, "the store did not take the manifest in time");
+	error_refuse(
+	    &err, ERR_TIMEOUT, "snapshot_stalled", "the store did not take the manifest in time");
 	snapshot_fail(snapshot, "failed", &err);
 }
 
