@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* UTF-8 stays; a byte that is none, and a control character, becomes '?'. Cut to whole characters that fit into size bytes with the NUL. text may be buf. */
+/* UTF-8 stays; a byte that is none, or is of a character that deceives who reads it (log_is_deceptive), becomes '?'. Cut to whole characters that fit into size bytes with the NUL. text may be buf. */
 void text_copy(char *buf, size_t size, const char *text);
 
 #endif

@@ -244,7 +244,8 @@ static void init_says_that_the_list_of_users_is_of_an_older_version(void **state
 {
 	const struct folder *folder = *state;
 	static const char *const newer[] = {" (%R~mc:place:* +get)",
-	    " (%RW~mc:place:* +setnx +get +set)", "%RW~mc:ticket:*", "user sandbox "};
+	    " (%RW~mc:place:* +setnx +get)", " (%RW~mc:place:* +get +set)", "%RW~mc:ticket:*",
+	    "user sandbox "};
 	struct error err = {0};
 
 	init(folder);

@@ -31,7 +31,8 @@ static void what_is_no_text_is_marked(void **state)
 	    {"\xed\xa0\x80", "???"},                  /* half a pair */
 	    {"\xf5\x80\x80\x80", "????"}, {"\x80ok\xc3\xa9", "?ok\xc3\xa9"},
 	    {"a\nb\x1b[2J\x7f", "a?b?[2J?"},
-	    {"\xc2\x85", "?"}, /* a control character of two bytes */
+	    {"\xc2\x85", "??"},            /* a control character of two bytes */
+	    {"\xe2\x80\xaegnp", "???gnp"}, /* what turns the rest around */
 	};
 	char buf[64];
 	(void)state;
