@@ -21,7 +21,7 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-protot
 CFLAGS   ?= -O2 -g
 PQ_INCLUDE := -isystem /usr/include/postgresql
 ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack-protector-strong -fPIE $(SANFLAGS) $(CFLAGS)
-LDLIBS   := -larchive -lzstd -lhs -lz -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
+LDLIBS   := -larchive -lzstd -lhs -lz -llzma -lbz2 -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
 DAEMONS  := router auth session chain-oracle secret-vault sandbox
@@ -117,6 +117,12 @@ $(HOSTILE): tests/sandbox/hostile_agent.c
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(DEMO_FLAGS) -pthread -static-pie -s -Wl,-z,relro,-z,now -o $@ $<
 
+# looks for secrets in files: for tests and measurements
+SCAN_FILES := $(BUILD)/bench/scan_files
+$(SCAN_FILES): $(BUILD)/obj/tests/bench/scan_files.o $(BUILD)/lib/packer.a $(PROTO_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
+
 # what the tests put into containers to break out of them
 PROBE_OBJ   := $(patsubst tests/sandbox/%.c,$(BUILD)/sandbox/obj/%.o,$(filter-out tests/sandbox/hostile_agent.c,$(wildcard tests/sandbox/*.c)))
 PROBE       := $(BUILD)/sandbox/probe
@@ -166,7 +172,7 @@ AS_HUMAN = $(if $(SUDO_UID),$(shell [ "$$(stat -c %u '$(BUILD)' 2>/dev/null || s
 run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it; as root with containers
 	@deploy/deps --needed && $(AS_HUMAN) $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
-tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(PROBE_IMAGE)/index.json
+tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json
 
 test: ## everything: unit, protocol, integration, node; installs what is missing
 	@MAKEFLAGS= BUILD=$(BUILD_BASE) SANITIZE=$(SANITIZE) tests/run
@@ -174,7 +180,7 @@ test: ## everything: unit, protocol, integration, node; installs what is missing
 test-unit: $(UNIT) ## unit tests only
 	@tests/run-unit $(UNIT)
 
-test-integration: all $(LEAKY) $(HOSTILE) $(PROBE_IMAGE)/index.json ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
+test-integration: all $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
 	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/integration $(ARGS)
 
 test-node: all ## the tests that use the ecosystem's own JavaScript libraries
