@@ -14,7 +14,8 @@
 #define CONNECT_MS 10000L
 #define LAST_WORD_MS 5000L
 #define BODY_MAX (4u << 20) /* a list of 1000 keys has 400 KiB */
-#define PAUSE_MS 200u
+#define REFUSAL_MAX (64u << 10)
+#define PAUSE_MS 100u
 #define PAUSE_MAX_MS 5000u
 #define TARGET_MAX 4096
 
@@ -110,14 +111,26 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	return size * n;
 }
 
-static int keep_body(struct s3_answer *answer, const char *bytes, size_t len)
+/* Room doubles, and len bytes of it are used: the power of two above tells how much there is. */
+static size_t room_for(size_t len)
 {
-	if (len > BODY_MAX - answer->len)
+	size_t room = 4096;
+
+	while (room < len)
+		room *= 2;
+	return room;
+}
+
+static int keep_body(struct s3_answer *answer, const char *bytes, size_t len, size_t most)
+{
+	if (len > most - answer->len)
 		return -1;
-	char *body = realloc(answer->body, answer->len + len);
-	bug_if(!body);
-	memcpy(body + answer->len, bytes, len);
-	answer->body = body;
+	if (!answer->body || room_for(answer->len + len) != room_for(answer->len)) {
+		char *body = realloc(answer->body, room_for(answer->len + len));
+		bug_if(!body);
+		answer->body = body;
+	}
+	memcpy(answer->body + answer->len, bytes, len);
 	answer->len += len;
 	return 0;
 }
@@ -130,7 +143,10 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 
 	curl_easy_getinfo(exchange->easy, CURLINFO_RESPONSE_CODE, &status);
 	if (!exchange->request->goes_to_pipe || status / 100 != 2)
-		return keep_body(exchange->answer, bytes, len) == 0 ? len : CURL_WRITEFUNC_ERROR;
+		return keep_body(exchange->answer, bytes, len,
+			   status / 100 == 2 ? BODY_MAX : REFUSAL_MAX) == 0
+			   ? len
+			   : CURL_WRITEFUNC_ERROR;
 	if (!exchange->has_begun) {
 		curl_off_t length = -1;
 		curl_easy_getinfo(exchange->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
@@ -347,8 +363,10 @@ static int perform(struct exchange *exchange, CURL *easy)
 	CURLcode code = curl_easy_perform(easy);
 
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &exchange->answer->status);
-	/* a service that refuses may close before it has read everything */
-	if (code != CURLE_OK && (code != CURLE_SEND_ERROR || exchange->answer->status < 300))
+	/* a service that refuses may close before it has read everything, and its reasons may be longer than we care to read */
+	bool is_refused = exchange->answer->status >= 300 &&
+			  (code == CURLE_SEND_ERROR || code == CURLE_WRITE_ERROR);
+	if (code != CURLE_OK && !is_refused)
 		return judge_failure(exchange, code);
 	curl_easy_getinfo(easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
 	if (length >= 0 && !exchange->request->goes_to_pipe)

@@ -92,12 +92,21 @@ static int judge_status(struct transfer *transfer, const struct s3_answer *answe
 	}
 }
 
+/* It is shown to people. */
+static void make_plain(char *code)
+{
+	for (; *code; code++)
+		if (!isalnum((unsigned char)*code))
+			*code = '?';
+}
+
 int s3_judge_answer(
     struct transfer *transfer, const struct s3_request *request, struct s3_answer *answer)
 {
 	if (!request->goes_to_pipe || answer->status / 100 != 2)
 		s3_xml_find(answer->body ? answer->body : "", answer->len, "Error/Code",
 		    answer->code, sizeof(answer->code));
+	make_plain(answer->code);
 	if (answer->status / 100 == 2 && !is_error(answer))
 		return 0;
 	if (IS_ONE_OF(answer->code, full))

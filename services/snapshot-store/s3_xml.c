@@ -35,7 +35,8 @@ static void on_begin(void *arg, const char *name, const char **attributes)
 	size_t at = strlen(reading->path);
 
 	(void)attributes;
-	if (reading->has_failed || reading->depth == DEPTH_MAX || at + strlen(name) + 2 > PATH_MAX_LEN) {
+	if (reading->has_failed || reading->depth == DEPTH_MAX ||
+	    at + strlen(name) + 2 > PATH_MAX_LEN) {
 		give_up(reading);
 		return;
 	}
