@@ -129,7 +129,7 @@ PROTO_ITEM(files)
 	F(M, BIN, snapshot_key, 0, VAULT_SNAPSHOT_KEY_LEN, MAY_SECRET, "page 0: of the period's snapshots; derived from its data key, gone with it") \
 	F(M, UINT, snapshot, 0, UINT64_MAX, MAY, "page 0: number of the period's newest snapshot; 0: there is none") \
 	F(M, BIN, snapshot_digest, 0, VAULT_DIGEST_LEN, MAY, "page 0: of its manifest, as vault.keep was told") \
-	F(M, BIN, handed_key, 0, VAULT_SNAPSHOT_KEY_LEN, MAY_SECRET, "page 0: opens what the owner before handed over; absent: nothing") \
+	F(M, BIN, handed_key, 0, VAULT_SNAPSHOT_KEY_LEN, MAY_SECRET, "page 0: opens what the owner before handed over; absent: nothing, or the sale is not final yet") \
 	F(M, BIN, handed_digest, 0, VAULT_DIGEST_LEN, MAY, "page 0: of its manifest") \
 	F(M, STR, handed_wallet, 0, 44, MAY, "page 0: who handed it over") \
 	F(M, UINT, next, 0, 65535, MAY, "page to ask for next; absent: that was all")

@@ -187,6 +187,15 @@ int handover_drop(
 
 /* ---- the receiver ---- */
 
+/* Only evidence at finalized destroys the giver's period: until then the sale may be one node's lie. A row that is missing proves nothing. 1, 0, -1. */
+static int is_sale_final(struct desk *desk, const struct period *giver, struct error *err)
+{
+	struct store_period row;
+	int found = store_period_find(desk->db, giver, &row, err);
+
+	return found > 0 ? row.state == PERIOD_DESTROYED : found;
+}
+
 int handover_read(
     struct desk *desk, const struct period *receiver, struct handed *handed_r, struct error *err)
 {
@@ -196,6 +205,9 @@ int handover_read(
 		return -1;
 	if (!found.is_good || found.len == 0 || !is_period(&found.row.to, receiver))
 		return 0;
+	int is_final = is_sale_final(desk, &found.row.from, err);
+	if (is_final <= 0)
+		return is_final;
 	memcpy(handed_r->key, found.bytes, HANDOVER_KEY_LEN);
 	memcpy(handed_r->digest, found.bytes + HANDOVER_KEY_LEN, HANDOVER_DIGEST_LEN);
 	handed_r->from = found.row.from;

@@ -1,7 +1,8 @@
 /* handover - what the owner of an asset leaves to the next one: the key that opens it and the digest of its manifest, sealed with the master key, because it has to
  * outlive the giver's data key. One of each asset. The first ownership period that begins after it, whosever it is, is its receiver for good: that is fixed when
- * that period is made, and sealed. No other gets it. What was taken back, or was not wanted, stays as a sealed nothing with a version, and a mark, so that putting
- * back an old store brings nothing back.
+ * that period is made, and sealed. No other gets it, and that one not before the giver's period is destroyed, which takes evidence at finalized: whoever destroys
+ * a giver's period on another ground drops what it gave in the same transaction (handover_forget, handover_drop). What was taken back, or was not wanted, stays
+ * as a sealed nothing with a version, and a mark, so that putting back an old store brings nothing back.
  * One that does not open, or is older than its mark, is told in the log and counts as none: the next owner has to be able to start. In the worker's thread, inside
  * a writing transaction.
  */
@@ -27,7 +28,7 @@ struct handed {
 	uint8_t key[HANDOVER_KEY_LEN], digest[HANDOVER_DIGEST_LEN];
 	struct period from;
 };
-/* What the period is the receiver of. 1, 0: nothing, -1. */
+/* What the period is the receiver of. 1; 0: nothing, or not yet: the giver's period is not destroyed; -1. */
 int handover_read(
     struct desk *desk, const struct period *receiver, struct handed *handed_r, struct error *err);
 

@@ -76,6 +76,7 @@ static bool count_mark(void *arg, const char *kind, const char *name, uint64_t v
 /* A start of the agent begins a period, and an agent starts by itself: one in which nothing was ever stored makes room, with the volume that it may have. */
 static int make_room(struct desk *desk, const struct pick *pick, struct error *err)
 {
+	enum handover_part part;
 	uint64_t live = 0;
 	size_t names = 0;
 	if (pick->nlater == 0)
@@ -87,6 +88,9 @@ static int make_room(struct desk *desk, const struct pick *pick, struct error *e
 	if (pick->nlater > 1 || live > 0 || names > 0)
 		return error_refuse(err, ERR_CONFLICT, "period_live",
 		    "this owner has a later period with secrets of its own");
+	/* it is not destroyed because it was sold: what it gave is for nobody */
+	if (handover_drop(desk, &pick->later.period, &part, err) != 0)
+		return -1;
 	return eraser_work(
 	    desk, &pick->later, pick->act->by, "empty: an earlier one is reinstated", err);
 }

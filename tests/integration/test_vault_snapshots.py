@@ -4,12 +4,14 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 
 import pytest
 
 from parts import Peer
 from suite import Wallet, wait_until
 from test_placement import second, start  # noqa: F401: a fixture
+from test_vault_sale import reinstated
 from vault_format import Master, open_handover, open_snapshot, snapshot_key
 from vault_parts import Vaults, check_all_chains, check_chain, key_text, owner, own, refusal, write_private  # noqa: F401
 
@@ -60,14 +62,18 @@ def row_of(v, table, **where):
     return dict(row) if row else None
 
 
-def wait_destroyed(v, wallet):
-    def is_destroyed():
+def wait_state(v, wallet, state):
+    def is_so():
         try:
-            return row_of(v, "periods", wallet=wallet.address)["state"] == "destroyed"
+            return row_of(v, "periods", wallet=wallet.address)["state"] == state
         except sqlite3.Error:
             return False  # a copy made in the middle of a write
 
-    wait_until("the seller's data key is gone", is_destroyed, 30, 0.05)
+    wait_until(f"the seller's period is {state}", is_so, 30, 0.05)
+
+
+def wait_destroyed(v, wallet):
+    wait_state(v, wallet, "destroyed")
 
 
 def acts(entries, act):
@@ -279,6 +285,7 @@ def test_what_is_withdrawn_or_not_wanted_is_gone(v, owner):
     hand_over(v, placement, os.urandom(32), os.urandom(32))
     sealed.append(bytes(row_of(v, "handovers", asset=owner.asset)["sealed"]))
     token = v.sell(buyer, third)
+    wait_destroyed(v, buyer)
     bought = start(v, token)
     assert handed(bought)[2] == buyer.address
     hand_over(v, bought["placement"])
@@ -288,12 +295,63 @@ def test_what_is_withdrawn_or_not_wanted_is_gone(v, owner):
     wait_until("scrubbed", lambda: not any(v.holds_bytes(part) for whole in sealed for part in (whole[24:56], whole[-32:])), 30, 0.2)
 
 
+NEVER = {"MULTICLAW_VAULT_ERASE_EVERY_S": 3600}  # nothing is destroyed while a test runs
+
+
+def test_nothing_is_handed_over_before_the_sale_is_final(own):
+    v = own(**NEVER).start()
+    owner, buyer, word = v.new_owner(), Wallet(), (os.urandom(32), os.urandom(32))
+    hand_over(v, start(v, owner.token)["placement"], *word)
+    buyer.asset, token = owner.asset, v.sell(owner, buyer)
+    for _ in range(2):
+        assert handed(start(v, token)) is None
+    assert acts(v.trail(token)[0], "handed") == []
+    assert open_handover(Master.read(v.state / "keys/vault.key"), row_of(v, "handovers", asset=owner.asset)) == word
+    v.restart_vault(MULTICLAW_VAULT_ERASE_EVERY_S=1)
+    wait_destroyed(v, owner)
+    assert handed(start(v, owner_again(v, buyer))) == (*word, owner.address)
+
+
+def test_an_operator_who_destroys_the_seller_s_keys_before_the_sale_is_final_releases_nothing(own):
+    v = own(**NEVER).start()
+    owner, buyer = v.new_owner(), Wallet()
+    hand_over(v, start(v, owner.token)["placement"], os.urandom(32), os.urandom(32))
+    token = v.sell(owner, buyer)
+    assert handed(start(v, token)) is None
+    v.operate("destroy_owner", asset=owner.asset, wallet=owner.address)
+    wait_destroyed(v, owner)
+    assert handed(start(v, token)) is None
+    assert open_handover(Master.read(v.state / "keys/vault.key"), row_of(v, "handovers", asset=owner.asset)) is None
+
+
 def test_an_operator_who_destroys_an_owners_keys_destroys_what_they_hand_over(v, owner):
     placement = start(v, owner.token)["placement"]
     hand_over(v, placement, os.urandom(32), os.urandom(32))
     v.operate("destroy_owner", asset=owner.asset, wallet=owner.address)
     assert refusal(keep, v, placement, 0) == REFUSED
     assert handed(start(v, v.sell(owner, Wallet()))) is None
+
+
+def test_a_lying_node_gets_nothing_released_and_a_period_that_made_room_gives_nothing(v, owner):
+    buyer = Wallet()
+    hand_over(v, start(v, owner.token)["placement"], os.urandom(32), os.urandom(32))
+    v.devchain("lie", node="a", asset=owner.asset, owner=Wallet().address)
+    wait_state(v, owner, "locked")
+    v.devchain("ok", node="a")
+    owner.token = v.token_of(owner, owner.asset)
+    until = time.monotonic() + 2  # both commitments, and tries to destroy
+    while time.monotonic() < until:
+        later = start(v, owner.token)
+        assert handed(later) is None
+        time.sleep(0.1)
+    assert row_of(v, "handovers", asset=owner.asset)["to_slot"] == later["period"], "it is the receiver all the same"
+    hand_over(v, later["placement"], os.urandom(32), os.urandom(32))
+    wait_until("the chain agrees at finalized", lambda: reinstated(v, owner), 20, 0.1)
+    assert row_of(v, "periods", wallet=owner.address, slot=later["period"])["state"] == "destroyed", "but not sold"
+    token = v.sell(owner, buyer)
+    assert handed(start(v, token)) is None
+    v.erased()
+    assert handed(start(v, token)) is None
 
 
 # ---- another master key

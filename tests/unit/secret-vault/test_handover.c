@@ -120,6 +120,7 @@ static void the_next_period_gets_it_and_no_other(void **state)
 	assert_int_equal(give(world, SELLER, 100, key), 0);
 	assert_gets(world, SELLER, 100, NULL);
 	begin(world, BUYER, 200);
+	assert_gets(world, BUYER, 200, NULL);
 	erase(world, SELLER, 100);
 	assert_gets(world, BUYER, 200, key);
 	assert_gets(world, BUYER, 200, key);
@@ -132,11 +133,49 @@ static void the_next_period_gets_it_and_no_other(void **state)
 	assert_true(handed.from.slot == 100);
 }
 
+/* Only evidence at finalized destroys a period of who sold: what is not destroyed, or not there, proves no sale. */
+static void nothing_is_released_before_the_givers_period_is_destroyed(void **state)
+{
+	struct desk_world *world = *state;
+	assert_int_equal(give(world, SELLER, 100, key), 0);
+	begin(world, BUYER, 200);
+	assert_gets(world, BUYER, 200, NULL);
+	struct store_period row = desk_row(world, 100);
+	desk_begin(world);
+	GOOD(world, store_period_lock(world->desk.db, row.id, PERIOD_LOCKED, 1, &world->err));
+	desk_commit(world);
+	assert_gets(world, BUYER, 200, NULL);
+	run(world, "CREATE TABLE away AS SELECT * FROM periods WHERE slot = 100");
+	run(world, "DELETE FROM periods WHERE slot = 100");
+	assert_gets(world, BUYER, 200, NULL);
+	run(world, "INSERT INTO periods SELECT * FROM away");
+	assert_gets(world, BUYER, 200, NULL);
+	erase(world, SELLER, 100);
+	assert_gets(world, BUYER, 200, key);
+}
+
+/* As destroy_owner does it, in this order. */
+static void an_operators_word_that_destroys_the_giver_releases_nothing(void **state)
+{
+	struct desk_world *world = *state;
+	assert_int_equal(give(world, SELLER, 100, key), 0);
+	begin(world, BUYER, 200);
+	struct store_period row = desk_row(world, 100);
+	desk_begin(world);
+	GOOD(world, eraser_work(&world->desk, &row, "operator", "a test", &world->err));
+	GOOD(world, handover_forget(&world->desk, DESK_ASSET, SELLER, &world->err));
+	desk_commit(world);
+	assert_gets(world, BUYER, 200, NULL);
+	begin(world, THIRD, 300);
+	assert_gets(world, THIRD, 300, NULL);
+}
+
 static void who_never_fetched_it_leaves_nothing_to_the_third(void **state)
 {
 	struct desk_world *world = *state;
 	assert_int_equal(give(world, SELLER, 100, key), 0);
 	begin(world, BUYER, 200);
+	erase(world, SELLER, 100);
 	erase(world, BUYER, 200);
 	begin(world, THIRD, 300);
 	assert_gets(world, THIRD, 300, NULL);
@@ -161,6 +200,7 @@ static void an_owner_of_before_is_no_receiver(void **state)
 	begin(world, THIRD, 50);
 	assert_gets(world, THIRD, 50, NULL);
 	begin(world, BUYER, 200);
+	erase(world, SELLER, 100);
 	assert_gets(world, BUYER, 200, key);
 }
 
@@ -170,10 +210,12 @@ static void a_newer_one_takes_its_place(void **state)
 	assert_int_equal(give(world, SELLER, 100, key), 0);
 	assert_int_equal(give(world, SELLER, 100, other_key), 0);
 	begin(world, BUYER, 200);
+	erase(world, SELLER, 100);
 	assert_gets(world, BUYER, 200, other_key);
 	assert_int_equal(give(world, BUYER, 200, key), 0);
 	assert_gets(world, BUYER, 200, NULL);
 	begin(world, THIRD, 300);
+	erase(world, BUYER, 200);
 	assert_gets(world, THIRD, 300, key);
 }
 
@@ -195,9 +237,12 @@ static void giver_and_receiver_end_it_and_nobody_else(void **state)
 	assert_int_equal(drop(world, SELLER, 100), HANDOVER_GIVER);
 	assert_int_equal(drop(world, SELLER, 100), HANDOVER_NONE);
 	begin(world, BUYER, 200);
+	erase(world, SELLER, 100);
 	assert_gets(world, BUYER, 200, NULL);
 	assert_int_equal(give(world, BUYER, 200, key), 0);
 	begin(world, THIRD, 300);
+	erase(world, BUYER, 200);
+	assert_gets(world, THIRD, 300, key);
 	assert_int_equal(drop(world, SELLER, 100), HANDOVER_NONE);
 	assert_int_equal(drop(world, THIRD, 300), HANDOVER_RECEIVER);
 	assert_gets(world, THIRD, 300, NULL);
@@ -223,6 +268,7 @@ static void putting_back_an_older_store_brings_nothing_back(void **state)
 	assert_int_equal(give(world, SELLER, 100, key), 0);
 	run(world, "CREATE TABLE given AS SELECT * FROM handovers");
 	begin(world, BUYER, 200);
+	erase(world, SELLER, 100);
 	run(world, "CREATE TABLE fixed AS SELECT * FROM handovers");
 	drop(world, BUYER, 200);
 	run(world, "DELETE FROM handovers");
@@ -239,6 +285,7 @@ static void putting_back_an_older_store_brings_nothing_back(void **state)
 	/* nor does it hinder a new one */
 	assert_int_equal(give(world, THIRD, 300, other_key), 0);
 	begin(world, BUYER, 400);
+	erase(world, THIRD, 300);
 	assert_gets(world, BUYER, 400, other_key);
 }
 
@@ -247,6 +294,8 @@ static void the_receiver_cannot_be_exchanged(void **state)
 	struct desk_world *world = *state;
 	assert_int_equal(give(world, SELLER, 100, key), 0);
 	begin(world, BUYER, 200);
+	erase(world, SELLER, 100);
+	assert_gets(world, BUYER, 200, key);
 	begin(world, THIRD, 300);
 	run(world, "UPDATE handovers SET to_wallet = '" THIRD "', to_slot = 300");
 	assert_gets(world, THIRD, 300, NULL);
@@ -297,6 +346,7 @@ static void one_that_does_not_open_holds_up_no_change_of_the_key(void **state)
 	open_keys(world, 2, 0);
 	assert_int_equal(give(world, SELLER, 100, other_key), 0);
 	begin(world, BUYER, 200);
+	erase(world, SELLER, 100);
 	assert_gets(world, BUYER, 200, other_key);
 }
 
@@ -326,6 +376,7 @@ static void whoever_came_by_a_wrong_reading_is_no_receiver(void **state)
 	desk_begin(world);
 	GOOD(world, handover_reopen(&world->desk, &giver, &world->err));
 	desk_commit(world);
+	erase(world, SELLER, 100);
 	assert_gets(world, THIRD, 200, NULL);
 	begin(world, BUYER, 300);
 	assert_gets(world, BUYER, 300, key);
@@ -338,6 +389,7 @@ static void an_operators_word_ends_what_a_wallet_gave_or_was_to_get(void **state
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(give(world, SELLER, 100 + 1000 * i, key), 0);
 		begin(world, BUYER, 200 + 1000 * i);
+		erase(world, SELLER, 100 + 1000 * i);
 		desk_begin(world);
 		GOOD(world, handover_forget(&world->desk, DESK_ASSET, THIRD, &world->err));
 		desk_commit(world);
@@ -354,6 +406,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(the_next_period_gets_it_and_no_other),
+	    TEST(nothing_is_released_before_the_givers_period_is_destroyed),
+	    TEST(an_operators_word_that_destroys_the_giver_releases_nothing),
 	    TEST(who_never_fetched_it_leaves_nothing_to_the_third),
 	    TEST(it_waits_for_the_next_one_after_its_giver_is_erased),
 	    TEST(an_owner_of_before_is_no_receiver),

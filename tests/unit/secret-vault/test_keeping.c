@@ -70,6 +70,20 @@ static void sell_to(const char *wallet, uint64_t slot)
 	world.holding.slot = slot;
 }
 
+/* Its sale is final. */
+static void destroy(const char *wallet, uint64_t slot)
+{
+	struct period period = {.asset = ASSET, .slot = slot};
+	struct store_period row;
+	struct error err;
+	snprintf(period.wallet, sizeof(period.wallet), "%s", wallet);
+	assert_int_equal(db_begin(world.desk.db, true, &err), 0);
+	assert_int_equal(store_period_find(world.desk.db, &period, &row, &err), 1);
+	assert_int_equal(eraser_work(&world.desk, &row, "vault", "a test", &err), 0);
+	assert_int_equal(db_commit(world.desk.db, &err), 0);
+	assert_int_equal(highwater_commit(world.desk.highwater, &err), 0);
+}
+
 /* The details of an act in the owner's trail, one after the other. */
 static const char *details(const char *act)
 {
@@ -199,6 +213,10 @@ static void the_buyer_is_told_until_it_is_not_wanted(void **state)
 	start(HOST);
 	assert_int_equal(world.rsp.materialise.handed_key.len, 0);
 	sell_to(BUYER, 2000);
+	start(OTHER_HOST);
+	assert_int_equal(world.rsp.materialise.handed_key.len, 0); /* not final yet */
+	assert_string_equal(world.rsp.materialise.handed_wallet, "");
+	destroy(WALLET, 1000);
 	for (unsigned i = 0; i < 2; i++) {
 		placed = start(OTHER_HOST);
 		assert_int_equal(world.rsp.materialise.handed_key.len, 32);
@@ -222,6 +240,7 @@ static void the_buyer_is_told_until_it_is_not_wanted(void **state)
 	assert_string_equal(details("materialise"),
 	    "sandbox " OTHER_HOST ": boot " BOOT " page 0: 0 secrets; "
 	    "sandbox " OTHER_HOST ": boot " BOOT " page 0: 0 secrets; "
+	    "sandbox " OTHER_HOST ": boot " BOOT " page 0: 0 secrets; "
 	    "sandbox " HOST ": boot " BOOT " page 0: 0 secrets");
 }
 
@@ -235,6 +254,7 @@ static void a_giver_takes_it_back(void **state)
 	assert_string_equal(details("hand_over"),
 	    "sandbox " HOST ": digest 0808080808080808; sandbox " HOST ": withdrawn");
 	sell_to(BUYER, 2000);
+	destroy(WALLET, 1000);
 	start(HOST);
 	assert_int_equal(world.rsp.materialise.handed_key.len, 0);
 }
