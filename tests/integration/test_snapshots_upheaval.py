@@ -17,7 +17,7 @@ from vault_parts import own, owner, refusal  # noqa: F401
 
 @pytest.fixture(scope="module")
 def world():
-    made = Hosts(prefix="r", MULTICLAW_SANDBOX_SNAPSHOT_KEEP=3, MULTICLAW_SANDBOX_SNAPSHOT_MAX_MIB=1, MULTICLAW_SANDBOX_FORMER_KEEP_S=1)
+    made = Hosts(MULTICLAW_SANDBOX_SNAPSHOT_KEEP=3, MULTICLAW_SANDBOX_SNAPSHOT_MAX_MIB=1, MULTICLAW_SANDBOX_FORMER_KEEP_S=1)
     try:
         yield made.start()
     finally:
