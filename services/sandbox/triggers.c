@@ -151,9 +151,8 @@ bool triggers_is_moving(const struct agent *agent)
 
 void triggers_move(struct agent *agent)
 {
-	enum machine_wish wish = agent->machine.wish;
 	if (!triggers_is_moving(agent))
-		agent->moving_wish = wish == MACHINE_UP ? MACHINE_ASLEEP : wish;
+		agent->moving_wish = agent->machine.wish;
 	agent->moving_until_ms = clock_boot_ms() + SANDBOX_MOVE_MS;
 	machine_want_stop(&agent->machine);
 	agent_step(agent);
