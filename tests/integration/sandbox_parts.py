@@ -342,12 +342,20 @@ class Hosts(Sandboxes):
         wait_until("it is refused", lambda: self.state_of(owner.token, replica=replica) == "stopped", seconds, 0.05)
         return self.ask("state", token=owner.token, replica=replica)["why"]
 
-    def move(self, owner, to, replica=1, seconds=60):
-        def moved():
-            answer = self.ask("move", role="operator", replica=replica, asset=owner.asset, to=to)
-            return answer if answer.get("moved") or answer.get("host") else None
+    def park(self, owner, to, replica=1, seconds=60):
+        """The first half of a move: saved and stopped, for it."""
+        def is_parked():
+            return self.ask("move", role="operator", replica=replica, asset=owner.asset, to=to).get("moved")
 
-        return wait_until("it is moved", moved, seconds, 0.1)
+        wait_until("it is saved and stopped", is_parked, seconds, 0.1)
+
+    def place(self, owner, to, **more):
+        """The second half; alone, for a host that is lost."""
+        return self.operator.call("session.place", asset=owner.asset, to=to, **more)
+
+    def move(self, owner, to, replica=1, seconds=60):
+        self.park(owner, to, replica, seconds)
+        return self.place(owner, to, **{"from": f"sandbox-{replica}"})
 
     def put_secret(self, owner, kind, name, value):
         self.ask("put", token=owner.token, kind=kind, name=name, value=value.encode())

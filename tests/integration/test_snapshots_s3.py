@@ -43,7 +43,7 @@ def test_a_lost_host_and_a_damaged_object(v, s3, owner):
         v.save(owner)
     newest = next(key for key in objects(s3, owner) if key.rsplit("/", 1)[1].startswith("00000000000000000002-") and key.endswith(".archive"))
     assert s3.request("PUT", f"/{s3.BUCKET}/{newest}", body=b"something else")[0] == 200
-    assert v.ask("move", role="operator", replica=2, asset=owner.asset, to="sandbox-2", lost=True) == {"moved": True}
+    assert v.place(owner, "sandbox-2") == {"moved": True, "was": "sandbox-1"}
     v.up(owner, replica=2)
     assert v.memory(owner, replica=2) == "one"
     shown = v.saves(owner, replica=2)["snapshots"]
