@@ -106,7 +106,8 @@ int suite_settings_sandbox(
 	size_t len = strcspn(text, "=");
 
 	snprintf(name_r, REPLICA_MAX + 1, "%.*s", (int)len, text);
-	if (text[len] != '=' || text[len + 1] == '\0' || len > REPLICA_MAX || !suite_settings_is_replica(name_r))
+	if (text[len] != '=' || text[len + 1] == '\0' || len > REPLICA_MAX ||
+	    !suite_settings_is_replica(name_r))
 		return error_set(err, ERR_INVALID,
 		    "MULTICLAW_SANDBOXES: '%s' is not <replica>=<bus address>", text);
 	*address_r = text + len + 1;

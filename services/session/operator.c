@@ -145,8 +145,8 @@ static void on_place(void *arg, const char *host, const struct error *err)
 		answer_placing(placing, is_there, host);
 	} else {
 		snprintf(req->from, sizeof(req->from), "%s", host);
-		ledger_move(placing->self->process->redis, req->asset, req->from, req->to, placed,
-		    placing);
+		ledger_move(
+		    placing->self->process->redis, req->asset, req->from, req->to, placed, placing);
 	}
 }
 

@@ -40,7 +40,7 @@ static void what_is_no_text_is_marked(void **state)
 		text_copy(buf, sizeof(buf), texts[i].from);
 		assert_string_equal(buf, texts[i].to);
 		memset(buf, 'x', sizeof(buf));
-		strcpy(buf, texts[i].from);
+		memcpy(buf, texts[i].from, strlen(texts[i].from) + 1);
 		text_copy(buf, sizeof(buf), buf);
 		assert_string_equal(buf, texts[i].to);
 	}
