@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/warden.h"
+#include "services/sandbox/snapshot.h"
 
 #define NOTE_MS 5000
 #define LONGEST_MS 60000
@@ -41,6 +42,8 @@ void exec_fail(struct agent *agent, const struct error *err)
 	exec->agent = NULL;
 	if (exec->is_noted)
 		exec_free(exec);
+	if (agent->must_resume)
+		snapshot_resume(agent);
 }
 
 static void run(struct exec *exec)
@@ -152,4 +155,6 @@ void exec_done(struct agent *agent, int status, bool was_cut, const char *why, i
 	exec_free(exec);
 	sodium_memzero(rsp, sizeof(*rsp));
 	free(rsp);
+	if (agent->must_resume)
+		snapshot_resume(agent);
 }

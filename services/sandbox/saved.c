@@ -30,6 +30,13 @@ static bool has_kept_pending(const struct saved *saved, uint64_t newest, const u
 	       memcmp(saved->pending.digest, digest, sizeof(saved->pending.digest)) == 0;
 }
 
+/* Or noted by a clock that was ahead, and has been set right since. */
+static bool is_over(const struct saved_pending *pending, uint64_t now_ms)
+{
+	return pending->until_ms &&
+	       (now_ms > pending->until_ms || pending->until_ms - now_ms > 2 * SAVED_PENDING_MS);
+}
+
 /* The vault's store went back in time, and with it what it knows of snapshots: the files here are the newest all the same. */
 static void go_back(struct saved *saved, uint64_t newest, const uint8_t digest[32])
 {
@@ -45,7 +52,7 @@ enum saved_source saved_settle(struct saved *saved, uint64_t newest, const uint8
 {
 	if (has_kept_pending(saved, newest, digest)) {
 		saved_keep_pending(saved, keep, dropped, arg);
-	} else if (saved->pending.until_ms && now_ms > saved->pending.until_ms) {
+	} else if (is_over(&saved->pending, now_ms)) {
 		memcpy(saved->trying, saved->pending.version.object, sizeof(saved->trying));
 		if (versions_have_object(&saved->versions, saved->trying))
 			saved->trying[0] = '\0'; /* of a restore */

@@ -11,13 +11,30 @@
 #include "services/sandbox/offer.h"
 #include "services/sandbox/snapshot_internal.h"
 
-#define PENDING_MS 60000 /* until when the vault may hear of it */
-#define KEEP_MS 10000    /* of one try */
+#define KEEP_MS 10000 /* of one try */
 #define KEEP_TRIES 3
 #define AGAIN_MS 1000
 #define STORE_MS 120000
 
 /* ---- 4. it is the newest */
+
+/* A start, or a wake, asks the vault too: what it was told then has settled this one. */
+static bool is_settled(const struct snapshot *snapshot)
+{
+	const struct saved_pending *pending = &snapshot->agent->record.saved.pending;
+	return !pending->until_ms ||
+	       memcmp(pending->digest, snapshot->manifest_digest, sizeof(pending->digest)) != 0;
+}
+
+static void take_settled(struct snapshot *snapshot)
+{
+	const struct saved *saved = &snapshot->agent->record.saved;
+	if (saved->number == snapshot->version.number &&
+	    memcmp(saved->digest, snapshot->manifest_digest, sizeof(saved->digest)) == 0)
+		snapshot_end(snapshot, "made", "");
+	else
+		snapshot_end(snapshot, "failed", "the vault was not heard of for too long");
+}
 
 static void made(struct snapshot *snapshot)
 {
@@ -31,15 +48,24 @@ static void made(struct snapshot *snapshot)
 	snapshot_end(snapshot, "made", "");
 }
 
+/* It was refused. A try before this one may have been heard all the same, its answer lost: then what is stored stays until that is known. */
+static void give_up(struct snapshot *snapshot, const struct error *err)
+{
+	if (snapshot->tries == 0) {
+		snapshot->agent->record.saved.pending = (struct saved_pending){0};
+		snapshot->is_told = false;
+	}
+	snapshot_fail(snapshot, "failed", err);
+}
+
 static void overtaken(struct snapshot *snapshot)
 {
 	struct saved *saved = &snapshot->agent->record.saved;
 	struct error err;
 	saved->is_stale = true;
-	saved->pending = (struct saved_pending){0};
 	error_refuse(&err, ERR_CONFLICT, "snapshot_overtaken",
 	    "another host has saved it since: the next start is from that");
-	snapshot_fail(snapshot, "failed", &err);
+	give_up(snapshot, &err);
 }
 
 static void keep(struct snapshot *snapshot);
@@ -65,22 +91,29 @@ static void on_kept(void *arg, const void *message, const struct error *err)
 	(void)message;
 	if (snapshot_is_given_up(snapshot))
 		return;
-	if (!err) {
+	if (is_settled(snapshot)) {
+		take_settled(snapshot);
+	} else if (!err) {
 		made(snapshot);
 	} else if (strcmp(err->reason, "snapshot_overtaken") == 0) {
 		overtaken(snapshot);
 	} else if (is_brief(err)) {
 		keep_again(snapshot, err);
 	} else {
-		snapshot->agent->record.saved.pending = (struct saved_pending){0};
-		snapshot_fail(snapshot, "failed", err);
+		give_up(snapshot, err);
 	}
 }
 
 static void keep(struct snapshot *snapshot)
 {
 	const struct record *record = &snapshot->agent->record;
-	struct vault_keep_req req = {.base = record->saved.number, .digest.len = VAULT_DIGEST_LEN};
+	struct vault_keep_req req = {
+	    .base = snapshot->version.number - 1, .digest.len = VAULT_DIGEST_LEN};
+	if (is_settled(snapshot)) {
+		take_settled(snapshot);
+		return;
+	}
+	snapshot->is_told = true;
 	req.placement.len = record->placement_len;
 	memcpy(req.placement.data, record->placement, record->placement_len);
 	memcpy(req.digest.data, snapshot->manifest_digest, VAULT_DIGEST_LEN);
@@ -108,7 +141,7 @@ static void on_noted(void *arg, const struct error *err)
 static void note(struct snapshot *snapshot)
 {
 	struct saved *saved = &snapshot->agent->record.saved;
-	saved->pending = (struct saved_pending){.until_ms = clock_unix_ms() + PENDING_MS,
+	saved->pending = (struct saved_pending){.until_ms = clock_unix_ms() + SAVED_PENDING_MS,
 	    .must_fill = snapshot->trigger == SNAPSHOT_RESTORE,
 	    .version = snapshot->version};
 	memcpy(saved->pending.digest, snapshot->manifest_digest, sizeof(saved->pending.digest));

@@ -30,6 +30,7 @@ struct snapshot {
 	uint64_t stored_bytes;
 	uint8_t stored_digest[32];
 	bool has_archive, has_manifest; /* in the store, for nothing if this comes to nothing */
+	bool is_told; /* the vault may have heard of it: what is stored stays until that is known */
 
 	size_t manifest_len;
 	uint8_t manifest[MANIFEST_BYTES_MAX], manifest_digest[VAULT_DIGEST_LEN];
@@ -51,7 +52,6 @@ bool snapshot_key_of(
 struct manifest_of snapshot_of(const struct snapshot *snapshot);
 
 void snapshot_archive(struct snapshot *snapshot); /* snapshot_archive.c; then snapshot_commit */
-void snapshot_resume(struct agent *agent);        /* the agent need not hold still any more */
 void snapshot_commit(struct snapshot *snapshot);  /* snapshot_commit.c; then snapshot_end */
 void snapshot_clear_handed(struct snapshot *snapshot); /* then snapshot_archive, or the end */
 
