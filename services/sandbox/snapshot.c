@@ -117,7 +117,7 @@ static void clean_up(struct snapshot *snapshot)
 	/* before the pipe ends, or its end would look like the archive's */
 	store_link_cancel(snapshot->sandbox->store, snapshot->ticket);
 	snapshot->ticket = 0;
-	if (agent->record.saved.pending.until_ms)
+	if (agent->record.saved.pending.until_ms && snapshot->trigger != SNAPSHOT_HAND_OVER)
 		return;
 	if (snapshot->has_archive && snapshot_key_of(snapshot, snapshot->version.object, key))
 		delete_key(snapshot->sandbox, key);
@@ -265,9 +265,6 @@ static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, s
 		if (saved->is_stale)
 			return error_refuse(err, ERR_CONFLICT, "snapshot_overtaken",
 			    "another host has saved it since: the next start is from that");
-		if (saved->pending.until_ms)
-			return error_refuse(err, ERR_BUSY, "snapshot_busy",
-			    "it is not known yet what came of the last one");
 	}
 	return 0;
 }
@@ -321,13 +318,24 @@ static int finish_files(struct snapshot *snapshot, struct error *err)
 static void on_fetched(void *arg, struct files *files, const struct error *failed)
 {
 	struct snapshot *snapshot = arg;
-	struct error err;
 	snapshot->fetch = NULL;
 	if (failed) {
 		snapshot_fail(snapshot, "failed", failed);
 		return;
 	}
 	snapshot->files = files;
+	if (snapshot->agent->record.saved.pending.until_ms &&
+	    snapshot->trigger != SNAPSHOT_HAND_OVER)
+		snapshot_keep_pending(snapshot);
+	else
+		snapshot_go_on(snapshot);
+}
+
+/* ---- 2. what is to be saved */
+
+void snapshot_go_on(struct snapshot *snapshot)
+{
+	struct error err;
 	make_version(snapshot);
 	if (finish_files(snapshot, &err) != 0)
 		snapshot_fail(snapshot, "failed", &err);

@@ -28,15 +28,31 @@ static void made(struct snapshot *snapshot)
 	memcpy(digest, saved->pending.digest, sizeof(digest));
 	snapshot->has_archive = snapshot->has_manifest = false;
 	snapshot_settle(agent, saved->pending.version.number, digest);
-	snapshot_end(snapshot, "made", "");
+	if (!snapshot->is_of_before) {
+		snapshot_end(snapshot, "made", "");
+	} else if (saved->must_fill) {
+		snapshot_end(snapshot, "failed", "an older one was restored: restart it");
+	} else {
+		snapshot->is_of_before = false;
+		snapshot->tries = 0;
+		snapshot_go_on(snapshot);
+	}
 }
 
 static void overtaken(struct snapshot *snapshot)
 {
 	struct saved *saved = &snapshot->agent->record.saved;
+	const struct saved_pending pending = saved->pending;
+	char name[VERSION_MANIFEST_LEN + 1];
 	struct error err;
 	saved->is_stale = true;
 	saved->pending = (struct saved_pending){0};
+	version_manifest_name(pending.version.number, pending.digest, name);
+	snapshot_discard(snapshot->agent, name);
+	snapshot->has_manifest = false;
+	if (!versions_have_object(&saved->versions, pending.version.object))
+		snapshot_discard(snapshot->agent, pending.version.object);
+	snapshot->has_archive = false;
 	error_refuse(&err, ERR_CONFLICT, "snapshot_overtaken",
 	    "another host has saved it since: the next start is from that");
 	snapshot_fail(snapshot, "failed", &err);
@@ -80,14 +96,23 @@ static void on_kept(void *arg, const void *message, const struct error *err)
 static void keep(struct snapshot *snapshot)
 {
 	const struct record *record = &snapshot->agent->record;
-	struct vault_keep_req req = {.base = record->saved.number, .digest.len = VAULT_DIGEST_LEN};
+	const struct saved *saved = &record->saved;
+	struct vault_keep_req req = {
+	    .base = saved->pending.version.number - 1, .digest.len = VAULT_DIGEST_LEN};
 	req.placement.len = record->placement_len;
 	memcpy(req.placement.data, record->placement, record->placement_len);
-	memcpy(req.digest.data, snapshot->manifest_digest, VAULT_DIGEST_LEN);
+	memcpy(req.digest.data, saved->pending.digest, VAULT_DIGEST_LEN);
 	snapshot->is_awaited = true;
 	bus_send(snapshot->sandbox->vaults, &vault_keep_call, &req, clock_unix_ms() + KEEP_MS, "",
 	    on_kept, snapshot);
 	sodium_memzero(&req, sizeof(req));
+}
+
+/* Nobody knows what came of the last one: telling the vault again makes it so, or says that it never will be. */
+void snapshot_keep_pending(struct snapshot *snapshot)
+{
+	snapshot->is_of_before = true;
+	keep(snapshot);
 }
 
 /* ---- 3. noted, before the vault is told */

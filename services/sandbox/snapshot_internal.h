@@ -36,6 +36,7 @@ struct snapshot {
 	char manifest_name[VERSION_MANIFEST_LEN + 1];
 	bool is_awaited; /* by a record's write, or the vault: it cannot be freed */
 	unsigned tries;
+	bool is_of_before;   /* what the vault is told is the one before, which is pending */
 	struct event *timer; /* of the step that is under way */
 	void (*on_timer)(struct snapshot *snapshot);
 };
@@ -50,6 +51,8 @@ bool snapshot_key_of(
     const struct snapshot *snapshot, const char *name, char key[STORE_KEY_MAX + 1]);
 struct manifest_of snapshot_of(const struct snapshot *snapshot);
 
+void snapshot_keep_pending(struct snapshot *snapshot); /* snapshot_commit.c; then snapshot_go_on */
+void snapshot_go_on(struct snapshot *snapshot);
 void snapshot_archive(struct snapshot *snapshot); /* snapshot_archive.c; then snapshot_commit */
 void snapshot_resume(struct agent *agent);        /* the agent need not hold still any more */
 void snapshot_commit(struct snapshot *snapshot);  /* snapshot_commit.c; then snapshot_end */

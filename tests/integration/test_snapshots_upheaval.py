@@ -126,7 +126,7 @@ def test_a_vault_that_is_away_loses_nothing(v, owner):
     v.down(owner)
     v.lose_volume(owner)
     v.up(owner)
-    assert v.memory(owner) == "second"
+    assert v.memory(owner) == "second", v.log("sandbox-1", 20)
 
 
 def test_a_sale_in_the_middle_gives_it_up(v, owner):

@@ -55,7 +55,7 @@ static void what_was_written_is_read_again(void **state)
 static void a_damaged_record_is_refused(void **state)
 {
 	static const char *const keys[] = {"version", "asset", "wallet", "slot", "period", "boot",
-	    "image", "wish", "placement", "egress", "workers", "former", "epoch"};
+	    "image", "wish", "placement", "egress", "workers", "former", "epoch", "kind", "saved"};
 	struct record record = sample(), read;
 	struct error err;
 	(void)state;
