@@ -5,14 +5,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "services/sandbox/fetch.h"
 #include "services/sandbox/restore.h"
 #include "services/sandbox/roots.h"
 #include "services/sandbox/triggers.h"
 
+/* The vault says nothing before the sale is final and the seller's keys are destroyed: so nothing is asked about again, for a while. */
+#define AGAIN_MS 10000
+#define AGAIN_FOR_MS 900000
+
 struct offer {
 	struct agent *agent;
+	uint64_t asked_ms,
+	    since_ms; /* CLOCK_BOOTTIME; since_ms 0: what is known is the last word */
 	struct record
 	    record; /* of the asking: whose secrets are fetched, for the first page alone */
 	char boot[VAULT_BOOT_ID_LEN + 1];
@@ -43,11 +50,14 @@ void offer_destroy(struct offer **offer)
 
 static struct offer *offer_new(struct agent *agent, const char *wallet)
 {
-	struct offer *offer = calloc(1, sizeof(*offer));
+	struct offer *offer = calloc(1, sizeof(*offer)), *before = agent->offer;
 	bug_if(!offer);
-	offer_destroy(&agent->offer);
 	offer->agent = agent;
 	snprintf(offer->wallet, sizeof(offer->wallet), "%s", wallet);
+	offer->since_ms = offer->asked_ms = clock_boot_ms();
+	if (before && strcmp(before->wallet, wallet) == 0)
+		offer->since_ms = before->since_ms;
+	offer_destroy(&agent->offer);
 	return agent->offer = offer;
 }
 
@@ -113,8 +123,11 @@ void offer_learn(struct agent *agent, const char *wallet, const struct secret *k
 
 void offer_forget(struct agent *agent)
 {
-	if (agent->record.wallet[0])
-		offer_new(agent, agent->record.wallet)->is_known = true;
+	if (!agent->record.wallet[0])
+		return;
+	struct offer *offer = offer_new(agent, agent->record.wallet);
+	offer->is_known = true;
+	offer->since_ms = 0;
 }
 
 static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, struct error *err)
@@ -145,11 +158,18 @@ static void on_fetched(void *arg, struct files *files, const struct error *err)
 	triggers_changed(agent);
 }
 
+static bool is_worth_asking(const struct offer *offer)
+{
+	uint64_t now = clock_boot_ms();
+	return offer->is_known && !offer->is_something && offer->since_ms > 0 &&
+	       now - offer->since_ms < AGAIN_FOR_MS && now - offer->asked_ms >= AGAIN_MS;
+}
+
 bool offer_ask(struct agent *agent, const char *wallet, const char *token)
 {
 	uint8_t random[VAULT_BOOT_ID_LEN / 2];
 	struct offer *offer = agent->offer;
-	if (offer && strcmp(offer->wallet, wallet) == 0)
+	if (offer && strcmp(offer->wallet, wallet) == 0 && !is_worth_asking(offer))
 		return !offer->is_known;
 	if (agent->start)
 		return false; /* it will tell */

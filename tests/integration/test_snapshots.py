@@ -179,6 +179,8 @@ def test_folders_are_handed_over_by_the_sellers_word(v, owner):
     sold = v.sell(owner)
     v.up(sold)
     assert v.memory(sold) == ""
+    # the vault says nothing of it before the sale is final and the seller's keys are gone
+    wait_until("it is offered", lambda: v.saves(sold).get("roots"), 60, 1)
     shown = v.saves(sold)
     assert shown["roots"] == [{"root": "notes"}] and shown["handed_wallet"] == owner.address and shown["handed_bytes"] > 0
     v.remember(sold, "mine")
