@@ -192,11 +192,9 @@ def test_kill_9_at_any_moment_leaves_one_that_restores(v, owner):
     """What was acknowledged before is there again, whatever was under way."""
     pick = random.Random(7)
     v.up(owner)
-    said = set()
     for turn in range(6):
         text = f"turn {turn}"
         v.remember(owner, text)
-        said.add(text)
         asking = threading.Thread(target=lambda: refusal_or_none(v, owner), daemon=True)
         asking.start()
         time.sleep(pick.uniform(0, 0.35))
@@ -206,7 +204,8 @@ def test_kill_9_at_any_moment_leaves_one_that_restores(v, owner):
         asking.join(30)
         v.up(owner)
         assert v.memory(owner) == text, "it went on, with its own volume"
-    v.save(owner)
+    # the one that the last kill fell into may have been kept
+    assert v.ask("snapshot", timeout=25, token=owner.token, wait_ms=20000)["outcome"] in ("made", "unchanged")
     number, listed = v.listed(owner)[0], v.listed(owner)
     assert len(listed) <= 3
     v.down(owner)
