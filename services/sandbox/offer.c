@@ -12,20 +12,20 @@
 #include "services/sandbox/roots.h"
 #include "services/sandbox/triggers.h"
 
-/* The vault says nothing before the sale is final and the seller's keys are destroyed: so nothing is asked about again, for a while. */
-#define AGAIN_MS 10000
-#define AGAIN_FOR_MS 900000
+#define ASKED_AGAIN_MS 10000ULL /* doubling */
+#define ASKED_AGAIN_MAX 8
 
 struct offer {
 	struct agent *agent;
-	uint64_t asked_ms,
-	    since_ms; /* CLOCK_BOOTTIME; since_ms 0: what is known is the last word */
 	struct record
 	    record; /* of the asking: whose secrets are fetched, for the first page alone */
 	char boot[VAULT_BOOT_ID_LEN + 1];
 	struct fetch *fetch;
 	struct restore *restore; /* only its manifest */
 	bool is_known;
+	uint64_t
+	    again_at_ms; /* boot clock: nothing is offered, but it may be once the sale is final */
+	unsigned tries;
 	char wallet[PUBKEY_TEXT_MAX + 1]; /* to whom */
 	bool is_something;
 	char from[PUBKEY_TEXT_MAX + 1];
@@ -50,14 +50,11 @@ void offer_destroy(struct offer **offer)
 
 static struct offer *offer_new(struct agent *agent, const char *wallet)
 {
-	struct offer *offer = calloc(1, sizeof(*offer)), *before = agent->offer;
+	struct offer *offer = calloc(1, sizeof(*offer));
 	bug_if(!offer);
+	offer_destroy(&agent->offer);
 	offer->agent = agent;
 	snprintf(offer->wallet, sizeof(offer->wallet), "%s", wallet);
-	offer->since_ms = offer->asked_ms = clock_boot_ms();
-	if (before && strcmp(before->wallet, wallet) == 0)
-		offer->since_ms = before->since_ms;
-	offer_destroy(&agent->offer);
 	return agent->offer = offer;
 }
 
@@ -87,6 +84,9 @@ static void read_manifest(struct offer *offer)
 	struct error err;
 	if (!offer->key) {
 		offer->is_known = true;
+		offer->again_at_ms = offer->tries < ASKED_AGAIN_MAX
+					 ? clock_boot_ms() + (ASKED_AGAIN_MS << offer->tries)
+					 : UINT64_MAX;
 		triggers_changed(agent);
 		return;
 	}
@@ -123,11 +123,12 @@ void offer_learn(struct agent *agent, const char *wallet, const struct secret *k
 
 void offer_forget(struct agent *agent)
 {
+	struct offer *offer;
 	if (!agent->record.wallet[0])
 		return;
-	struct offer *offer = offer_new(agent, agent->record.wallet);
+	offer = offer_new(agent, agent->record.wallet);
 	offer->is_known = true;
-	offer->since_ms = 0;
+	offer->again_at_ms = UINT64_MAX;
 }
 
 static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, struct error *err)
@@ -158,22 +159,22 @@ static void on_fetched(void *arg, struct files *files, const struct error *err)
 	triggers_changed(agent);
 }
 
-static bool is_worth_asking(const struct offer *offer)
-{
-	uint64_t now = clock_boot_ms();
-	return offer->is_known && !offer->is_something && offer->since_ms > 0 &&
-	       now - offer->since_ms < AGAIN_FOR_MS && now - offer->asked_ms >= AGAIN_MS;
-}
-
 bool offer_ask(struct agent *agent, const char *wallet, const char *token)
 {
 	uint8_t random[VAULT_BOOT_ID_LEN / 2];
 	struct offer *offer = agent->offer;
-	if (offer && strcmp(offer->wallet, wallet) == 0 && !is_worth_asking(offer))
-		return !offer->is_known;
+	unsigned tries = 0;
+	if (offer && strcmp(offer->wallet, wallet) == 0) {
+		if (!offer->is_known)
+			return true;
+		if (offer->is_something || clock_boot_ms() < offer->again_at_ms)
+			return false;
+		tries = offer->tries + 1;
+	}
 	if (agent->start)
 		return false; /* it will tell */
 	offer = offer_new(agent, wallet);
+	offer->tries = tries;
 	randombytes_buf(random, sizeof(random));
 	sodium_bin2hex(offer->boot, sizeof(offer->boot), random, sizeof(random));
 	memcpy(offer->record.asset, agent->record.asset, sizeof(offer->record.asset));

@@ -53,6 +53,7 @@ struct manifest_of snapshot_of(const struct snapshot *snapshot);
 
 void snapshot_keep_pending(struct snapshot *snapshot); /* snapshot_commit.c; then snapshot_go_on */
 void snapshot_go_on(struct snapshot *snapshot);
+void snapshot_delete_key(struct sandbox *sandbox, const char *key); /* snapshot_objects.c */
 void snapshot_archive(struct snapshot *snapshot); /* snapshot_archive.c; then snapshot_commit */
 void snapshot_resume(struct agent *agent);        /* the agent need not hold still any more */
 void snapshot_commit(struct snapshot *snapshot);  /* snapshot_commit.c; then snapshot_end */

@@ -17,7 +17,7 @@ from vault_parts import own, owner, refusal  # noqa: F401
 
 @pytest.fixture(scope="module")
 def world():
-    made = Hosts(prefix="r", MULTICLAW_SANDBOX_SNAPSHOT_KEEP=3, MULTICLAW_SANDBOX_SNAPSHOT_MAX_MIB=1, MULTICLAW_SANDBOX_FORMER_KEEP_S=1)
+    made = Hosts(MULTICLAW_SANDBOX_SNAPSHOT_KEEP=3, MULTICLAW_SANDBOX_SNAPSHOT_MAX_MIB=1, MULTICLAW_SANDBOX_FORMER_KEEP_S=1)
     try:
         yield made.start()
     finally:
@@ -114,40 +114,6 @@ def test_a_store_that_dies_in_the_middle_leaves_the_last_one(v, owner):
     assert v.listed(owner) == [2, 1]
 
 
-def archive_of_a_failed_try(v, owner):
-    """What a storage may keep of a snapshot whose manifest never came."""
-    before = set(v.objects(owner))
-    v.ask("snapshot", token=owner.token, wait_ms=0)
-    name = wait_until("its archive is stored", lambda: next((n for n in names(v, owner, ".archive") if n not in before), None), 20, 0.0005)
-    v.signal("snapshot-store-1", signal.SIGSTOP)
-    data = v.objects(owner)[name].read_bytes()
-    v.kill_store()
-    wait_until("it ends", lambda: v.saves(owner).get("doing", "") == "", 20, 0.05)
-    v.launch_store()
-    return data if v.saves(owner)["outcome"] == "failed" else None
-
-
-def test_the_archive_of_a_try_that_failed_passes_for_no_other(v, owner):
-    v.up(owner).remember(owner, "first")
-    v.save(owner)
-    for n in range(20):
-        v.remember(owner, f"lost {n}")
-        data = archive_of_a_failed_try(v, owner)
-        if data:
-            break
-    assert data, "a try is interrupted"
-    v.remember(owner, "newest " + random.randbytes(200).hex())
-    wait_until("it is saved", lambda: try_save(v, owner), 20, 0.2)
-    newest, before = v.listed(owner)[:2]
-    v.down(owner)
-    v.lose_volume(owner)
-    archive = next(path for name, path in v.objects(owner).items() if f"{newest:020}-" in name and name.endswith(".archive"))
-    archive.write_bytes(data)
-    v.up(owner)
-    assert v.memory(owner) == ("first" if before == 1 else f"lost {n - 1}")
-    assert [(s["id"], s.get("damaged", False)) for s in v.saves(owner)["snapshots"]][:2] == [(newest, True), (before, False)]
-
-
 def test_a_vault_that_is_away_loses_nothing(v, owner):
     v.up(owner).remember(owner, "first")
     v.save(owner)
@@ -204,8 +170,9 @@ def test_kill_9_at_any_moment_leaves_one_that_restores(v, owner):
         asking.join(30)
         v.up(owner)
         assert v.memory(owner) == text, "it went on, with its own volume"
-    # the one that the last kill fell into may have been kept
-    assert v.ask("snapshot", timeout=25, token=owner.token, wait_ms=20000)["outcome"] in ("made", "unchanged")
+    text = "the last one"
+    v.remember(owner, text)
+    v.save(owner)
     number, listed = v.listed(owner)[0], v.listed(owner)
     assert len(listed) <= 3
     v.down(owner)

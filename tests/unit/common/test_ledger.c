@@ -340,7 +340,8 @@ static void an_agent_has_one_place(void **state)
 	assert_string_equal(ASK(b, ledger_place, ASSET, "other", true, on_word).word, "other");
 	assert_false(ASK(b, ledger_move, ASSET, host, "third", on_ended).ended.changed);
 	assert_true(ASK(b, ledger_move, ASSET, "other", "third", on_ended).ended.changed);
-	assert_string_equal(ASK(b, ledger_hold, ASSET, "sandbox:other", on_owner).owner.place, "third");
+	assert_string_equal(
+	    ASK(b, ledger_hold, ASSET, "sandbox:other", on_owner).owner.place, "third");
 	assert_string_equal(ASK(b, ledger_hold, ASSET, "vault", on_owner).owner.place, "");
 }
 
