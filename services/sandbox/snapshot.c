@@ -373,7 +373,9 @@ int snapshot_begin_hand_over(struct agent *agent, const char *roots, struct erro
 		return -1;
 	struct snapshot *snapshot = snapshot_new(agent, SNAPSHOT_HAND_OVER);
 	uint8_t key[VAULT_SNAPSHOT_KEY_LEN];
-	memcpy(snapshot->roots, roots, sizeof(snapshot->roots));
+	memset(snapshot->roots, 0, sizeof(snapshot->roots));
+	for (; *roots; roots += strlen(roots) + 1)
+		bug_if(!roots_add(snapshot->roots, roots));
 	randombytes_buf(key, sizeof(key));
 	snapshot->key = secret_new(key, sizeof(key));
 	sodium_memzero(key, sizeof(key));

@@ -191,5 +191,8 @@ def test_folders_are_handed_over_by_the_sellers_word(v, owner):
     wait_until("it is taken over", lambda: v.saves(sold).get("doing", "") == "" and v.state_of(sold.token) == "running"
                and v.memory(sold) == "for whoever comes next", 60, 0.2)
     assert v.save(sold)["id"] == 2
-    wait_until("it is not offered any more", lambda: not any(n.startswith("handed-over") for n in v.objects(owner)), 30)
+    try:
+        wait_until("it is not offered any more", lambda: not any(n.startswith("handed-over") for n in v.objects(owner)), 30)
+    except AssertionError as e:
+        raise AssertionError(f"{e}\n{v.log('sandbox-1', 30)}") from None
     assert "roots" not in v.saves(sold)
