@@ -67,6 +67,7 @@ struct agent {
 	char refused_path[1024],
 	    refused_kind[96]; /* by the last one: what holds a secret, and which */
 	char moving_to[LEDGER_PLACE_MAX + 1];
+	enum machine_wish wish_before_move;
 	struct error failure; /* of the last start, for those who wait */
 	bool has_failure;
 

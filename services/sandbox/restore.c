@@ -234,7 +234,7 @@ int restore_open(
 	fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
 	*archive_r = (struct warden_archive){
 	    .number = version_archive_number(version), .period = restore->period};
-	memcpy(archive_r->key, restore->key, sizeof(archive_r->key));
+	version_archive_key(restore->key, version->object, archive_r->key);
 	memcpy(archive_r->boot, version->boot, sizeof(archive_r->boot));
 	memcpy(archive_r->wallet, restore->wallet, sizeof(archive_r->wallet));
 	restore->ticket = store_link_get(

@@ -30,13 +30,6 @@ static bool has_kept_pending(const struct saved *saved, uint64_t newest, const u
 	       memcmp(saved->pending.digest, digest, sizeof(saved->pending.digest)) == 0;
 }
 
-/* Or noted by a clock that was ahead, and has been set right since. */
-static bool is_over(const struct saved_pending *pending, uint64_t now_ms)
-{
-	return pending->until_ms &&
-	       (now_ms > pending->until_ms || pending->until_ms - now_ms > 2 * SAVED_PENDING_MS);
-}
-
 /* The vault's store went back in time, and with it what it knows of snapshots: the files here are the newest all the same. */
 static void go_back(struct saved *saved, uint64_t newest, const uint8_t digest[32])
 {
@@ -47,12 +40,19 @@ static void go_back(struct saved *saved, uint64_t newest, const uint8_t digest[3
 	memset(saved->fingerprint, 0, sizeof(saved->fingerprint));
 }
 
+/* The same number made anew, by another host, after the vault's store went back in time. It may be known by its number alone. */
+static bool is_another(const struct saved *saved, uint64_t newest, const uint8_t digest[32])
+{
+	return newest == saved->number && !sodium_is_zero(saved->digest, sizeof(saved->digest)) &&
+	       memcmp(saved->digest, digest, sizeof(saved->digest)) != 0;
+}
+
 enum saved_source saved_settle(struct saved *saved, uint64_t newest, const uint8_t digest[32],
     uint64_t now_ms, size_t keep, version_dropped dropped, void *arg)
 {
 	if (has_kept_pending(saved, newest, digest)) {
 		saved_keep_pending(saved, keep, dropped, arg);
-	} else if (is_over(&saved->pending, now_ms)) {
+	} else if (saved->pending.until_ms && now_ms > saved->pending.until_ms) {
 		memcpy(saved->trying, saved->pending.version.object, sizeof(saved->trying));
 		if (versions_have_object(&saved->versions, saved->trying))
 			saved->trying[0] = '\0'; /* of a restore */
@@ -60,7 +60,9 @@ enum saved_source saved_settle(struct saved *saved, uint64_t newest, const uint8
 	}
 	if (newest < saved->number && !saved->must_fill)
 		go_back(saved, newest, digest);
-	if (newest == saved->number) /* it may be known by its number alone */
+	if (is_another(saved, newest, digest))
+		return SAVED_FROM_STORE;
+	if (newest == saved->number)
 		memcpy(saved->digest, digest, sizeof(saved->digest));
 	if (newest == 0)
 		return SAVED_LOCAL_ANY;

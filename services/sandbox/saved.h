@@ -11,7 +11,6 @@
 
 #define SAVED_WHY_MAX 160
 #define SAVED_OUTCOME_MAX 16
-#define SAVED_PENDING_MS 120000 /* until when the vault may hear of one, whatever its clock says */
 
 struct saved_pending {     /* told to the vault, which may or may not have heard it */
 	uint64_t until_ms; /* Unix: until then it may still be heard; 0: none is pending */

@@ -22,73 +22,6 @@ const char *snapshot_trigger_name(enum snapshot_trigger trigger)
 	return names[trigger];
 }
 
-/* ---- the store */
-
-bool snapshot_key_of(const struct snapshot *snapshot, const char *name, char key[STORE_KEY_MAX + 1])
-{
-	const struct agent *agent = snapshot->agent;
-	return snapshot->trigger == SNAPSHOT_HAND_OVER
-		   ? store_key_handed_over(key, agent->id, name)
-		   : store_key_of_period(
-			 key, agent->id, agent->record.wallet, agent->record.period, name);
-}
-
-static void on_deleted(void *arg, const struct store_ended *ended)
-{
-	(void)arg;
-	if (!ended->is_done)
-		log_warn("an object could not be deleted", "why", ended->text);
-}
-
-/* False: the store was not asked. */
-static bool delete_key(struct sandbox *sandbox, const char *key)
-{
-	struct error err;
-	if (store_link_delete(sandbox->store, key, on_deleted, NULL, &err))
-		return true;
-	log_warn("an object could not be deleted", "why", err.text);
-	return false;
-}
-
-void snapshot_discard(struct agent *agent, const char *name)
-{
-	char key[STORE_KEY_MAX + 1];
-	if (store_key_of_period(key, agent->id, agent->record.wallet, agent->record.period, name))
-		delete_key(agent->sandbox, key);
-}
-
-void snapshot_discard_version(struct agent *agent, const struct version *version)
-{
-	const struct saved *saved = &agent->record.saved;
-	char name[VERSION_MANIFEST_LEN + 1];
-	if (!versions_have_object(&saved->versions, version->object))
-		snapshot_discard(agent, version->object);
-	version_manifest_name(version->number, version->manifest, name);
-	snapshot_discard(agent, name);
-}
-
-struct drops {
-	size_t n;
-	struct version item[VERSIONS_MAX];
-};
-
-static void on_dropped(void *arg, const struct version *version)
-{
-	struct drops *drops = arg;
-	drops->item[drops->n++] = *version;
-}
-
-enum saved_source snapshot_settle(struct agent *agent, uint64_t newest, const uint8_t digest[32])
-{
-	struct saved *saved = &agent->record.saved;
-	struct drops drops = {0};
-	enum saved_source source = saved_settle(saved, newest, digest, clock_unix_ms(),
-	    agent->sandbox->snapshot_keep, on_dropped, &drops);
-	for (size_t i = 0; i < drops.n; i++)
-		snapshot_discard_version(agent, &drops.item[i]);
-	return source;
-}
-
 /* ---- ends */
 
 static void snapshot_free(struct snapshot *snapshot)
@@ -116,7 +49,7 @@ static bool delete_name(struct snapshot *snapshot, bool is_there, const char *na
 {
 	char key[STORE_KEY_MAX + 1];
 	return !is_there || !snapshot_key_of(snapshot, name, key) ||
-	       delete_key(snapshot->sandbox, key);
+	       snapshot_delete_key(snapshot->sandbox, key);
 }
 
 /* What is stored for nothing; unless the vault may have heard of it. What the store cannot be asked for now is noted, for the next one. */
@@ -290,9 +223,6 @@ static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, s
 		if (saved->must_fill && snapshot->trigger != SNAPSHOT_RESTORE)
 			return error_refuse(err, ERR_CONFLICT, "snapshot_overtaken",
 			    "an older one was restored: the next start is from that");
-		if (saved->pending.until_ms)
-			return error_refuse(err, ERR_BUSY, "snapshot_busy",
-			    "it is not known yet what came of the last one");
 	}
 	return 0;
 }
@@ -357,13 +287,24 @@ static int finish_files(struct snapshot *snapshot, struct error *err)
 static void on_fetched(void *arg, struct files *files, const struct error *failed)
 {
 	struct snapshot *snapshot = arg;
-	struct error err;
 	snapshot->fetch = NULL;
 	if (failed) {
 		snapshot_fail(snapshot, "failed", failed);
 		return;
 	}
 	snapshot->files = files;
+	if (snapshot->agent->record.saved.pending.until_ms &&
+	    snapshot->trigger != SNAPSHOT_HAND_OVER)
+		snapshot_keep_pending(snapshot);
+	else
+		snapshot_go_on(snapshot);
+}
+
+/* ---- 2. what is to be saved */
+
+void snapshot_go_on(struct snapshot *snapshot)
+{
+	struct error err;
 	if (check_version(snapshot, &err) != 0) {
 		snapshot_fail(snapshot, "failed", &err);
 		return;
@@ -472,7 +413,9 @@ int snapshot_begin_hand_over(struct agent *agent, const char *roots, struct erro
 		return -1;
 	struct snapshot *snapshot = snapshot_new(agent, SNAPSHOT_HAND_OVER);
 	uint8_t key[VAULT_SNAPSHOT_KEY_LEN];
-	memcpy(snapshot->roots, roots, sizeof(snapshot->roots));
+	memset(snapshot->roots, 0, sizeof(snapshot->roots));
+	for (; *roots; roots += strlen(roots) + 1)
+		bug_if(!roots_add(snapshot->roots, roots));
 	randombytes_buf(key, sizeof(key));
 	snapshot->key = secret_new(key, sizeof(key));
 	sodium_memzero(key, sizeof(key));

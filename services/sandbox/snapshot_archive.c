@@ -174,7 +174,7 @@ static int ask_driver(struct snapshot *snapshot, struct error *err)
 	    .must_freeze = must_freeze(agent),
 	    .roots = snapshot->roots,
 	    .excluded = snapshot->excluded};
-	memcpy(archive.key, secret_bytes(snapshot->key), sizeof(archive.key));
+	version_archive_key(secret_bytes(snapshot->key), snapshot->version.object, archive.key);
 	memcpy(archive.boot, snapshot->version.boot, sizeof(archive.boot));
 	memcpy(archive.wallet, agent->record.wallet, sizeof(archive.wallet));
 	ask.secrets = files_fd(snapshot->files);

@@ -141,6 +141,15 @@ struct moving {
 	char id[AGENT_ID_LEN + 1];
 };
 
+/* It could not be saved, or not be moved: it goes on here as before. */
+static void stay(struct agent *agent)
+{
+	agent->moving_to[0] = '\0';
+	if (agent->machine.wish == MACHINE_DOWN)
+		agent->machine.wish = agent->wish_before_move;
+	triggers_changed(agent);
+}
+
 static void on_moved(void *arg, const struct ledger_ended *out, const struct error *err)
 {
 	struct moving *moving = arg;
@@ -150,13 +159,14 @@ static void on_moved(void *arg, const struct ledger_ended *out, const struct err
 	free(moving);
 	if (!agent)
 		return;
-	agent->moving_to[0] = '\0';
 	if (err || !out->changed) {
 		snapshot_note(
 		    agent, "failed", err ? err->text : "the ledger has it on another host already");
-		triggers_changed(agent);
+		stay(agent);
+		agent_step(agent);
 		return;
 	}
+	agent->moving_to[0] = '\0';
 	process_announce(sandbox->process, out->history, out->event, agent->record.asset);
 	log_audit("agent", "outcome", "moved to another host", "asset", agent->record.asset);
 	agent_is_elsewhere(agent);
@@ -166,8 +176,7 @@ static void move(struct agent *agent)
 {
 	struct moving *moving;
 	if (agent->record.saved.is_unsaved) {
-		agent->moving_to[0] = '\0';
-		triggers_changed(agent);
+		stay(agent);
 		return;
 	}
 	moving = calloc(1, sizeof(*moving));
@@ -196,8 +205,11 @@ void triggers_gone(struct agent *agent)
 void triggers_move(struct agent *agent, const char *to)
 {
 	snprintf(agent->moving_to, sizeof(agent->moving_to), "%s", to);
+	agent->wish_before_move = agent->machine.wish;
 	machine_want_stop(&agent->machine);
 	agent_step(agent);
-	if (agent->machine.phase == MACHINE_NONE)
-		move(agent);
+	if (agent->machine.phase != MACHINE_NONE)
+		return;
+	move(agent);
+	agent_step(agent);
 }

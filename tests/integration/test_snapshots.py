@@ -172,6 +172,11 @@ def test_one_of_two_hosts_goes_on(v, owner):
     assert v.memory(owner) == "second"
 
 
+def offered(v, owner):
+    shown = v.saves(owner)
+    return shown if "roots" in shown else None
+
+
 def test_folders_are_handed_over_by_the_sellers_word(v, owner):
     v.up(owner).remember(owner, "for whoever comes next")
     answer = v.ask("hand_over", timeout=25, token=owner.token, roots=[{"root": "notes"}], wait_ms=20000)
@@ -179,12 +184,15 @@ def test_folders_are_handed_over_by_the_sellers_word(v, owner):
     sold = v.sell(owner)
     v.up(sold)
     assert v.memory(sold) == ""
-    shown = v.saves(sold)
+    shown = wait_until("it is offered, once the sale is final", lambda: offered(v, sold), 60, 0.5)
     assert shown["roots"] == [{"root": "notes"}] and shown["handed_wallet"] == owner.address and shown["handed_bytes"] > 0
     v.remember(sold, "mine")
     v.ask("accept", token=sold.token, wanted=True)
     wait_until("it is taken over", lambda: v.saves(sold).get("doing", "") == "" and v.state_of(sold.token) == "running"
                and v.memory(sold) == "for whoever comes next", 60, 0.2)
     assert v.save(sold)["id"] == 2
-    wait_until("it is not offered any more", lambda: not any(n.startswith("handed-over") for n in v.objects(owner)), 30)
+    try:
+        wait_until("it is not offered any more", lambda: not any(n.startswith("handed-over") for n in v.objects(owner)), 30)
+    except AssertionError as e:
+        raise AssertionError(f"{e}\n{v.log('sandbox-1', 30)}") from None
     assert "roots" not in v.saves(sold)

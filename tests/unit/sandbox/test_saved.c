@@ -1,4 +1,4 @@
-/* What a host knows of an agent's snapshots: what the vault's word makes of it. */
+/* What a host knows of snapshots, and where a start takes its files from. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,223 +8,240 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/scoped.h"
+#include "services/sandbox/roots.h"
 #include "services/sandbox/saved.h"
 
-#define NOW UINT64_C(1800000000000)
-#define KEEP 3
+#define BOOT "00112233445566778899aabbccddeeff"
+#define NOW 1000000
 
-static const uint8_t none[32], first[32] = {1}, second[32] = {2}, other[32] = {9};
-
-static struct {
-	size_t n;
-	struct version item[VERSIONS_MAX];
-} dropped;
-
-static void on_dropped(void *arg, const struct version *version)
-{
-	(void)arg;
-	dropped.item[dropped.n++] = *version;
-}
-
-static int begin(void **state)
-{
-	(void)state;
-	dropped.n = 0;
-	return 0;
-}
+static struct saved saved, again;
+static const uint8_t one[32] = {1}, two[32] = {2}, three[32] = {3}, none[32];
 
 static struct version version_of(uint64_t number)
 {
-	struct version version = {.number = number, .files = 1};
-	snprintf(version.object, sizeof(version.object), "%020llu-%016llx.archive",
-	    (unsigned long long)number, (unsigned long long)number);
-	snprintf(version.trigger, sizeof(version.trigger), "timer");
+	struct version version = {.number = number, .created_ms = 5, .files = 1};
+	snprintf(version.trigger, sizeof(version.trigger), "%s", "stop");
+	snprintf(version.boot, sizeof(version.boot), "%s", BOOT);
+	version_object_make(number, version.object);
 	return version;
 }
 
-static struct saved one(void)
+static size_t ndropped;
+static void on_dropped(void *arg, const struct version *version)
 {
-	struct saved saved = {.number = 1};
-	const struct version version = version_of(1);
-	memcpy(saved.digest, first, sizeof(first));
-	versions_add(&saved.versions, &version, KEEP, NULL, NULL);
-	return saved;
+	(void)arg, (void)version;
+	ndropped++;
 }
 
-static void note(struct saved *saved, const struct version *version, const uint8_t digest[32])
+static enum saved_source settle(uint64_t newest, const uint8_t digest[32])
 {
-	saved->pending =
-	    (struct saved_pending){.until_ms = NOW + SAVED_PENDING_MS, .version = *version};
-	memcpy(saved->pending.digest, digest, 32);
-	memcpy(saved->trying, version->object, sizeof(saved->trying));
+	return saved_settle(&saved, newest, digest, NOW, 2, on_dropped, NULL);
 }
 
-static enum saved_source settle(
-    struct saved *saved, uint64_t newest, const uint8_t digest[32], uint64_t now)
+static void pend(uint64_t number, const uint8_t digest[32], uint64_t until_ms)
 {
-	return saved_settle(saved, newest, digest, now, KEEP, on_dropped, NULL);
+	saved.pending = (struct saved_pending){.until_ms = until_ms, .version = version_of(number)};
+	memcpy(saved.pending.digest, digest, 32);
+	memset(saved.pending.fingerprint, 7, 32);
 }
 
-static void what_the_vault_heard_is_the_newest(void **state)
+/* Snapshot 1 is kept, and the volume is of it. */
+static int set_up(void **state)
 {
-	struct saved saved = one();
-	const struct version version = version_of(2);
 	(void)state;
-	note(&saved, &version, second);
-	assert_int_equal(settle(&saved, 2, second, NOW + 1), SAVED_LOCAL);
+	ndropped = 0;
+	memset(&saved, 0, sizeof(saved));
+	pend(1, one, NOW + 10);
+	saved_keep_pending(&saved, 2, on_dropped, NULL);
+	return 0;
+}
+
+static void without_a_snapshot_the_volume_is_used_whatever_it_is(void **state)
+{
+	(void)state;
+	memset(&saved, 0, sizeof(saved));
+	assert_int_equal(settle(0, none), SAVED_LOCAL_ANY);
+	assert_false(saved_has_objects(&saved));
+	assert_int_equal(settle(1, one), SAVED_FROM_STORE);
+}
+
+static void what_is_of_the_newest_is_used(void **state)
+{
+	(void)state;
+	assert_int_equal(settle(1, one), SAVED_LOCAL);
+	assert_int_equal(settle(2, two), SAVED_FROM_STORE);
+	assert_true(saved_has_objects(&saved));
+	saved.is_stale = true;
+	assert_int_equal(settle(1, one), SAVED_FROM_STORE);
+}
+
+static void what_was_pending_is_settled_by_the_vaults_word(void **state)
+{
+	(void)state;
+	pend(2, two, NOW + 10);
+	assert_int_equal(settle(1, one), SAVED_LOCAL);
+	assert_true(saved.pending.until_ms > 0); /* it may be heard yet */
+	assert_int_equal(settle(2, two), SAVED_LOCAL);
 	assert_int_equal(saved.number, 2);
+	assert_int_equal(saved.fingerprint[0], 7);
 	assert_int_equal(saved.pending.until_ms, 0);
-	assert_string_equal(saved.trying, "");
 	assert_int_equal(saved.versions.n, 2);
-	assert_memory_equal(saved.versions.item[1].manifest, first, 8);
+	assert_memory_equal(saved.versions.item[1].manifest, one, 8);
+	pend(3, three, NOW + 10);
+	assert_int_equal(settle(3, three), SAVED_LOCAL);
+	assert_int_equal(ndropped, 1);
 }
 
-static void what_it_may_still_hear_is_not_touched(void **state)
+static void what_another_host_kept_is_not_ours(void **state)
 {
-	struct saved saved = one();
-	const struct version version = version_of(2);
 	(void)state;
-	note(&saved, &version, second);
-	assert_int_equal(settle(&saved, 1, first, NOW + SAVED_PENDING_MS), SAVED_LOCAL);
-	assert_int_not_equal(saved.pending.until_ms, 0);
-	/* heard late, the files here being older or newer than that */
-	assert_int_equal(settle(&saved, 2, second, NOW + SAVED_PENDING_MS), SAVED_LOCAL);
-	assert_int_equal(saved.number, 2);
+	pend(2, two, NOW + 10);
+	assert_int_equal(settle(2, three), SAVED_FROM_STORE);
 }
 
-static void what_it_never_heard_is_removed_later(void **state)
+static void what_the_vault_never_heard_is_forgotten_in_the_end(void **state)
 {
-	struct saved saved = one();
-	const struct version version = version_of(2);
+	char object[VERSION_OBJECT_LEN + 1];
 	(void)state;
-	note(&saved, &version, second);
-	settle(&saved, 1, first, NOW + SAVED_PENDING_MS + 1);
+	pend(2, two, NOW - 1);
+	memcpy(object, saved.pending.version.object, sizeof(object));
+	assert_int_equal(settle(1, one), SAVED_LOCAL);
 	assert_int_equal(saved.pending.until_ms, 0);
-	assert_string_equal(saved.trying, version.object);
-	assert_int_equal(dropped.n, 0);
+	assert_string_equal(saved.trying, object);
 }
 
-static void a_clock_that_was_ahead_does_not_block_for_ever(void **state)
+static void a_restore_fills_the_volume_once(void **state)
 {
-	struct saved saved = one();
-	const struct version version = version_of(2);
 	(void)state;
-	note(&saved, &version, second);
-	saved.pending.until_ms = NOW + 365 * UINT64_C(86400000);
-	settle(&saved, 1, first, NOW);
-	assert_int_equal(saved.pending.until_ms, 0);
-	assert_string_equal(saved.trying, version.object);
+	pend(2, two, NOW + 10);
+	saved.pending.must_fill = true;
+	assert_int_equal(settle(2, two), SAVED_FROM_STORE);
+	snprintf(saved.filling, sizeof(saved.filling), "%s", BOOT);
+	saved_filled(&saved, "11112233445566778899aabbccddeeff");
+	assert_int_equal(settle(2, two), SAVED_FROM_STORE);
+	saved_filled(&saved, BOOT);
+	assert_int_equal(settle(2, two), SAVED_LOCAL);
 }
 
-static void another_hosts_of_the_same_number_is_not_ours(void **state)
-{
-	struct saved saved = one();
-	const struct version version = version_of(2);
-	(void)state;
-	note(&saved, &version, second);
-	assert_int_equal(settle(&saved, 2, other, NOW), SAVED_FROM_STORE);
-	assert_int_equal(saved.number, 1);
-	assert_int_equal(dropped.n, 0);
-}
-
-/* A restore of the only one that is kept: the archive is the new one's, too. */
+/* Of the only one that is kept: the archive is the new one's, too. */
 static void a_restore_keeps_its_archive(void **state)
 {
-	struct saved saved = one();
-	struct version again = saved.versions.item[0];
+	struct version again_of_1 = saved.versions.item[0];
 	(void)state;
-	again.number = 2;
-	note(&saved, &again, second);
-	saved.trying[0] = '\0';
-	saved.pending.must_fill = true;
-	assert_int_equal(
-	    saved_settle(&saved, 2, second, NOW, 1, on_dropped, NULL), SAVED_FROM_STORE);
-	assert_true(saved.must_fill);
+	again_of_1.number = 2;
+	saved.pending =
+	    (struct saved_pending){.until_ms = NOW + 10, .must_fill = true, .version = again_of_1};
+	memcpy(saved.pending.digest, two, 32);
+	assert_int_equal(saved_settle(&saved, 2, two, NOW, 1, on_dropped, NULL), SAVED_FROM_STORE);
+	assert_int_equal(ndropped, 1);
 	assert_int_equal(saved.versions.n, 1);
-	assert_int_equal(dropped.n, 1);
-	assert_int_equal(dropped.item[0].number, 1);
-	assert_true(versions_have_object(&saved.versions, dropped.item[0].object));
+	assert_true(versions_have_object(&saved.versions, again_of_1.object));
 	assert_int_equal(version_archive_number(&saved.versions.item[0]), 1);
-	/* and once it was not heard, it is not to be removed either */
-	saved = one();
-	again.number = 2;
-	note(&saved, &again, second);
-	settle(&saved, 1, first, NOW + SAVED_PENDING_MS + 1);
+	/* and one that the vault never heard of does not take it along */
+	again_of_1.number = 3;
+	saved.pending = (struct saved_pending){.until_ms = NOW - 1, .version = again_of_1};
+	settle(2, two);
+	assert_int_equal(saved.pending.until_ms, 0);
 	assert_string_equal(saved.trying, "");
 }
 
-static void only_the_start_that_filled_it_makes_it_current(void **state)
-{
-	struct saved saved = one();
-	(void)state;
-	saved.must_fill = true;
-	snprintf(saved.filling, sizeof(saved.filling), "00112233445566778899aabbccddeeff");
-	saved_filled(&saved, "ffeeddccbbaa99887766554433221100");
-	assert_int_equal(settle(&saved, 1, first, NOW), SAVED_FROM_STORE);
-	saved_filled(&saved, "00112233445566778899aabbccddeeff");
-	assert_int_equal(settle(&saved, 1, first, NOW), SAVED_LOCAL);
-}
-
-static void a_vault_that_went_back_keeps_the_files_here(void **state)
-{
-	struct saved saved = one();
-	const struct version version = version_of(2);
-	(void)state;
-	note(&saved, &version, second);
-	settle(&saved, 2, second, NOW);
-	assert_int_equal(settle(&saved, 1, first, NOW), SAVED_LOCAL);
-	assert_int_equal(saved.number, 1);
-	assert_int_equal(saved.versions.item[0].number, 1);
-	assert_int_equal(settle(&saved, 0, none, NOW), SAVED_LOCAL_ANY);
-	assert_int_equal(saved.versions.n, 0);
-}
-
-static void so_many_are_kept(void **state)
+static void no_more_are_kept_than_there_is_room_for(void **state)
 {
 	struct versions versions = {0};
+	struct version version;
 	(void)state;
 	for (uint64_t i = 1; i <= 2 * VERSIONS_MAX; i++) {
-		const struct version version = version_of(i);
+		version = version_of(i);
 		versions_add(&versions, &version, VERSIONS_MAX, NULL, NULL);
 	}
 	assert_int_equal(versions.n, VERSIONS_MAX);
 	assert_int_equal(versions.item[0].number, 2 * VERSIONS_MAX);
-	const struct version last = version_of(999);
-	versions_add(&versions, &last, 1, on_dropped, NULL);
+	version = version_of(999);
+	versions_add(&versions, &version, 1, on_dropped, NULL);
 	assert_int_equal(versions.n, 1);
-	assert_int_equal(dropped.n, VERSIONS_MAX);
+	assert_int_equal(ndropped, VERSIONS_MAX);
 }
 
-static void it_is_read_again_as_it_was_written(void **state)
+static void a_vault_that_went_back_in_time_costs_no_files(void **state)
 {
-	struct saved saved = one(), read;
-	struct version version = version_of(2);
 	(void)state;
-	memset(version.boot, 'a', VAULT_BOOT_ID_LEN);
-	memset(saved.versions.item[0].boot, 'b', VAULT_BOOT_ID_LEN);
-	note(&saved, &version, second);
-	saved.must_fill = saved.is_unsaved = true;
-	json_t *json = saved_json(&saved);
-	assert_true(saved_take(json, &read));
-	assert_memory_equal(&read, &saved, sizeof(read));
-	json_object_set_new(json, "trying", json_string("../../x"));
-	assert_false(saved_take(json, &read));
-	json_decref(json);
+	pend(2, two, NOW + 10);
+	settle(2, two);
+	assert_int_equal(settle(1, one), SAVED_LOCAL);
+	assert_int_equal(saved.number, 1);
+	assert_int_equal(saved.versions.n, 1);
+	assert_true(sodium_is_zero(saved.fingerprint, 32));
+}
+
+static void what_was_written_is_read_again(void **state)
+{
+	(void)state;
+	pend(2, two, NOW + 10);
+	saved.is_unsaved = saved.must_fill = true;
+	snprintf(saved.filling, sizeof(saved.filling), "%s", BOOT);
+	snprintf(saved.why, sizeof(saved.why), "%s", "because");
+	version_object_make(9, saved.trying);
+	scoped_json json_t *json = saved_json(&saved);
+	assert_true(saved_take(json, &again));
+	assert_memory_equal(&saved, &again, sizeof(saved));
+	const char *key;
+	json_t *value;
+	scoped_json json_t *copy = json_deep_copy(json);
+	json_object_foreach(copy, key, value)
+	{
+		scoped_json json_t *less = json_deep_copy(json);
+		json_object_del(less, key);
+		assert_false(saved_take(less, &again));
+	}
+}
+
+static void roots_are_below_data(void **state)
+{
+	static const struct {
+		const char *text, *root;
+	} table[] = {{"notes", "notes"}, {"/data/notes/", "notes"}, {"a/b c", "a/b c"}, {"", NULL},
+	    {"/etc", NULL}, {"/data/", NULL}, {"/data", NULL}, {"a//b", NULL}, {"../a", NULL},
+	    {"a/..", NULL}, {".", NULL}, {"a/./b", NULL}, {"..a", "..a"}};
+	char root[ROOT_MAX + 1], roots[WARDEN_ROOTS_BYTES];
+	unsigned line;
+	(void)state;
+	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+		bool is_good = root_parse(table[i].text, strlen(table[i].text), root);
+		assert_int_equal(is_good, table[i].root != NULL);
+		if (table[i].root)
+			assert_string_equal(root, table[i].root);
+	}
+	assert_true(roots_parse("# mine\n a \n\n/data/b\r\n", 20, "\n", roots, &line));
+	assert_int_equal(roots_count(roots), 2);
+	assert_memory_equal(roots, "a\0b\0", 5);
+	assert_false(roots_parse("a\nb\n../c", 8, "\n", roots, &line));
+	assert_int_equal(line, 3);
+	memset(roots, 0, sizeof(roots));
+	memset(root, 'r', ROOT_MAX);
+	root[ROOT_MAX] = '\0';
+	for (size_t i = 0; i < 15; i++)
+		assert_true(roots_add(roots, root));
+	assert_false(roots_add(roots, root));
+	assert_int_equal(roots_count(roots), 15);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test_setup(what_the_vault_heard_is_the_newest, begin),
-	    cmocka_unit_test_setup(what_it_may_still_hear_is_not_touched, begin),
-	    cmocka_unit_test_setup(what_it_never_heard_is_removed_later, begin),
-	    cmocka_unit_test_setup(a_clock_that_was_ahead_does_not_block_for_ever, begin),
-	    cmocka_unit_test_setup(another_hosts_of_the_same_number_is_not_ours, begin),
-	    cmocka_unit_test_setup(a_restore_keeps_its_archive, begin),
-	    cmocka_unit_test_setup(only_the_start_that_filled_it_makes_it_current, begin),
-	    cmocka_unit_test_setup(a_vault_that_went_back_keeps_the_files_here, begin),
-	    cmocka_unit_test_setup(so_many_are_kept, begin),
-	    cmocka_unit_test_setup(it_is_read_again_as_it_was_written, begin),
+	    cmocka_unit_test_setup(without_a_snapshot_the_volume_is_used_whatever_it_is, set_up),
+	    cmocka_unit_test_setup(what_is_of_the_newest_is_used, set_up),
+	    cmocka_unit_test_setup(what_was_pending_is_settled_by_the_vaults_word, set_up),
+	    cmocka_unit_test_setup(what_another_host_kept_is_not_ours, set_up),
+	    cmocka_unit_test_setup(what_the_vault_never_heard_is_forgotten_in_the_end, set_up),
+	    cmocka_unit_test_setup(a_restore_fills_the_volume_once, set_up),
+	    cmocka_unit_test_setup(a_restore_keeps_its_archive, set_up),
+	    cmocka_unit_test_setup(no_more_are_kept_than_there_is_room_for, set_up),
+	    cmocka_unit_test_setup(a_vault_that_went_back_in_time_costs_no_files, set_up),
+	    cmocka_unit_test_setup(what_was_written_is_read_again, set_up),
+	    cmocka_unit_test(roots_are_below_data),
 	};
-	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
+	if (sodium_init() < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }
