@@ -152,7 +152,7 @@ static void end(struct agent *agent, enum machine_action action)
 		    sandbox->driven, &of, sandbox->grace_ms, triggers_hold_ms(agent), &err);
 	}
 	if (action != MACHINE_STOP) /* nothing good comes of it any more */
-		snapshot_cancel(agent, "the agent was needed, or ended, meanwhile");
+		snapshot_cancel_reading(agent, "the agent was needed, or ended, meanwhile");
 	if (rc != 0)
 		log_warn("an agent could not be stopped now", "agent", agent->id, "why", err.text);
 	agent->upstream[0] = '\0';

@@ -61,6 +61,7 @@ struct agent {
 	    has_accepted; /* what the owner before left: at the next start; and it runs with it */
 	enum agent_hook hook; /* that runs in it */
 	bool is_quiet;        /* the hook before a snapshot was run, the one after it was not */
+	bool must_resume;     /* that one is to be run as soon as it can be */
 	uint64_t save_at_ms;  /* boot clock: next one by the timer */
 	uint64_t change;      /* of what is told of snapshots; grows */
 	char refused_path[1024],

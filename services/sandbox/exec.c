@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/warden.h"
+#include "services/sandbox/snapshot.h"
 #include "services/sandbox/text.h"
 
 #define NOTE_MS 5000
@@ -42,6 +43,8 @@ void exec_fail(struct agent *agent, const struct error *err)
 	exec->agent = NULL;
 	if (exec->is_noted)
 		exec_free(exec);
+	if (agent->must_resume)
+		snapshot_resume(agent);
 }
 
 static void run(struct exec *exec)
@@ -155,4 +158,6 @@ void exec_done(struct agent *agent, int status, bool was_cut, const char *why, i
 	exec_free(exec);
 	sodium_memzero(rsp, sizeof(*rsp));
 	free(rsp);
+	if (agent->must_resume)
+		snapshot_resume(agent);
 }

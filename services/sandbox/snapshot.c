@@ -46,21 +46,31 @@ bool snapshot_is_given_up(struct snapshot *snapshot)
 	return true;
 }
 
-/* What is stored for nothing; unless the vault may have heard of it. */
+static bool delete_name(struct snapshot *snapshot, bool is_there, const char *name)
+{
+	char key[STORE_KEY_MAX + 1];
+	return !is_there || !snapshot_key_of(snapshot, name, key) ||
+	       snapshot_delete_key(snapshot->sandbox, key);
+}
+
+/* What is stored for nothing; unless the vault may have heard of it. What the store cannot be asked for now is noted, for the next one. */
 static void clean_up(struct snapshot *snapshot)
 {
-	struct agent *agent = snapshot->agent;
-	char key[STORE_KEY_MAX + 1];
+	struct saved *saved = &snapshot->agent->record.saved;
+	char why[160];
+	bool is_away = !store_link_is_ready(snapshot->sandbox->store, why, sizeof(why));
 	/* before the pipe ends, or its end would look like the archive's */
 	store_link_cancel(snapshot->sandbox->store, snapshot->ticket);
 	snapshot->ticket = 0;
-	if (agent->record.saved.pending.until_ms && snapshot->trigger != SNAPSHOT_HAND_OVER)
+	if (snapshot->is_told)
 		return;
-	if (snapshot->has_archive && snapshot_key_of(snapshot, snapshot->version.object, key))
-		snapshot_delete_key(snapshot->sandbox, key);
-	if (snapshot->has_manifest && snapshot_key_of(snapshot, snapshot->manifest_name, key))
-		snapshot_delete_key(snapshot->sandbox, key);
-	agent->record.saved.trying[0] = '\0';
+	if (snapshot->manifest_len > 0 && memcmp(saved->pending.digest, snapshot->manifest_digest,
+					      sizeof(saved->pending.digest)) == 0)
+		saved->pending = (struct saved_pending){0};
+	delete_name(snapshot, snapshot->has_manifest, snapshot->manifest_name);
+	if (delete_name(snapshot, snapshot->has_archive, snapshot->version.object) && !is_away &&
+	    strcmp(saved->trying, snapshot->version.object) == 0)
+		saved->trying[0] = '\0';
 }
 
 static void leave(struct snapshot *snapshot)
@@ -143,6 +153,15 @@ void snapshot_cancel(struct agent *agent, const char *why)
 		snapshot_end(agent->saving, "failed", why);
 }
 
+void snapshot_cancel_reading(struct agent *agent, const char *why)
+{
+	const struct snapshot *snapshot = agent->saving;
+	bool reads = snapshot && snapshot->trigger != SNAPSHOT_RESTORE &&
+		     (snapshot->trigger != SNAPSHOT_HAND_OVER || snapshot->roots[0]);
+	if (reads)
+		snapshot_cancel(agent, why);
+}
+
 void snapshot_destroy(struct agent *agent)
 {
 	if (agent->saving)
@@ -198,6 +217,9 @@ static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, s
 		if (saved->is_stale)
 			return error_refuse(err, ERR_CONFLICT, "snapshot_overtaken",
 			    "another host has saved it since: the next start is from that");
+		if (saved->must_fill && snapshot->trigger != SNAPSHOT_RESTORE)
+			return error_refuse(err, ERR_CONFLICT, "snapshot_overtaken",
+			    "an older one was restored: the next start is from that");
 	}
 	return 0;
 }
@@ -219,6 +241,17 @@ static void make_version(struct snapshot *snapshot)
 	memset(version->manifest, 0, sizeof(version->manifest));
 	snprintf(version->trigger, sizeof(version->trigger), "%s",
 	    snapshot_trigger_name(snapshot->trigger));
+}
+
+/* What the vault said may have settled one that was pending, and this one is not kept any more. */
+static int check_version(const struct snapshot *snapshot, struct error *err)
+{
+	struct versions *versions = &snapshot->agent->record.saved.versions;
+	const struct version *version = versions_find(versions, snapshot->version.number);
+	if (snapshot->trigger != SNAPSHOT_RESTORE ||
+	    (version && strcmp(version->object, snapshot->version.object) == 0))
+		return 0;
+	return error_refuse(err, ERR_NOT_FOUND, "snapshot_unknown", "it is not kept any more");
 }
 
 static int exclude(struct snapshot *snapshot, struct error *err)
@@ -269,6 +302,10 @@ static void on_fetched(void *arg, struct files *files, const struct error *faile
 void snapshot_go_on(struct snapshot *snapshot)
 {
 	struct error err;
+	if (check_version(snapshot, &err) != 0) {
+		snapshot_fail(snapshot, "failed", &err);
+		return;
+	}
 	make_version(snapshot);
 	if (finish_files(snapshot, &err) != 0)
 		snapshot_fail(snapshot, "failed", &err);
@@ -356,6 +393,9 @@ int snapshot_begin_restore(struct agent *agent, uint64_t number, struct error *e
 	if (!version)
 		return error_refuse(
 		    err, ERR_NOT_FOUND, "snapshot_unknown", "no such snapshot is kept");
+	if (version->is_damaged)
+		return error_refuse(err, ERR_CONFLICT, "snapshot_damaged",
+		    "its files were found damaged when they were to be restored");
 	if (may_begin(agent, false, err) != 0)
 		return -1;
 	struct snapshot *snapshot = snapshot_new(agent, SNAPSHOT_RESTORE);

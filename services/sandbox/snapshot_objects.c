@@ -21,11 +21,13 @@ static void on_deleted(void *arg, const struct store_ended *ended)
 		log_warn("an object could not be deleted", "why", ended->text);
 }
 
-void snapshot_delete_key(struct sandbox *sandbox, const char *key)
+bool snapshot_delete_key(struct sandbox *sandbox, const char *key)
 {
 	struct error err;
-	if (!store_link_delete(sandbox->store, key, on_deleted, NULL, &err))
-		log_warn("an object could not be deleted", "why", err.text);
+	if (store_link_delete(sandbox->store, key, on_deleted, NULL, &err))
+		return true;
+	log_warn("an object could not be deleted", "why", err.text);
+	return false;
 }
 
 void snapshot_discard(struct agent *agent, const char *name)

@@ -343,9 +343,9 @@ int store_failed(const struct store_ended *ended, const char *what, struct error
 
 bool store_link_is_ready(const struct store_link *link, char *why, size_t size)
 {
-	snprintf(
-	    why, size, "%s", link->is_ready ? link->storage : "no connection to snapshot-store");
-	return link->is_ready;
+	bool is_ready = link && link->is_ready;
+	snprintf(why, size, "%s", is_ready ? link->storage : "no connection to snapshot-store");
+	return is_ready;
 }
 
 size_t store_link_busy(const struct store_link *link)

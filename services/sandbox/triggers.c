@@ -116,9 +116,12 @@ void triggers_ended(struct agent *agent, enum snapshot_trigger trigger, bool is_
 	agent->save_at_ms = clock_boot_ms() + agent->sandbox->snapshot_interval_s * 1000;
 	agent_save(agent, NULL, NULL);
 	triggers_changed(agent);
+	/* a restore that a crash had left in the dark is known now */
+	bool is_outdated = agent->record.saved.must_fill && machine->phase == MACHINE_RUNNING &&
+			   machine->wish == MACHINE_UP;
 	bool is_to_restart =
 	    trigger == SNAPSHOT_RESTORE || (trigger == SNAPSHOT_DEMAND && agent->is_accepting);
-	if (is_to_restart && is_good && !triggers_is_moving(agent))
+	if (is_outdated || (is_to_restart && is_good && !triggers_is_moving(agent)))
 		machine_want_restart(machine);
 	else if (trigger == SNAPSHOT_DEMAND)
 		agent->is_accepting = false;
@@ -137,9 +140,15 @@ void triggers_ended(struct agent *agent, enum snapshot_trigger trigger, bool is_
 
 void triggers_gone(struct agent *agent)
 {
-	agent->is_driver_saving = agent->is_to_save = agent->is_quiet = false;
+	bool was_to_save = agent->is_to_save;
+	agent->is_driver_saving = agent->is_to_save = false;
+	agent->is_quiet = agent->must_resume = false;
 	agent->hook = AGENT_HOOK_NONE;
-	snapshot_cancel(agent, "it ended meanwhile");
+	snapshot_cancel_reading(agent, "it ended meanwhile");
+	if (was_to_save && agent->record.saved.is_unsaved && agent->machine.wish != MACHINE_UP) {
+		snapshot_note(agent, "failed", "others were saved until its time was over");
+		triggers_changed(agent);
+	}
 }
 
 /* ---- to another host */

@@ -310,7 +310,9 @@ class Hosts(Sandboxes):
     def objects(self, owner):
         """In the folder of the stores, by name."""
         folder = self.state / "store/agents" / agent_id(owner.asset)
-        return {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file()}
+        # (unlike rglob, a walk goes on where a sweep removes a folder meanwhile)
+        found = sorted(pathlib.Path(at) / name for at, _, files in os.walk(folder) for name in files)
+        return {str(p.relative_to(folder)): p for p in found}
 
     def lose_volume(self, owner, replica=1):
         """What is on the host's disk of it."""

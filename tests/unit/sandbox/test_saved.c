@@ -124,6 +124,45 @@ static void a_restore_fills_the_volume_once(void **state)
 	assert_int_equal(settle(2, two), SAVED_LOCAL);
 }
 
+/* Of the only one that is kept: the archive is the new one's, too. */
+static void a_restore_keeps_its_archive(void **state)
+{
+	struct version again_of_1 = saved.versions.item[0];
+	(void)state;
+	again_of_1.number = 2;
+	saved.pending =
+	    (struct saved_pending){.until_ms = NOW + 10, .must_fill = true, .version = again_of_1};
+	memcpy(saved.pending.digest, two, 32);
+	assert_int_equal(saved_settle(&saved, 2, two, NOW, 1, on_dropped, NULL), SAVED_FROM_STORE);
+	assert_int_equal(ndropped, 1);
+	assert_int_equal(saved.versions.n, 1);
+	assert_true(versions_have_object(&saved.versions, again_of_1.object));
+	assert_int_equal(version_archive_number(&saved.versions.item[0]), 1);
+	/* and one that the vault never heard of does not take it along */
+	again_of_1.number = 3;
+	saved.pending = (struct saved_pending){.until_ms = NOW - 1, .version = again_of_1};
+	settle(2, two);
+	assert_int_equal(saved.pending.until_ms, 0);
+	assert_string_equal(saved.trying, "");
+}
+
+static void no_more_are_kept_than_there_is_room_for(void **state)
+{
+	struct versions versions = {0};
+	struct version version;
+	(void)state;
+	for (uint64_t i = 1; i <= 2 * VERSIONS_MAX; i++) {
+		version = version_of(i);
+		versions_add(&versions, &version, VERSIONS_MAX, NULL, NULL);
+	}
+	assert_int_equal(versions.n, VERSIONS_MAX);
+	assert_int_equal(versions.item[0].number, 2 * VERSIONS_MAX);
+	version = version_of(999);
+	versions_add(&versions, &version, 1, on_dropped, NULL);
+	assert_int_equal(versions.n, 1);
+	assert_int_equal(ndropped, VERSIONS_MAX);
+}
+
 static void a_vault_that_went_back_in_time_costs_no_files(void **state)
 {
 	(void)state;
@@ -196,6 +235,8 @@ int main(void)
 	    cmocka_unit_test_setup(what_another_host_kept_is_not_ours, set_up),
 	    cmocka_unit_test_setup(what_the_vault_never_heard_is_forgotten_in_the_end, set_up),
 	    cmocka_unit_test_setup(a_restore_fills_the_volume_once, set_up),
+	    cmocka_unit_test_setup(a_restore_keeps_its_archive, set_up),
+	    cmocka_unit_test_setup(no_more_are_kept_than_there_is_room_for, set_up),
 	    cmocka_unit_test_setup(a_vault_that_went_back_in_time_costs_no_files, set_up),
 	    cmocka_unit_test_setup(what_was_written_is_read_again, set_up),
 	    cmocka_unit_test(roots_are_below_data),
