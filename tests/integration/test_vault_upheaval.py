@@ -83,9 +83,10 @@ def test_an_older_store_is_taken_as_it_is_on_an_operators_word(own):
 # ---- paused in the middle
 
 
-def test_a_vault_that_is_paused_with_a_request_in_it_releases_nothing_after_the_sale(own):
+def test_a_vault_that_is_paused_with_a_request_in_it_releases_nothing_beyond_its_lease(own):
+    """Caught at many points of the work. What it learnt before the pause is good for two seconds (ARCHITECTURE.md, I2), not for longer."""
     v = own().start()
-    sandbox, released = v.peer_of("sandbox"), 0
+    sandbox, caught = v.peer_of("sandbox"), 0
     for i in range(6):
         owner = v.new_owner()
         v.put(owner.token, "custom", "word", "of the seller")
@@ -93,17 +94,16 @@ def test_a_vault_that_is_paused_with_a_request_in_it_releases_nothing_after_the_
         sandbox.send("vault.materialise", 30.0, grant=grant, boot_id=boot, page=0)
         time.sleep(0.0004 * i)
         pause(v)
+        paused_ms = time.time() * 1000
         v.sell(owner, Wallet())  # the buyer is in: the sale is known
-        asked_before = sandbox.socket.poll(0)  # what had left before the pause
-        if i % 2:
-            time.sleep(2.1)  # with and without a lease
+        time.sleep(2.1)
         go_on(v)
-        envelope, body = sandbox.receive(10.0)
-        if asked_before:
-            released += 1
-            continue
-        assert envelope["status"] != "ok", (i, envelope)
-    assert released < 6, "at least one was caught in the middle"
+        v.wait_vault()
+        envelope, _ = sandbox.receive(10.0)
+        if envelope["clock"] > paused_ms:  # it was not answered before
+            caught += 1
+            assert envelope["status"] != "ok", (i, envelope)
+    assert caught > 0, "at least one was caught in the middle"
 
 
 def test_a_vault_that_was_paused_while_the_master_key_changed_wraps_nothing_under_the_dead_one(own, server):
