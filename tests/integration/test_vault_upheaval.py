@@ -19,7 +19,6 @@ from vault_parts import Refused, Vaults, key_text, random_key, refusal, write_pr
 from vault_parts import own  # noqa: F401: fixtures
 
 GONE = 2
-LEASE_S = 2.0  # LEASE_MS of common/follower.h
 
 
 @pytest.fixture
@@ -30,6 +29,7 @@ def server():
 
 def pause(v, name="secret-vault-1"):
     os.kill(v.processes[name].pid, signal.SIGSTOP)
+    wait_until("it is paused", lambda: is_paused(v, name), 10, 0.001)
 
 
 def go_on(v, name="secret-vault-1"):
@@ -39,10 +39,6 @@ def go_on(v, name="secret-vault-1"):
 def is_paused(v, name="secret-vault-1"):
     with open(f"/proc/{v.processes[name].pid}/stat") as stat:
         return stat.read().rpartition(")")[2].split()[0] == "T"
-
-
-def boot_s():
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def mark_of(v, owner, replica):
@@ -93,10 +89,10 @@ def test_an_older_store_is_taken_as_it_is_on_an_operators_word(own):
 # ---- paused in the middle
 
 
-def test_a_vault_that_was_paused_past_its_lease_with_a_request_in_it_releases_nothing_after_the_sale(own):
-    """Within the lease, which it may have got just before it was paused, what was under way may still leave."""
+def test_a_vault_that_is_paused_with_a_request_in_it_releases_nothing_beyond_its_lease(own):
+    """Caught at many points of the work. What it learnt before the pause is good for two seconds (ARCHITECTURE.md, I2), not for longer."""
     v = own().start()
-    sandbox, released = v.peer_of("sandbox"), 0
+    sandbox, caught = v.peer_of("sandbox"), 0
     for i in range(6):
         owner = v.new_owner()
         v.put(owner.token, "custom", "word", "of the seller")
@@ -104,21 +100,16 @@ def test_a_vault_that_was_paused_past_its_lease_with_a_request_in_it_releases_no
         sandbox.send("vault.materialise", 30.0, grant=grant, boot_id=boot, page=0)
         time.sleep(0.0004 * i)
         pause(v)
-        wait_until("it is paused", lambda: is_paused(v), 10, 0.001)
-        lease_end = boot_s() + LEASE_S  # at the latest
+        paused_ms = time.time() * 1000
         v.sell(owner, Wallet())  # the buyer is in: the sale is known
-        asked_before = sandbox.socket.poll(0)  # what had left before the pause
-        if i % 2:
-            time.sleep(max(0.0, lease_end - boot_s()))
-        has_no_lease = boot_s() >= lease_end
+        time.sleep(2.1)
         go_on(v)
-        envelope, body = sandbox.receive(10.0)
-        if asked_before:
-            released += 1
-            continue
-        assert has_no_lease or not i % 2
-        assert not has_no_lease or envelope["status"] != "ok", (i, envelope)
-    assert released < 6, "at least one was caught in the middle"
+        v.wait_vault()
+        envelope, _ = sandbox.receive(10.0)
+        if envelope["clock"] > paused_ms:  # it was not answered before
+            caught += 1
+            assert envelope["status"] != "ok", (i, envelope)
+    assert caught > 0, "at least one was caught in the middle"
 
 
 def test_a_vault_that_was_paused_while_the_master_key_changed_wraps_nothing_under_the_dead_one(own, server):
