@@ -6,6 +6,7 @@
 #include <zstd.h>
 
 #define BLOCK (128 * 1024)
+#define WORKERS 2 /* threads of zstd, beside the one that reads and scans */
 
 struct archive_out {
 	struct archive *tar;
@@ -47,9 +48,9 @@ static int set_up_zstd(struct archive_out *out, int level, struct error *err)
 {
 	out->zstd = ZSTD_createCCtx();
 	bug_if(!out->zstd);
-	/* compression beside the reading, on another processor. Levels up to 19 stay within the window */
+	/* levels up to 19 stay within the window */
 	if (ZSTD_isError(ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_compressionLevel, level)) ||
-	    ZSTD_isError(ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_nbWorkers, 1)))
+	    ZSTD_isError(ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_nbWorkers, WORKERS)))
 		return error_set(err, ERR_INTERNAL, "zstd has no level %d", level);
 	return 0;
 }

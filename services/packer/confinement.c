@@ -16,7 +16,7 @@
 
 #define MEMORY_MAX \
 	(UINT64_C(1) \
-	    << 30) /* bytes of address space: all libraries, zstd at level 19 and a few threads fit in it */
+	    << 30) /* bytes of address space: all libraries, zstd at level 19 with its threads fit in it */
 #define FILES_MAX 256 /* a folder for each level that is walked, and a few */
 
 static int failed(struct error *err, const char *what)

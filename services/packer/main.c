@@ -12,6 +12,8 @@
 #include "services/packer/pack.h"
 #include "services/packer/unpack.h"
 
+#define PIPE_BYTES (1 << 20)
+
 static void pack(struct order *order, int temporary, struct report *report)
 {
 	struct error err = {0};
@@ -51,6 +53,8 @@ int main(void)
 	if (order_read(&order, &err) != 0 ||
 	    confinement_enter(order.said.uid, order.said.gid, order.said.is_unpacking, &err) != 0)
 		fatal("%s", err.text);
+	/* who reads or writes at the other end is waited for less often; as large as anybody may make it */
+	fcntl(PACKER_ARCHIVE, F_SETPIPE_SZ, PIPE_BYTES);
 	if (!order.said.is_unpacking)
 		temporary = openat(PACKER_ROOT, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	if (confinement_calls(order.said.is_unpacking, &err) != 0)

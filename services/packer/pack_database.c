@@ -17,7 +17,8 @@ static int pack_copy(struct packing *packing, const struct walk_item *item, int 
 		return error_set(err, ERR_INTERNAL, "database: %s", strerror(errno));
 	copy.st_mode = st->st_mode;
 	copy.st_mtim = st->st_mtim;
-	int rc = pack_contents(packing, item->path, fd, &copy, true, err);
+	const struct pack_source source = {item->path, fd, &copy, true, true};
+	int rc = pack_contents(packing, &source, err);
 	if (fd == packing->temporary)
 		(void)!ftruncate(fd, 0);
 	return rc;
@@ -66,8 +67,10 @@ static int pack_sides(
 	for (size_t i = 0; i < DATABASE_SIDES; i++) {
 		if (sides->fd[i] < 0 || !side_name(path, sizeof(path), item->path, i))
 			continue;
+		const struct pack_source source = {
+		    .path = path, .fd = sides->fd[i], .st = &sides->st[i]};
 		packing->has_sides = true;
-		if (pack_contents(packing, path, sides->fd[i], &sides->st[i], false, err) != 0)
+		if (pack_contents(packing, &source, err) != 0)
 			return -1;
 		packing->has_changed |=
 		    fstat(sides->fd[i], &after) != 0 || !pack_is_same(&sides->st[i], &after);
@@ -80,9 +83,10 @@ static int pack_as_files(struct packing *packing, const struct walk_item *item, 
     const struct stat *st, struct error *err)
 {
 	__attribute__((cleanup(close_sides))) struct sides sides = open_sides(item);
+	const struct pack_source source = {item->path, fd, st, true, false};
 	struct stat after;
 
-	if (pack_contents(packing, item->path, fd, st, false, err) != 0 ||
+	if (pack_contents(packing, &source, err) != 0 ||
 	    pack_sides(packing, item, &sides, err) != 0)
 		return -1;
 	__attribute__((cleanup(close_sides))) struct sides now = open_sides(item);

@@ -36,16 +36,17 @@ static int check_room(struct packing *packing, const char *path, uint64_t more, 
 	return error_set(err, ERR_CONFLICT, "too large");
 }
 
-static int begin_entry(struct packing *packing, const char *path, const struct stat *st,
+static int begin_entry(struct packing *packing, const struct pack_source *source,
     const struct extents *extents, struct error *err)
 {
 	struct archive_entry *entry = archive_entry_clear(packing->entry);
+	const struct stat *st = source->st;
 
-	archive_entry_copy_pathname(entry, path);
+	archive_entry_copy_pathname(entry, source->path);
 	archive_entry_set_mode(entry, st->st_mode);
 	archive_entry_set_mtime(entry, st->st_mtim.tv_sec, st->st_mtim.tv_nsec);
 	archive_entry_set_size(entry, st->st_size);
-	bool has_holes = extents && extents->bytes < st->st_size;
+	bool has_holes = extents->bytes < st->st_size;
 	for (size_t i = 0; has_holes && i < extents->n; i++)
 		archive_entry_sparse_add_entry(
 		    entry, extents->extent[i].offset, extents->extent[i].len);
@@ -77,27 +78,6 @@ static int fill_buffer(
 	return 0;
 }
 
-/* What is scanned is what is saved: the copy in memory, whatever becomes of the file. */
-static int pack_small(
-    struct packing *packing, const char *path, int fd, const struct stat *st, struct error *err)
-{
-	size_t len = (size_t)st->st_size;
-	char what[SCAN_WHAT_MAX] = "";
-
-	if (fill_buffer(packing, fd, len, 0, err) != 0)
-		return -1;
-	if (ftruncate(packing->held, 0) != 0 ||
-	    pwrite(packing->held, packing->buffer, len, 0) != (ssize_t)len)
-		return error_set(err, ERR_INTERNAL, "no memory for it: %s", strerror(errno));
-	if (len > 0 && !scan_file(packing->scanner, packing->held, path, what))
-		return pack_found(packing, path, what, err);
-	if (begin_entry(packing, path, st, NULL, err) != 0 ||
-	    archive_out_bytes(packing->out, packing->buffer, len, err) != 0)
-		return -1;
-	report_bytes(packing->report, len);
-	return 0;
-}
-
 static int put_hole(struct packing *packing, int64_t len, struct error *err)
 {
 	for (int64_t n; len > 0; len -= n) {
@@ -108,7 +88,7 @@ static int put_hole(struct packing *packing, int64_t len, struct error *err)
 	return 0;
 }
 
-static int put_extent(struct packing *packing, const char *path, int fd,
+static int put_extent(struct packing *packing, const struct pack_source *source,
     const struct extent *extent, struct scan *scan, struct error *err)
 {
 	char what[SCAN_WHAT_MAX] = "";
@@ -116,10 +96,10 @@ static int put_extent(struct packing *packing, const char *path, int fd,
 
 	for (int64_t at = 0; at < extent->len; at += (int64_t)n) {
 		n = extent->len - at < PACK_BUFFER ? (size_t)(extent->len - at) : PACK_BUFFER;
-		if (fill_buffer(packing, fd, n, extent->offset + at, err) != 0)
+		if (fill_buffer(packing, source->fd, n, extent->offset + at, err) != 0)
 			return -1;
 		if (scan && !scan_bytes(scan, packing->buffer, n, what))
-			return pack_found(packing, path, what, err);
+			return pack_found(packing, source->path, what, err);
 		if (archive_out_bytes(packing->out, packing->buffer, n, err) != 0)
 			return -1;
 		report_bytes(packing->report, n);
@@ -127,7 +107,7 @@ static int put_extent(struct packing *packing, const char *path, int fd,
 	return 0;
 }
 
-static int put_extents(struct packing *packing, const char *path, int fd, const struct stat *st,
+static int put_extents(struct packing *packing, const struct pack_source *source,
     const struct extents *extents, struct scan *scan, struct error *err)
 {
 	int64_t at = 0;
@@ -135,44 +115,47 @@ static int put_extents(struct packing *packing, const char *path, int fd, const 
 	for (size_t i = 0; i < extents->n; i++) {
 		const struct extent *extent = &extents->extent[i];
 		if (put_hole(packing, extent->offset - at, err) != 0 ||
-		    put_extent(packing, path, fd, extent, scan, err) != 0)
+		    put_extent(packing, source, extent, scan, err) != 0)
 			return -1;
 		at = extent->offset + extent->len;
 	}
-	return put_hole(packing, st->st_size - at, err);
+	return put_hole(packing, source->st->st_size - at, err);
 }
 
-/* It is looked at twice: what it unfolds to before, and what goes out as it goes out, because it may change in between. */
-static int pack_large(struct packing *packing, const char *path, int fd, const struct stat *st,
-    const struct extents *extents, bool is_private, struct error *err)
+static int put_scanned(struct packing *packing, const struct pack_source *source,
+    const struct extents *extents, struct error *err)
 {
 	char what[SCAN_WHAT_MAX] = "";
+	struct scan *scan =
+	    source->is_private || extents->n == 0 ? NULL : scan_begin(packing->scanner);
 
-	if (!scan_file(packing->scanner, fd, path, what))
-		return pack_found(packing, path, what, err);
-	if (begin_entry(packing, path, st, extents, err) != 0)
-		return -1;
-	struct scan *scan = is_private ? NULL : scan_begin(packing->scanner);
-	int rc = put_extents(packing, path, fd, st, extents, scan, err);
+	int rc = put_extents(packing, source, extents, scan, err);
 	if (scan && !scan_end(&scan, what) && rc == 0)
-		rc = pack_found(packing, path, what, err);
+		rc = pack_found(packing, source->path, what, err);
 	return rc;
 }
 
-int pack_contents(struct packing *packing, const char *path, int fd, const struct stat *st,
-    bool is_private, struct error *err)
+static int put_file(struct packing *packing, const struct pack_source *source,
+    const struct extents *extents, struct error *err)
+{
+	char what[SCAN_WHAT_MAX] = "";
+
+	if (check_room(packing, source->path, (uint64_t)extents->bytes, err) != 0)
+		return -1;
+	if (source->is_database && !scan_file(packing->scanner, source->fd, source->path, what))
+		return pack_found(packing, source->path, what, err);
+	if (begin_entry(packing, source, extents, err) != 0)
+		return -1;
+	return put_scanned(packing, source, extents, err);
+}
+
+int pack_contents(struct packing *packing, const struct pack_source *source, struct error *err)
 {
 	struct extents extents;
-	int rc = -1;
+	int rc = extents_read(source->fd, source->st, &extents, err);
 
-	if (st->st_size <= PACK_BUFFER) {
-		if (check_room(packing, path, (uint64_t)st->st_size, err) != 0)
-			return -1;
-		return pack_small(packing, path, fd, st, err);
-	}
-	if (extents_read(fd, st, &extents, err) == 0 &&
-	    check_room(packing, path, (uint64_t)extents.bytes, err) == 0)
-		rc = pack_large(packing, path, fd, st, &extents, is_private, err);
+	if (rc == 0)
+		rc = put_file(packing, source, &extents, err);
 	extents_free(&extents);
 	return rc;
 }
@@ -180,9 +163,10 @@ int pack_contents(struct packing *packing, const char *path, int fd, const struc
 static int pack_plain(struct packing *packing, const struct walk_item *item, int fd,
     const struct stat *st, struct error *err)
 {
+	const struct pack_source source = {.path = item->path, .fd = fd, .st = st};
 	struct stat after;
 
-	if (pack_contents(packing, item->path, fd, st, false, err) != 0)
+	if (pack_contents(packing, &source, err) != 0)
 		return -1;
 	packing->has_changed |= fstat(fd, &after) != 0 || !pack_is_same(st, &after);
 	return 0;

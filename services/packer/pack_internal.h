@@ -9,8 +9,7 @@
 #include "services/packer/pack.h"
 #include "services/packer/walk.h"
 
-#define PACK_BUFFER \
-	(1 << 20) /* a file up to this size is scanned and saved from one copy in memory */
+#define PACK_BUFFER (1 << 20)              /* bytes that are read at a time */
 #define PACK_DATABASE_IN_MEMORY (32 << 20) /* larger ones are copied to the temporary file */
 #define PACK_UNSETTLED_MAX 4096 /* files to be saved again; more are counted and left at that */
 #define PACK_AGAIN_BYTES \
@@ -30,7 +29,7 @@ struct packing {
 	struct links *links;
 	struct database *database;
 	int root, temporary;
-	int held; /* memfd: what is scanned, or a database's copy */
+	int held; /* memfd, for a database's copy */
 	uint8_t *buffer;
 	const uint8_t *zeros; /* PACK_BUFFER bytes */
 	bool has_changed;     /* what was saved last, while it was read */
@@ -42,9 +41,15 @@ struct packing {
 /* Each saves one name, or returns -1 with err: of ERR_DENIED and ERR_CONFLICT the report is filled in already. */
 int pack_item(struct packing *packing, const struct walk_item *item, struct error *err);
 int pack_file(struct packing *packing, const struct walk_item *item, struct error *err);
-/* From the beginning of fd, st->st_size bytes; a database's copy is private: it cannot change. */
-int pack_contents(struct packing *packing, const char *path, int fd, const struct stat *st,
-    bool is_private, struct error *err);
+/* From the beginning of fd, st->st_size bytes: what goes out is scanned as it goes out, whatever the file becomes meanwhile. */
+struct pack_source {
+	const char *path;
+	int fd;
+	const struct stat *st;
+	bool is_database; /* its rows are looked at, before */
+	bool is_private;  /* and that is enough: nobody else can change it */
+};
+int pack_contents(struct packing *packing, const struct pack_source *source, struct error *err);
 int pack_database(struct packing *packing, const struct walk_item *item, int fd,
     const struct stat *st, struct error *err);
 int pack_entry(

@@ -38,7 +38,7 @@ static void put_path(char *to, size_t size, const char *path)
 {
 	size_t i = 0;
 
-	for (; path[i] && i < size - 1; i++) {
+	for (; i < size - 1 && path[i]; i++) {
 		unsigned char c = (unsigned char)path[i];
 		to[i] = c < 0x20 || c >= 0x7f ? '?' : path[i];
 	}

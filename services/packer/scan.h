@@ -1,5 +1,13 @@
 /* scan - looks, while bytes pass, for the secrets of an agent, in every usual form: as they are, base64 at its three offsets, base64url, hex, percent-encoded, as a JSON string, UTF-16 (each of
  * these in one pass, by Hyperscan, across the boundaries of what is given at a time).
+ *
+ * Found: every secret whole, in each form alone, whatever it stands in. Base64 and hex also on lines of 60 characters or more; JSON also as a string within a string; UTF-16 also of base64 and hex. Of
+ * long ones a part is enough (scan_values.h, scan_pem.h). In streams of gzip, zip (deflate), zstd, xz and bzip2 wherever they begin, in git's objects, packs and PDF (zlib), up to 3 in each other.
+ * Not found: two forms on top of each other other than those (base64 of base64), lines under 60 characters, HTML entities, what is encrypted, cut up or transformed in another way, other compression
+ * (7z, lz4, snappy, brotli, deltas of git's packs beyond what they insert), a compressed stream that is damaged before the secret, an SQLite database within a compressed file where a value goes on on another page.
+ * An agent that means to hide a secret can; this is against those that end up somewhere.
+ * Left out because they would be found everywhere: scan_values.h, scan_patterns.h.
+ * A file that unfolds to more than 4 GiB and 64 times its size (all files together: 64 GiB and 8 times), or takes more than 160 MiB to unpack, counts as one with a find ("cannot be looked into: ...").
  */
 #ifndef PACKER_SCAN_H
 #define PACKER_SCAN_H

@@ -8,6 +8,7 @@
 #include "services/packer/scan.h"
 
 #define DIFFERENT_MIN 4
+#define PERIOD_MAX 4
 
 static bool is_run(const uint8_t *bytes, size_t len)
 {
@@ -17,7 +18,15 @@ static bool is_run(const uint8_t *bytes, size_t len)
 	return true;
 }
 
-static bool is_common(const uint8_t *bytes, size_t len)
+static bool repeats(const uint8_t *bytes, size_t len)
+{
+	for (size_t period = 1; period <= PERIOD_MAX && period < len; period++)
+		if (memcmp(bytes, bytes + period, len - period) == 0)
+			return true;
+	return false;
+}
+
+bool patterns_is_common(const uint8_t *bytes, size_t len)
 {
 	uint8_t seen[256] = {0};
 	unsigned different = 0;
@@ -26,7 +35,7 @@ static bool is_common(const uint8_t *bytes, size_t len)
 		different += !seen[bytes[i]];
 		seen[bytes[i]] = 1;
 	}
-	return different < DIFFERENT_MIN || is_run(bytes, len);
+	return different < DIFFERENT_MIN || is_run(bytes, len) || repeats(bytes, len);
 }
 
 /* Not realloc, which would leave a copy behind. */
@@ -53,7 +62,7 @@ void patterns_add(struct patterns *patterns, struct pattern_of of, const void *b
 		from += len - PATTERN_MAX;
 		len = PATTERN_MAX;
 	}
-	if (len < SCAN_SECRET_MIN || is_common(from, len))
+	if (len < SCAN_SECRET_MIN || patterns_is_common(from, len))
 		return;
 	if (patterns->n == patterns->size)
 		grow(patterns);

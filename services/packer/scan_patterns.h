@@ -1,5 +1,5 @@
 /* scan_patterns - the list of byte strings that are looked for. A long one is kept in part: its last PATTERN_MAX bytes. Left out is what would be found everywhere: under SCAN_SECRET_MIN bytes, fewer
- * than 4 different bytes ("aaaaaaaa", "abababab"), an even run ("12345678", "abcdefgh").
+ * than 4 different bytes or at most 4 over and over ("aaaaaaaa", "abcdabcd"), an even run ("12345678", "abcdefgh").
  */
 #ifndef PACKER_SCAN_PATTERNS_H
 #define PACKER_SCAN_PATTERNS_H
@@ -40,6 +40,8 @@ struct pattern_of { /* what the next ones belong to */
 	bool is_caseless;
 };
 void patterns_add(struct patterns *patterns, struct pattern_of of, const void *bytes, size_t len);
+/* Is left out, as above. */
+bool patterns_is_common(const uint8_t *bytes, size_t len);
 /* Each once; their order changes. */
 void patterns_unique(struct patterns *patterns);
 /* Wiped and freed. */

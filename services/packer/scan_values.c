@@ -42,7 +42,8 @@ uint32_t values_name(struct values *values, const char *path, const char *part)
 
 void values_add(struct values *values, uint32_t name, const void *bytes, size_t len, bool is_extra)
 {
-	if (len >= SCAN_SECRET_MIN && (!is_extra || values->patterns.n < EXTRA_UNTIL))
+	if (len >= SCAN_SECRET_MIN && !patterns_is_common(bytes, len) &&
+	    (!is_extra || values->patterns.n < EXTRA_UNTIL))
 		scan_encode(&values->patterns, name, bytes, len);
 }
 

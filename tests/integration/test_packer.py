@@ -1,5 +1,6 @@
 """multiclaw-packer: what it saves comes back, what is hostile or damaged does not come in, and it holds nothing that it could misuse."""
 
+import base64
 import hashlib
 import io
 import os
@@ -17,7 +18,7 @@ import time
 import pytest
 
 import packer_parts as packer
-from packer_parts import MADE, NOT_SAVED, TOO_LARGE, UNCHANGED, UID, archive_of, entry, pack, place, sealed, tar_of, unpack, zstd
+from packer_parts import MADE, NOT_SAVED, SECRET_FOUND, TOO_LARGE, UNCHANGED, UID, archive_of, entry, pack, place, sealed, tar_of, unpack, zstd
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the packer is started by root")
 
@@ -328,6 +329,53 @@ def test_a_store_that_gives_up_is_no_crash(here):
     os.close(reads)
     report = run.wait()
     assert (report.outcome, run.status) == (NOT_SAVED, 1) and b"store" in report.text
+
+
+# ---- secrets ----
+
+SECRET = b"sk-live-9f8Qw7ErT6yUi5Op4As3Df2G"
+
+
+def plant_across_a_read(data):
+    (data / "large").write_bytes(os.urandom((1 << 20) - 10) + SECRET + os.urandom(1 << 20))
+
+
+def plant_encoded(data):
+    (data / "sub").mkdir()
+    (data / "sub/note.md").write_bytes(b"key: " + base64.b64encode(b"xy" + SECRET + b"z"))
+
+
+def plant_in_a_log(data):
+    plant_in_a_log.db = db = sqlite3.connect(data / "live.db", isolation_level=None)
+    db.execute("pragma journal_mode=wal")
+    db.execute("create table t(text)")
+    # in two pages of a value that is longer than one
+    db.execute("insert into t values(?)", ("x" * 4070 + SECRET.decode() + "x" * 9000,))
+
+
+def plant_in_a_name(data):
+    (data / SECRET.decode()).mkdir()
+
+
+def plant_in_a_link(data):
+    os.symlink(b"/tmp/" + SECRET, data / "link")
+
+
+@pytest.mark.parametrize(
+    "plant, where", [(plant_across_a_read, b"data/large"), (plant_encoded, b"data/sub/note.md"), (plant_in_a_log, b"data/live.db"), (plant_in_a_name, b"data"), (plant_in_a_link, b"data/link")]
+)
+def test_a_secret_ends_it(here, plant, where):
+    plant(here / "src/data")
+    own(here / "src/data")
+    report, archive = pack(here / "src", secrets={"llm/openai": SECRET})
+    assert (report.outcome, report.path, packer.pack.last.status) == (SECRET_FOUND, where, 1)
+    assert b"openai" in report.kind_of_secret and SECRET not in bytes(report) and bytes(report.digest) == bytes(32)
+    refused(here, archive)
+    report, archive = pack(here / "src", secrets={"llm/openai": b"another-one-altogether"}, excluded=())
+    assert report.outcome == MADE
+    if where != b"data":
+        report, archive = pack(here / "src", secrets={"llm/openai": SECRET}, excluded=(where.decode(),))
+        assert report.outcome == MADE and where.decode() not in tar_of(archive).getnames()
 
 
 # ---- hostile and damaged archives ----

@@ -69,7 +69,6 @@ static int list(void *arg, const struct walk_item *item, struct error *err)
 static void pack_names(const char *names, char to[WARDEN_ROOTS_BYTES])
 {
 	memset(to, 0, WARDEN_ROOTS_BYTES);
-	memcpy(to, names, strlen(names));
 	for (size_t i = 0, n = strlen(names); i < n; i++)
 		to[i] = names[i] == ' ' ? '\0' : names[i];
 }
