@@ -41,7 +41,7 @@ struct ledger_event {
 	char history[HISTORY_MAX + 1];
 	char asset[PUBKEY_TEXT_MAX + 1]; /* or "*" */
 	/* for people: transfer session logout revoked replaced banned lost reset key
-	 * agent */
+	 * agent snapshot */
 	char kind[16];
 };
 

@@ -317,8 +317,7 @@ int ledger_parse_owner(const redisReply *reply, struct ledger_owner *out)
 	take_word(&answer, out->epoch, sizeof(out->epoch), "");
 	if (out->epoch[0] && strlen(out->epoch) != LEDGER_EPOCH_MAX)
 		answer.bad = true;
-	if (!answer.bad && answer.next < answer.reply->elements)
-		take_word(&answer, out->place, sizeof(out->place), "-_.");
+	take_word(&answer, out->place, sizeof(out->place), "-_.");
 	return answer_end(&answer);
 }
 

@@ -91,8 +91,7 @@ static size_t character_at(const unsigned char *s, uint32_t *point_r)
 	return len;
 }
 
-/* Characters that move the cursor, reorder what is shown, or are not shown at all. */
-static bool is_deceptive(uint32_t point)
+bool log_is_deceptive(uint32_t point)
 {
 	return point < 0x20 || (point >= 0x7f && point < 0xa0) || point == 0xad || point == 0x61c ||
 	       point == 0x180e || (point >= 0x200b && point <= 0x200f) ||
@@ -126,7 +125,7 @@ static void put_quoted(struct line *line, const char *text)
 			snprintf(escaped, sizeof(escaped), "\\n");
 		else
 			snprintf(escaped, sizeof(escaped), "\\u{%" PRIx32 "}", point);
-		if (len > 0 && *c != '"' && *c != '\\' && !is_deceptive(point))
+		if (len > 0 && *c != '"' && *c != '\\' && !log_is_deceptive(point))
 			put(line, c, len);
 		else
 			put_str(line, escaped);

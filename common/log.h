@@ -9,6 +9,7 @@
 #ifndef COMMON_LOG_H
 #define COMMON_LOG_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
@@ -24,6 +25,9 @@ void log_write(enum log_level level, const char *message, ...) __attribute__((se
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__, (char *)0)
 #define log_warn(...) log_write(LOG_WARN, __VA_ARGS__, (char *)0)
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__, (char *)0)
+
+/* A character that moves the cursor, reorders what is shown, or is not shown at all: not written as it is. */
+bool log_is_deceptive(uint32_t point);
 
 /* A denial or a security-relevant act, for the audit trail: a line of level "audit" that no level setting hides. */
 #define log_audit(...) log_write_audit(__VA_ARGS__, (char *)0)

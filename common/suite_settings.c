@@ -85,7 +85,7 @@ __attribute__((format(printf, 2, 3))) static void fill_in(char **value, const ch
 }
 
 /* Part of file names and of a Redis key. */
-static bool is_replica(const char *name)
+bool suite_settings_is_replica(const char *name)
 {
 	return strlen(name) <= REPLICA_MAX && isalnum((unsigned char)name[0]) &&
 	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-._") == strlen(name);
@@ -93,7 +93,7 @@ static bool is_replica(const char *name)
 
 static int check_replica(const char *name, struct error *err)
 {
-	if (is_replica(name))
+	if (suite_settings_is_replica(name))
 		return 0;
 	return error_set(err, ERR_INVALID,
 	    "MULTICLAW_REPLICA must be 1 to %d of a-z 0-9 - . _, first a letter or digit: %s",
@@ -106,7 +106,8 @@ int suite_settings_sandbox(
 	size_t len = strcspn(text, "=");
 
 	snprintf(name_r, REPLICA_MAX + 1, "%.*s", (int)len, text);
-	if (text[len] != '=' || text[len + 1] == '\0' || len > REPLICA_MAX || !is_replica(name_r))
+	if (text[len] != '=' || text[len + 1] == '\0' || len > REPLICA_MAX ||
+	    !suite_settings_is_replica(name_r))
 		return error_set(err, ERR_INVALID,
 		    "MULTICLAW_SANDBOXES: '%s' is not <replica>=<bus address>", text);
 	*address_r = text + len + 1;

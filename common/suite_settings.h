@@ -8,6 +8,8 @@
 /* Fills in what was left empty and refuses what must not start: a public URL that is plain http on a name that is not this machine's own,
  * a collection that is no address, a replica name that is no file name. service: "auth". */
 int suite_settings_finish(struct suite_settings *settings, const char *service, struct error *err);
+/* May a replica be called so? */
+bool suite_settings_is_replica(const char *name);
 /* One entry of MULTICLAW_SANDBOXES: "<replica>=<bus address>". address_r is borrowed from text. ERR_INVALID. */
 #define SUITE_REPLICA_MAX 64
 int suite_settings_sandbox(const char *text, char name_r[SUITE_REPLICA_MAX + 1],

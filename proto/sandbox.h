@@ -11,6 +11,7 @@
 
 #define SANDBOX_WAIT_MAX_MS 20000
 #define SANDBOX_LOG_BYTES 65536 /* of one reply */
+#define SANDBOX_MOVE_MS 60000   /* for so long nothing wakes an agent that is moved */
 
 /* clang-format off */
 /* ---- the owner's own, with the owner's session, which sandbox checks with session itself ---- */
@@ -146,14 +147,14 @@ PROTO_ITEM(agents)
 #define sandbox_wake_REQ sandbox_halt_REQ
 #define sandbox_wake_RSP sandbox_state_RSP
 
+/* The first half of a move; the second is session.place, within SANDBOX_MOVE_MS of the last call. */
 #define sandbox_move_REQ(F, M) \
 	F(M, STR, asset, 32, 44, MUST, "base58 address") \
-	F(M, STR, to, 1, 64, MUST, "name of the sandbox that has it from now on") \
-	F(M, BOOL, lost, 0, 1, MAY, "asked of the new one: the old host is gone; what was not saved is lost")
+	F(M, STR, to, 1, 64, MUST, "name of the sandbox that is to have it")
 #define sandbox_move_RSP(F, M) \
 	F(M, STR, host, 0, 64, MAY, "another sandbox has it: ask the one of this name; nothing else is set") \
 	F(M, STR, doing, 0, 16, MAY, "it is under way: ask again") \
-	F(M, BOOL, moved, 0, 1, MAY, "done")
+	F(M, BOOL, moved, 0, 1, MAY, "it is saved and stopped, and kept so for a while: ready to be placed elsewhere")
 
 #define argv_ITEM(F, M) \
 	F(M, STR, arg, 0, 1024, MAY, "one argument")
@@ -180,7 +181,7 @@ PROTO_ITEM(argv)
 	C(sandbox, discard, ROLE_ROUTER, ONCE, "Delete one that is not the newest.") \
 	C(sandbox, hand_over, ROLE_ROUTER, ONCE, "Leave some folders to the next owner.") \
 	C(sandbox, accept, ROLE_ROUTER, ONCE, "Take or refuse what the owner before left.") \
-	C(sandbox, move, ROLE_OPERATOR_REVOKE, ONCE, "Save an agent, stop it, and let another host have it.") \
+	C(sandbox, move, ROLE_OPERATOR_REVOKE, ONCE, "Save an agent and stop it, so that another host can be given it.") \
 	C(sandbox, agents, ROLE_OPERATOR_READ, READ, "The agents of this host.") \
 	C(sandbox, halt, ROLE_OPERATOR_REVOKE, ONCE, "Stop an agent at once; its owner may start it again.") \
 	C(sandbox, wake, ROLE_OPERATOR_EXEC, ONCE, "Start an agent that was started here before by its present owner.") \

@@ -63,6 +63,15 @@ PROTO_ITEM(sessions)
 	F(M, STR, wallet, 32, 44, MUST, "base58 public key") \
 	F(M, BOOL, banned, 0, 1, MUST, "false lifts the ban")
 
+/* An operator's word on which host has an agent: no host's own right, or one that was taken over could take every agent, and its owner's token with it. */
+#define session_place_REQ(F, M) \
+	F(M, STR, asset, 32, 44, MUST, "base58 address") \
+	F(M, STR, from, 0, 64, MAY, "name of the sandbox that has it; absent: whichever does, which is lost") \
+	F(M, STR, to, 1, 64, MUST, "name of the sandbox that has it from now on")
+#define session_place_RSP(F, M) \
+	F(M, BOOL, moved, 0, 1, MUST, "to has it now; false: nothing has changed") \
+	F(M, STR, was, 0, 64, MAY, "name of the sandbox that had it until then; absent: none had")
+
 /* From the console to the agent's own origin (security rule 5): opening -> ticket -> enter. What the first two give is single-use, lives 30 s and is kept
  * as its BLAKE2b-256; state is the BLAKE2b-256 of the cookie that the agent's entry page has set. */
 #define session_opening_REQ(F, M) \
@@ -98,7 +107,8 @@ PROTO_ITEM(sessions)
 	C(session, list, ROLE_ROUTER, READ, "The sessions of the owner's asset.") \
 	C(session, end, ROLE_ROUTER, ONCE, "The owner ends one or all sessions of the asset.") \
 	C(session, revoke, ROLE_OPERATOR_REVOKE, ONCE, "An operator ends sessions.") \
-	C(session, ban, ROLE_OPERATOR_REVOKE, ONCE, "An operator bans a wallet, or lifts it.")
+	C(session, ban, ROLE_OPERATOR_REVOKE, ONCE, "An operator bans a wallet, or lifts it.") \
+	C(session, place, ROLE_OPERATOR_REVOKE, ONCE, "An operator gives an agent to another host.")
 #define session_revoke_RSP session_end_RSP
 #define session_ban_RSP session_end_RSP
 SESSION_CALLS(PROTO_DECLARE)

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/scoped.h"
 #include "proto/sandbox.h"
+#include "proto/session.h"
 #include "services/cli/operator.h"
 #include "services/cli/progress.h"
 #include "services/cli/wiped.h"
@@ -55,6 +56,10 @@ static int explain(
 	if (strcmp(err->reason, "agent_unknown") == 0)
 		return error_refuse(
 		    err, ERR_NOT_FOUND, "agent_unknown", "no host has an agent of this asset");
+	if (strcmp(err->reason, "snapshot_needed") == 0)
+		return error_refuse(err, ERR_CONFLICT, "snapshot_needed",
+		    "it has files that could not be saved: its owner is told why, and starts it "
+		    "again; --lost moves it without them");
 	if (strcmp(err->reason, "agent_not_running") == 0)
 		return error_refuse(err, ERR_CONFLICT, "agent_not_running", "it does not run now");
 	if (err->code == ERR_DENIED && !err->reason[0] &&
@@ -210,34 +215,21 @@ int agents_change(struct cli *cli, int argc, char **argv)
 
 /* ---- move ---- */
 
-/* Of the host that has it; a lost one cannot be asked, so the one that is to have it is. */
-static int call_move(struct operator* operator, const struct sandbox_move_req * req,
-    struct sandbox_move_rsp *rsp, struct error *err)
-{
-	if (!req->lost)
-		return call_agent(operator, & sandbox_move_call, req, rsp, rsp->host, err);
-	if (call_at(operator, find(operator, req->to), &sandbox_move_call, req, rsp, err) < 0)
-		return explain(operator, & sandbox_move_call, err);
-	return rsp->host[0]
-		   ? error_set(err, ERR_CONFLICT, "%s says that %s has it", req->to, rsp->host)
-		   : 0;
-}
-
-/* A host that is busy with it, or an answer that was lost, is asked again. */
-static int follow_move(
+/* A host that is busy with it, or an answer that was lost, is asked again. The host that has it, saved and stopped, is the one that was asked last. */
+static int save_and_stop(
     struct operator* operator, const struct sandbox_move_req * req, struct error *err)
 {
 	struct sandbox_move_rsp rsp;
 	uint64_t heard_ms = clock_boot_ms();
 
 	for (;; sleep(1)) {
-		if (call_move(operator, req, &rsp, err) == 0) {
+		if (call_agent(operator, & sandbox_move_call, req, &rsp, rsp.host, err) == 0) {
 			if (rsp.moved)
 				break;
 			if (!rsp.doing[0])
 				return error_set(err, ERR_INTERNAL, "it did not begin");
 			heard_ms = clock_boot_ms();
-			progress_show("moving: saving it, and stopping it here");
+			progress_show("moving: saving it, and stopping it where it is");
 		} else if ((err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT) ||
 			   clock_boot_ms() - heard_ms > CALL_MS) {
 			progress_show("");
@@ -248,18 +240,82 @@ static int follow_move(
 	return 0;
 }
 
+static void name_of_asked(const struct operator* operator, char * buf, size_t size)
+{
+	const struct setting_list *all = &operator->settings.sandboxes;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < all->len; i++)
+		if (strcmp(address_of(all->item[i]), operator->address) == 0)
+			snprintf(buf, size, "%.*s", (int)strcspn(all->item[i], "="), all->item[i]);
+}
+
+/* Of any replica of session: asked twice, it is done once. */
+static int place(struct operator* operator, const struct session_place_req * req,
+    struct session_place_rsp *rsp, struct error *err)
+{
+	const struct setting_list *all = &operator->settings.sessions;
+	int rc = error_set(err, ERR_INVALID, "MULTICLAW_SESSIONS names no replica to ask");
+
+	for (size_t i = 0; i < all->len; i++) {
+		rc = operator_call(operator, all->item[i], ROLE_SESSION, &session_place_call, req,
+		    rsp, err);
+		if (rc == 0 || (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT))
+			break;
+	}
+	if (rc != 0)
+		return rc;
+	if (!rsp->moved && !rsp->was[0])
+		return error_refuse(
+		    err, ERR_NOT_FOUND, "agent_unknown", "no host has an agent of this asset");
+	if (!rsp->moved)
+		return error_set(err, ERR_CONFLICT,
+		    "%s has it by now, and nothing was moved: try again", rsp->was);
+	return 0;
+}
+
+/* lost: whoever has it cannot be asked; if that one lives after all, it hears of it, and kills what it has. */
+static int move(struct operator* operator, const struct sandbox_move_req * req, bool lost,
+    struct session_place_rsp *rsp, struct error *err)
+{
+	struct session_place_req placing = {0};
+
+	memcpy(placing.asset, req->asset, sizeof(placing.asset));
+	memcpy(placing.to, req->to, sizeof(placing.to));
+	if (!lost) {
+		if (save_and_stop(operator, req, err) < 0)
+			return -1;
+		name_of_asked(operator, placing.from, sizeof(placing.from));
+	}
+	return place(operator, & placing, rsp, err);
+}
+
+static int report_move(const struct cli *cli, const struct sandbox_move_req *req, const char *was)
+{
+	char done[320];
+
+	if (strcmp(was, req->to) == 0)
+		snprintf(done, sizeof(done), "%s is on %s already.", req->asset, req->to);
+	else
+		snprintf(done, sizeof(done),
+		    "%s was on %s and is on %s now: its owner's next visit starts it there.",
+		    req->asset, was, req->to);
+	return cli_report(cli, "moved", req->to, done);
+}
+
 int agents_move(struct cli *cli, int argc, char **argv)
 {
 	scoped_operator struct operator operator= {0};
 	struct error err = {0};
 	struct sandbox_move_req req = {0};
+	struct session_place_rsp rsp = {0};
 	const char *words[2] = {"", ""};
-	char done[160];
+	bool lost = false;
 	int n = 0;
 
 	for (int i = 2; i < argc; i++) {
 		if (strcmp(argv[i], "--lost") == 0)
-			req.lost = true;
+			lost = true;
 		else if (n == 2 || argv[i][0] == '-')
 			return cli_usage("agent move ASSET HOST [--lost]: what is '%s'?", argv[i]);
 		else
@@ -274,10 +330,9 @@ int agents_move(struct cli *cli, int argc, char **argv)
 		return cli_fail(&err);
 	if (!find(&operator, req.to))
 		return cli_usage("MULTICLAW_SANDBOXES names no host '%s'", req.to);
-	if (follow_move(&operator, & req, &err) < 0)
+	if (move(&operator, & req, lost, &rsp, &err) < 0)
 		return cli_fail(&err);
-	snprintf(done, sizeof(done), "%s is on %s now.", req.asset, req.to);
-	return cli_report(cli, "moved", req.to, done);
+	return report_move(cli, &req, rsp.was);
 }
 
 /* ---- exec ---- */

@@ -32,13 +32,14 @@ static const struct daemon {
 		"+pexpireat +zadd +zrem +zcard +zrange +zrangebyscore +zremrangebyscore)"
 		" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
 		" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:opening:* +hmget +hset +pexpire)"
+		" (%RW~mc:place:* +get +set)"
 		" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
 		     " (%R~mc:held:* +exists) (%RW~mc:ended:* +del)"},
     {"secret-vault",
 	" (%RW~mc:held:* +sadd +srem) " OWNER " (%RW~mc:rate:* +hmget +hset +pexpire)"},
-    {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get +set)"
+    {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
 		" " OWNER},
 };
 #define OPERATOR "operator"

@@ -48,6 +48,7 @@ static const struct problem by_reason[] = {
     {"agent_not_running", 409, 0, "The agent does not run now, or was never started by its present owner. Start it first."},
     {"snapshot_newest", 409, 0, "The newest snapshot cannot be deleted."},
     {"snapshot_overtaken", 409, 0, "Another host has saved the agent since. The newest snapshot has to be restored first."},
+    {"snapshot_damaged", 409, 0, "This snapshot was found damaged. Restore another one."},
     {"exclude_invalid", 422, 0, "custom/snapshot-exclude has a line that is no path below /data."},
     {"snapshot_failed", 503, 30, "The snapshot could not be made. The one before stays."},
     {"not_found", 404, 0, "There is nothing here."},

@@ -114,6 +114,8 @@ static void mark(struct router *router, const struct ledger_event *event)
 	decision_mark(router->table, one ? asset : NULL, event->id);
 	if (router->reaches)
 		reaches_mark(router->reaches, one ? asset : NULL);
+	if (router->sandboxes)
+		sandboxes_mark(router->sandboxes, one ? asset : NULL);
 }
 
 void router_on_event(void *self, const struct ledger_event *event)
@@ -136,6 +138,8 @@ void router_on_restart(void *self, const char *history, struct event_id head)
 	decision_restart(router->table, follower_history_number(router->process->follower), head);
 	if (router->reaches)
 		reaches_mark(router->reaches, NULL);
+	if (router->sandboxes)
+		sandboxes_mark(router->sandboxes, NULL);
 	if (router->streams)
 		streams_on_restart(router->streams);
 }

@@ -27,6 +27,7 @@ struct sandboxes {
 	struct remembered {
 		uint8_t asset[PUBKEY_LEN];
 		const struct host *host; /* NULL: nothing */
+		unsigned marks;          /* events of an asset of this slot */
 	} remembered[REMEMBERED];
 	size_t nhosts;
 	struct host host[HOSTS_MAX];
@@ -40,6 +41,7 @@ struct errand {
 	uint8_t asset[PUBKEY_LEN];
 	char trace[TRACE_LEN + 1];
 	const struct host *at; /* NULL: nobody was asked yet */
+	unsigned marks;        /* of its slot, when the ledger was asked */
 	bool is_placed;        /* the ledger named at; nobody else may see the token */
 	bool was_elsewhere;    /* a host has said so */
 	struct error refused;  /* by a host that is full; no reason: none was */
@@ -55,17 +57,29 @@ static struct remembered *slot_of(struct sandboxes *sandboxes, const uint8_t ass
 	return &sandboxes->remembered[((size_t)hash[0] << 8 | hash[1]) % REMEMBERED];
 }
 
-static void remember(
-    struct sandboxes *sandboxes, const uint8_t asset[PUBKEY_LEN], const struct host *host)
+void sandboxes_mark(struct sandboxes *sandboxes, const uint8_t *asset)
 {
-	struct remembered *slot = slot_of(sandboxes, asset);
-	memcpy(slot->asset, asset, PUBKEY_LEN);
-	slot->host = host;
+	struct remembered *slot = asset ? slot_of(sandboxes, asset) : sandboxes->remembered;
+	size_t n = asset ? 1 : REMEMBERED;
+	for (size_t i = 0; i < n; i++) {
+		slot[i].host = NULL;
+		slot[i].marks++;
+	}
 }
 
 static uint64_t bit_of(const struct errand *errand, const struct host *host)
 {
 	return UINT64_C(1) << (host - errand->sandboxes->host);
+}
+
+/* What an event has overtaken meanwhile is not remembered: the agent may have been moved by it. */
+static void remember(const struct errand *errand, const struct host *host)
+{
+	struct remembered *slot = slot_of(errand->sandboxes, errand->asset);
+	if (slot->marks != errand->marks)
+		return;
+	memcpy(slot->asset, errand->asset, PUBKEY_LEN);
+	slot->host = host;
 }
 
 /* The best host that was not tried, for an agent that nobody has; one that does not answer only if there is no other. */
@@ -195,12 +209,13 @@ static void on_place(void *arg, const char *name, const struct error *err)
 		return;
 	}
 	if (errand->is_placed)
-		remember(errand->sandboxes, errand->asset, host);
+		remember(errand, host);
 	send_to(errand, host);
 }
 
 static void locate(struct errand *errand)
 {
+	errand->marks = slot_of(errand->sandboxes, errand->asset)->marks;
 	locator_ask(errand->sandboxes->locator, errand->asset, errand->deadline, on_place, errand);
 }
 

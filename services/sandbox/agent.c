@@ -50,9 +50,15 @@ int agent_has_room(const struct agent *agent, struct error *err)
 	    sandbox, agents_active(sandbox->agents) - (agent->machine.phase != MACHINE_NONE), err);
 }
 
+/* What is to be so after a restart of this process, too: a move is not. */
+static enum machine_wish lasting_wish(const struct agent *agent)
+{
+	return triggers_is_moving(agent) ? agent->moving_wish : agent->machine.wish;
+}
+
 void agent_save(struct agent *agent, records_done done, void *arg)
 {
-	agent->record.wish = agent->machine.wish;
+	agent->record.wish = lasting_wish(agent);
 	records_write(agent->sandbox->records, agent->id, &agent->record, done, arg);
 }
 
@@ -146,7 +152,7 @@ static void end(struct agent *agent, enum machine_action action)
 		    sandbox->driven, &of, sandbox->grace_ms, triggers_hold_ms(agent), &err);
 	}
 	if (action != MACHINE_STOP) /* nothing good comes of it any more */
-		snapshot_cancel(agent, "the agent was needed, or ended, meanwhile");
+		snapshot_cancel_reading(agent, "the agent was needed, or ended, meanwhile");
 	if (rc != 0)
 		log_warn("an agent could not be stopped now", "agent", agent->id, "why", err.text);
 	agent->upstream[0] = '\0';
@@ -191,7 +197,7 @@ void agent_step(struct agent *agent)
 	if (agent->sandbox->is_stopping)
 		return;
 	act(agent);
-	if (agent->record.wish != agent->machine.wish && agent->record.wallet[0] &&
+	if (agent->record.wish != lasting_wish(agent) && agent->record.wallet[0] &&
 	    !agent->is_damaged)
 		agent_save(agent, NULL, NULL);
 	show(agent);
@@ -224,7 +230,8 @@ static void forget_period(struct agent *agent)
 {
 	restore_destroy(&agent->restore);
 	offer_destroy(&agent->offer);
-	agent->moving_to[0] = agent->refused_path[0] = agent->refused_kind[0] = '\0';
+	agent->moving_until_ms = 0;
+	agent->refused_path[0] = agent->refused_kind[0] = '\0';
 	agent->is_accepting = agent->has_accepted = agent->is_to_save = false;
 	secret_destroy(&agent->owner_token);
 	secret_destroy(&agent->gateway_token);

@@ -61,12 +61,14 @@ struct agent {
 	    has_accepted; /* what the owner before left: at the next start; and it runs with it */
 	enum agent_hook hook; /* that runs in it */
 	bool is_quiet;        /* the hook before a snapshot was run, the one after it was not */
+	bool must_resume;     /* that one is to be run as soon as it can be */
 	uint64_t save_at_ms;  /* boot clock: next one by the timer */
 	uint64_t change;      /* of what is told of snapshots; grows */
 	char refused_path[1024],
-	    refused_kind[96]; /* by the last one: what holds a secret, and which */
-	char moving_to[LEDGER_PLACE_MAX + 1];
-	struct error failure; /* of the last start, for those who wait */
+	    refused_kind[96];          /* by the last one: what holds a secret, and which */
+	uint64_t moving_until_ms;      /* boot clock; 0: it is not to be moved */
+	enum machine_wish moving_wish; /* if it is not moved after all */
+	struct error failure;          /* of the last start, for those who wait */
 	bool has_failure;
 
 	/* holder.c */

@@ -238,6 +238,7 @@ static void resume(struct asking *asking)
 {
 	struct agent *agent = asking->agent;
 	struct error err;
+	bug_if(!agent);
 	leave(asking);
 	if (may_go_on(asking, &err) != 0)
 		asking_fail(asking, &err);

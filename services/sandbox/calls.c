@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "services/sandbox/asking.h"
+#include "services/sandbox/triggers.h"
 
 #define GOOD_MS 5000
 
@@ -55,7 +56,8 @@ void agent_describe(const struct agent *agent, struct sandbox_state_rsp *rsp_r)
 		return;
 	}
 	snprintf(rsp_r->state, sizeof(rsp_r->state), "%s", machine_state(&agent->machine));
-	snprintf(rsp_r->why, sizeof(rsp_r->why), "%s", agent->machine.why);
+	snprintf(rsp_r->why, sizeof(rsp_r->why), "%s",
+	    triggers_is_moving(agent) ? "it is being moved to another host" : agent->machine.why);
 	const struct saved *saved = &agent->record.saved;
 	rsp_r->started_ms = agent_runs(agent) ? agent->started_ms : 0;
 	memcpy(rsp_r->boot_id, agent->record.boot, sizeof(agent->record.boot));
@@ -145,7 +147,8 @@ static bool is_idle(const struct agent *agent)
 static void do_start(struct asking *asking, struct agent *agent, bool is_restart)
 {
 	struct error err;
-	if (agent->machine.phase == MACHINE_NONE && agent_has_room(agent, &err) != 0) {
+	if (triggers_may_start(agent, &err) != 0 ||
+	    (agent->machine.phase == MACHINE_NONE && agent_has_room(agent, &err) != 0)) {
 		asking_fail(asking, &err);
 		return;
 	}
@@ -176,6 +179,7 @@ static void do_stop(struct asking *asking, struct agent *agent)
 		answer_state(asking, NULL);
 		return;
 	}
+	triggers_stay(agent);
 	machine_want_stop(&agent->machine);
 	agent_step(agent);
 	agent_save(agent, on_stop_saved, asking);

@@ -10,6 +10,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "proto/warden.h"
+#include "services/sandbox/snapshot.h"
+#include "services/sandbox/text.h"
 
 #define NOTE_MS 5000
 #define LONGEST_MS 60000
@@ -41,6 +43,8 @@ void exec_fail(struct agent *agent, const struct error *err)
 	exec->agent = NULL;
 	if (exec->is_noted)
 		exec_free(exec);
+	if (agent->must_resume)
+		snapshot_resume(agent);
 }
 
 static void run(struct exec *exec)
@@ -104,6 +108,7 @@ void exec_begin(
 {
 	struct exec *exec = calloc(1, sizeof(*exec));
 	struct error err;
+	char program[100 + 1];
 	bug_if(!exec);
 	exec->sandbox = agent->sandbox;
 	exec->agent = agent;
@@ -120,8 +125,9 @@ void exec_begin(
 	}
 	agent->exec = exec;
 	/* the audit trail is text: what does not fit, or is none, is cut */
-	snprintf(exec->detail, sizeof(exec->detail), "operator %.40s: %.100s",
-	    bus_request_peer(request), req->argv.item[0].arg);
+	text_copy(program, sizeof(program), req->argv.item[0].arg);
+	snprintf(exec->detail, sizeof(exec->detail), "operator %.40s: %s",
+	    bus_request_peer(request), program);
 	note(exec);
 }
 
@@ -152,4 +158,6 @@ void exec_done(struct agent *agent, int status, bool was_cut, const char *why, i
 	exec_free(exec);
 	sodium_memzero(rsp, sizeof(*rsp));
 	free(rsp);
+	if (agent->must_resume)
+		snapshot_resume(agent);
 }

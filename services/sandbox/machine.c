@@ -1,7 +1,6 @@
 #include "services/sandbox/machine.h"
 
-#include <stdio.h>
-#include <string.h>
+#include "services/sandbox/text.h"
 
 void machine_init(
     struct machine *machine, const struct machine_rules *rules, enum machine_wish wish)
@@ -12,10 +11,7 @@ void machine_init(
 /* Words of warden and of the runtime may hold an image's own, any bytes: they travel, and are shown, as plain text. */
 static void say(struct machine *machine, const char *why)
 {
-	snprintf(machine->why, sizeof(machine->why), "%s", why);
-	for (char *at = machine->why; *at; at++)
-		if (*at < ' ' || *at > '~')
-			*at = '?';
+	text_copy(machine->why, sizeof(machine->why), why);
 }
 
 /* The owner's word, or a success: what went wrong before does not count any more. */

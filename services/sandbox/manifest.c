@@ -203,7 +203,7 @@ int manifest_decode(const struct manifest_of *of, const uint8_t *bytes, size_t l
 	unsigned long long text_len = 0;
 	memset(manifest_r, 0, sizeof(*manifest_r));
 	if (len < NONCE_LEN + TAG_LEN || len > MANIFEST_BYTES_MAX)
-		return error_refuse(err, ERR_INVALID, "snapshot_refused",
+		return error_refuse(err, ERR_UNAVAILABLE, "snapshot_refused",
 		    "the snapshot's manifest is of no length that one has");
 	derive(of->key, key);
 	int rc = crypto_aead_xchacha20poly1305_ietf_decrypt(text, &text_len, NULL,
@@ -212,7 +212,7 @@ int manifest_decode(const struct manifest_of *of, const uint8_t *bytes, size_t l
 	if (rc == 0 && take_all(of, text, (size_t)text_len, manifest_r))
 		return 0;
 	memset(manifest_r, 0, sizeof(*manifest_r));
-	return error_refuse(err, ERR_INVALID, "snapshot_refused",
+	return error_refuse(err, ERR_UNAVAILABLE, "snapshot_refused",
 	    rc == 0 ? "the snapshot's manifest is of a form that is not known here"
 		    : "the snapshot's manifest is altered, or another one's");
 }

@@ -5,11 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "services/sandbox/fetch.h"
 #include "services/sandbox/restore.h"
 #include "services/sandbox/roots.h"
 #include "services/sandbox/triggers.h"
+
+#define ASKED_AGAIN_MS 10000ULL /* doubling */
+#define ASKED_AGAIN_MAX 8
 
 struct offer {
 	struct agent *agent;
@@ -19,6 +23,9 @@ struct offer {
 	struct fetch *fetch;
 	struct restore *restore; /* only its manifest */
 	bool is_known;
+	uint64_t
+	    again_at_ms; /* boot clock: nothing is offered, but it may be once the sale is final */
+	unsigned tries;
 	char wallet[PUBKEY_TEXT_MAX + 1]; /* to whom */
 	bool is_something;
 	char from[PUBKEY_TEXT_MAX + 1];
@@ -77,6 +84,9 @@ static void read_manifest(struct offer *offer)
 	struct error err;
 	if (!offer->key) {
 		offer->is_known = true;
+		offer->again_at_ms = offer->tries < ASKED_AGAIN_MAX
+					 ? clock_boot_ms() + (ASKED_AGAIN_MS << offer->tries)
+					 : UINT64_MAX;
 		triggers_changed(agent);
 		return;
 	}
@@ -113,8 +123,12 @@ void offer_learn(struct agent *agent, const char *wallet, const struct secret *k
 
 void offer_forget(struct agent *agent)
 {
-	if (agent->record.wallet[0])
-		offer_new(agent, agent->record.wallet)->is_known = true;
+	struct offer *offer;
+	if (!agent->record.wallet[0])
+		return;
+	offer = offer_new(agent, agent->record.wallet);
+	offer->is_known = true;
+	offer->again_at_ms = UINT64_MAX;
 }
 
 static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, struct error *err)
@@ -149,11 +163,18 @@ bool offer_ask(struct agent *agent, const char *wallet, const char *token)
 {
 	uint8_t random[VAULT_BOOT_ID_LEN / 2];
 	struct offer *offer = agent->offer;
-	if (offer && strcmp(offer->wallet, wallet) == 0)
-		return !offer->is_known;
+	unsigned tries = 0;
+	if (offer && strcmp(offer->wallet, wallet) == 0) {
+		if (!offer->is_known)
+			return true;
+		if (offer->is_something || clock_boot_ms() < offer->again_at_ms)
+			return false;
+		tries = offer->tries + 1;
+	}
 	if (agent->start)
 		return false; /* it will tell */
 	offer = offer_new(agent, wallet);
+	offer->tries = tries;
 	randombytes_buf(random, sizeof(random));
 	sodium_bin2hex(offer->boot, sizeof(offer->boot), random, sizeof(random));
 	memcpy(offer->record.asset, agent->record.asset, sizeof(offer->record.asset));

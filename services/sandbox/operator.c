@@ -5,8 +5,10 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/suite_settings.h"
 #include "services/sandbox/agent.h"
 #include "services/sandbox/exec.h"
+#include "services/sandbox/store_link.h"
 #include "services/sandbox/triggers.h"
 
 static void describe(const struct agent *agent, struct agents_item *item_r)
@@ -46,6 +48,7 @@ struct errand {
 	struct bus_request *request;
 	char asset[PUBKEY_TEXT_MAX + 1];
 	void (*reply)(struct bus_request *request, const char *host);
+	void (*reply_empty)(struct bus_request *request); /* it is to be here; NULL: unknown */
 };
 
 static void reply_host(struct bus_request *request, const char *host)
@@ -74,6 +77,8 @@ static void on_place(void *arg, const char *host, const struct error *err)
 		bus_fail(errand->request, &failed);
 	} else if (host[0] && !is_here) {
 		errand->reply(errand->request, host);
+	} else if (is_here && errand->reply_empty) {
+		errand->reply_empty(errand->request);
 	} else {
 		error_refuse(
 		    &failed, ERR_NOT_FOUND, "agent_unknown", "no agent of this asset is here");
@@ -84,7 +89,8 @@ static void on_place(void *arg, const char *host, const struct error *err)
 
 /* NULL: the call is answered, or will be. */
 static struct agent *find(struct sandbox *self, const char *asset,
-    void (*reply)(struct bus_request *, const char *), struct bus_request *request)
+    void (*reply)(struct bus_request *, const char *), void (*reply_empty)(struct bus_request *),
+    struct bus_request *request)
 {
 	struct agent *agent = agents_of(self->agents, asset);
 	struct error err;
@@ -98,7 +104,8 @@ static struct agent *find(struct sandbox *self, const char *asset,
 		return agent;
 	struct errand *errand = calloc(1, sizeof(*errand));
 	bug_if(!errand);
-	*errand = (struct errand){.sandbox = self, .request = request, .reply = reply};
+	*errand = (struct errand){
+	    .sandbox = self, .request = request, .reply = reply, .reply_empty = reply_empty};
 	snprintf(errand->asset, sizeof(errand->asset), "%s", asset);
 	ledger_place(self->process->redis, errand->asset, self->process->settings.replica, false,
 	    on_place, errand);
@@ -124,10 +131,11 @@ static void note(const char *act, const struct agent *agent, struct bus_request 
 void sandbox_halt(
     struct sandbox *self, const struct sandbox_halt_req *req, struct bus_request *request)
 {
-	struct agent *agent = find(self, req->asset, reply_host, request);
+	struct agent *agent = find(self, req->asset, reply_host, NULL, request);
 	if (!agent)
 		return;
 	note("halted by an operator", agent, request);
+	triggers_stay(agent);
 	machine_want_kill(&agent->machine, MACHINE_DOWN, "halted by an operator");
 	agent_step(agent);
 	answer(agent, request);
@@ -140,13 +148,15 @@ static int may_wake(const struct agent *agent, struct error *err)
 	if (agent->record.placement_len == 0)
 		return error_refuse(
 		    err, ERR_CONFLICT, "owner_needed", "its owner has not started it here");
+	if (triggers_may_start(agent, err) != 0)
+		return -1;
 	return agent->machine.phase == MACHINE_NONE ? agent_has_room(agent, err) : 0;
 }
 
 void sandbox_wake(
     struct sandbox *self, const struct sandbox_wake_req *req, struct bus_request *request)
 {
-	struct agent *agent = find(self, req->asset, reply_host, request);
+	struct agent *agent = find(self, req->asset, reply_host, NULL, request);
 	struct error err;
 	if (!agent)
 		return;
@@ -164,7 +174,7 @@ void sandbox_wake(
 void sandbox_exec(
     struct sandbox *self, const struct sandbox_exec_req *req, struct bus_request *request)
 {
-	struct agent *agent = find(self, req->asset, reply_exec_host, request);
+	struct agent *agent = find(self, req->asset, reply_exec_host, NULL, request);
 	struct error err;
 	if (!agent)
 		return;
@@ -191,70 +201,22 @@ static void reply_moved(struct bus_request *request, bool is_moved)
 	bus_reply(request, &rsp);
 }
 
-static void on_taken(void *arg, const struct ledger_ended *out, const struct error *err)
+/* Nothing of it is here: there is nothing to save. */
+static void reply_moved_empty(struct bus_request *request)
 {
-	struct errand *errand = arg;
-	struct error failed;
-	if (err) {
-		failed = sandbox_no_ledger(err);
-		bus_fail(errand->request, &failed);
-	} else if (!out->changed) {
-		error_refuse(&failed, ERR_CONFLICT, "agent_moved", "another host has it since");
-		bus_fail(errand->request, &failed);
-	} else {
-		process_announce(errand->sandbox->process, out->history, out->event, errand->asset);
-		reply_moved(errand->request, true);
-	}
-	free(errand);
-}
-
-static void on_lost_place(void *arg, const char *host, const struct error *err)
-{
-	struct errand *errand = arg;
-	const char *own = errand->sandbox->process->settings.replica;
-	struct error failed;
-	if (!err && host[0] && strcmp(host, own) != 0) {
-		ledger_move(
-		    errand->sandbox->process->redis, errand->asset, host, own, on_taken, errand);
-		return;
-	}
-	if (err) {
-		failed = sandbox_no_ledger(err);
-		bus_fail(errand->request, &failed);
-	} else if (host[0]) {
-		reply_moved(errand->request, true);
-	} else {
-		error_refuse(&failed, ERR_NOT_FOUND, "agent_unknown", "no host has this agent");
-		bus_fail(errand->request, &failed);
-	}
-	free(errand);
-}
-
-/* The old host is gone, says the operator. If it is not, it hears of it and kills what it has. */
-static void take_lost(
-    struct sandbox *self, const struct sandbox_move_req *req, struct bus_request *request)
-{
-	struct errand *errand = calloc(1, sizeof(*errand));
-	bug_if(!errand);
-	*errand = (struct errand){.sandbox = self, .request = request};
-	snprintf(errand->asset, sizeof(errand->asset), "%s", req->asset);
-	log_audit("agent", "outcome", "taken from a lost host", "asset", errand->asset, "operator",
-	    bus_request_peer(request), "trace", bus_request_trace(request));
-	ledger_place(self->process->redis, errand->asset, self->process->settings.replica, false,
-	    on_lost_place, errand);
-}
-
-static bool is_replica(const char *name)
-{
-	return name[0] && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-				       "0123456789-_.") == strlen(name);
+	reply_moved(request, true);
 }
 
 static int may_move(const struct agent *agent, struct error *err)
 {
 	const struct saved *saved = &agent->record.saved;
+	char why[160];
 	if (sandbox_serves(agent->sandbox, err) != 0)
 		return -1;
+	/* it would be stopped for nothing */
+	if (agent->machine.phase != MACHINE_NONE &&
+	    !store_link_is_ready(agent->sandbox->store, why, sizeof(why)))
+		return error_refuse(err, ERR_UNAVAILABLE, "service_unavailable", "%s", why);
 	if (agent->machine.phase == MACHINE_NONE && saved->is_unsaved)
 		return error_refuse(err, ERR_CONFLICT, "snapshot_needed",
 		    "it has files that are not saved%s%s: its owner has to start it, or it is "
@@ -263,37 +225,53 @@ static int may_move(const struct agent *agent, struct error *err)
 	return 0;
 }
 
+static int check_move(struct sandbox *self, const struct sandbox_move_req *req, struct error *err)
+{
+	const struct agent *agent;
+	uint8_t key[PUBKEY_LEN];
+	if (pubkey_parse(req->asset, key) != 0)
+		return error_refuse(err, ERR_INVALID, "asset_invalid", "asset is not an address");
+	if (!suite_settings_is_replica(req->to))
+		return error_refuse(
+		    err, ERR_INVALID, "host_invalid", "to has to be the name of a sandbox");
+	agent = agents_of(self->agents, req->asset);
+	if (agent && agent->is_damaged)
+		return error_refuse(err, ERR_UNAVAILABLE, "record_damaged",
+		    "this host's record of the agent is damaged: look at it first");
+	return 0;
+}
+
+/* Each call keeps it stopped for longer. */
+static void go_on_to_move(struct agent *agent, struct bus_request *request)
+{
+	struct error err;
+	if (may_move(agent, &err) != 0) {
+		if (err.code == ERR_CONFLICT)
+			triggers_stay(agent);
+		bus_fail(request, &err);
+		return;
+	}
+	if (!triggers_is_moving(agent))
+		note("to be moved, by an operator", agent, request);
+	triggers_move(agent);
+	reply_moved(request, agent->machine.phase == MACHINE_NONE && !agent->saving &&
+				 !agent->record.saved.is_unsaved);
+}
+
 void sandbox_move(
     struct sandbox *self, const struct sandbox_move_req *req, struct bus_request *request)
 {
-	const char *own = self->process->settings.replica;
-	bool is_to_here = strcmp(req->to, own) == 0;
-	uint8_t key[PUBKEY_LEN];
+	struct agent *agent;
 	struct error err;
-	if (pubkey_parse(req->asset, key) != 0)
-		error_refuse(&err, ERR_INVALID, "asset_invalid", "asset is not an address");
-	else if (!is_replica(req->to) || (req->lost && !is_to_here))
-		error_refuse(&err, ERR_INVALID, "host_invalid",
-		    "to has to be the name of a sandbox; with lost, of the one that is asked");
-	else if (req->lost) {
-		take_lost(self, req, request);
+	if (check_move(self, req, &err) != 0) {
+		bus_fail(request, &err);
 		return;
-	} else {
-		struct agent *agent = find(self, req->asset, reply_move_host, request);
-		if (!agent)
-			return;
-		if (is_to_here) {
-			reply_moved(request, true);
-			return;
-		}
-		if (may_move(agent, &err) == 0) {
-			if (!agent->moving_to[0]) {
-				note("moved by an operator", agent, request);
-				triggers_move(agent, req->to);
-			}
-			reply_moved(request, false);
-			return;
-		}
 	}
-	bus_fail(request, &err);
+	agent = find(self, req->asset, reply_move_host, reply_moved_empty, request);
+	if (!agent)
+		return;
+	if (strcmp(req->to, self->process->settings.replica) == 0)
+		reply_moved(request, true); /* it stays */
+	else
+		go_on_to_move(agent, request);
 }

@@ -225,9 +225,11 @@ static void add_former(struct record *record, uint64_t now_ms)
 		memmove(&record->former[0], &record->former[1],
 		    --record->nformer * sizeof(record->former[0]));
 	struct record_former *former = &record->former[record->nformer++];
+	/* one that still has to be filled is not of that number, but of an older one */
+	bool is_current = !record->saved.must_fill && !record->saved.is_stale;
 	*former = (struct record_former){.period = record->period,
 	    .over_at_ms = now_ms,
-	    .number = record->saved.number,
+	    .number = is_current ? record->saved.number : 0,
 	    .has_objects = saved_has_objects(&record->saved)};
 	memcpy(former->wallet, record->wallet, sizeof(former->wallet));
 }

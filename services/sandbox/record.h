@@ -20,7 +20,7 @@
 struct record_former { /* volume of an ownership period that is over */
 	char wallet[PUBKEY_TEXT_MAX + 1];
 	uint64_t period, over_at_ms; /* Unix */
-	uint64_t number;             /* snapshot that the volume is of */
+	uint64_t number;             /* snapshot that the volume is of; 0: none, or not known */
 	bool has_objects;            /* in the object storage: to be removed, too */
 	bool is_erased;              /* the volume; the objects are left */
 };

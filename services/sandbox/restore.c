@@ -14,6 +14,7 @@
 #include "services/sandbox/store_link.h"
 
 #define PIPE_BYTES (1 << 20)
+#define MANIFEST_MS 30000  /* longest wait for a manifest */
 #define STORE_SAYS_MS 5000 /* longest wait for its word on a GET that broke off */
 
 struct restore {
@@ -30,6 +31,7 @@ struct restore {
 	bool is_store_fault; /* it ended for a reason that says nothing of the archive */
 	char fault[160];
 	char why[160];          /* what the driver said */
+	struct event *late;     /* of the manifest */
 	struct event *patience; /* not NULL: the driver has given up, the store is waited for */
 };
 
@@ -42,6 +44,8 @@ void restore_destroy(struct restore **restore)
 	store_link_cancel(r->sandbox->store, r->ticket);
 	if (r->manifest_fd >= 0)
 		close(r->manifest_fd);
+	if (r->late)
+		event_free(r->late);
 	if (r->patience)
 		event_free(r->patience);
 	sodium_memzero(r, sizeof(*r));
@@ -114,6 +118,7 @@ static void on_manifest(void *arg, const struct store_ended *ended)
 	struct error err;
 	int rc;
 	restore->ticket = 0;
+	evtimer_del(restore->late);
 	if (ended->is_done)
 		rc = take_manifest(restore, ended, &err);
 	else if (ended->failure == STORE_NOT_FOUND)
@@ -125,6 +130,18 @@ static void on_manifest(void *arg, const struct store_ended *ended)
 	close(restore->manifest_fd);
 	restore->manifest_fd = -1;
 	restore->ask.done(restore->ask.arg, rc == 0 ? NULL : &err);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct restore *restore = arg;
+	struct error err;
+	(void)fd, (void)what;
+	store_link_cancel(restore->sandbox->store, restore->ticket);
+	restore->ticket = 0;
+	error_refuse(&err, ERR_TIMEOUT, "service_unavailable",
+	    "the store did not give the newest snapshot's manifest in time");
+	restore->ask.done(restore->ask.arg, &err);
 }
 
 static int ask_manifest(struct restore *restore, struct error *err)
@@ -141,7 +158,13 @@ static int ask_manifest(struct restore *restore, struct error *err)
 	restore->ticket = store_link_get(
 	    restore->sandbox->store, key, ends[1], MANIFEST_BYTES_MAX, on_manifest, restore, err);
 	close(ends[1]);
-	return restore->ticket ? 0 : -1;
+	if (!restore->ticket)
+		return -1;
+	const struct timeval wait = {.tv_sec = MANIFEST_MS / 1000};
+	restore->late = evtimer_new(restore->sandbox->process->base, on_late, restore);
+	bug_if(!restore->late);
+	evtimer_add(restore->late, &wait);
+	return 0;
 }
 
 struct restore *restore_new(const struct restore_ask *ask, struct error *err)
@@ -211,7 +234,7 @@ int restore_open(
 	fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);
 	*archive_r = (struct warden_archive){
 	    .number = version_archive_number(version), .period = restore->period};
-	memcpy(archive_r->key, restore->key, sizeof(archive_r->key));
+	version_archive_key(restore->key, version->object, archive_r->key);
 	memcpy(archive_r->boot, version->boot, sizeof(archive_r->boot));
 	memcpy(archive_r->wallet, restore->wallet, sizeof(archive_r->wallet));
 	restore->ticket = store_link_get(
@@ -271,6 +294,8 @@ void restore_failed(struct agent *agent, const char *why)
 {
 	struct restore *restore = agent->restore;
 	const struct timeval wait = {.tv_sec = STORE_SAYS_MS / 1000};
+	if (restore->patience) /* said before */
+		return;
 	snprintf(restore->why, sizeof(restore->why), "%s", why);
 	if (restore->is_ended) {
 		give_verdict(restore);

@@ -11,6 +11,7 @@
 #include "services/sandbox/housekeeping.h"
 #include "services/sandbox/names.h"
 #include "services/sandbox/roots.h"
+#include "services/sandbox/snapshot.h"
 #include "services/sandbox/store_link.h"
 #include "services/sandbox/version.h"
 
@@ -245,11 +246,15 @@ void sandbox_service_stop(void *arg)
 {
 	struct sandbox *self = arg;
 	self->is_stopping = true;
+	/* while there is a driver: an agent that holds still has to be told that it need not */
+	for (size_t i = 0; self->agents && i < agents_count(self->agents); i++)
+		snapshot_destroy(agents_at(self->agents, i));
 	bus_client_destroy(&self->sessions);
 	bus_client_destroy(&self->vaults);
 	housekeeping_destroy(&self->housekeeping);
 	records_destroy(&self->records);
 	self->driver->close(self->driven);
+	self->is_driver_ready = false;
 	store_link_destroy(&self->store);
 	agents_destroy(&self->agents);
 	holder_destroy(&self->holder);

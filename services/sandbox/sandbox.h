@@ -31,8 +31,8 @@ struct sandbox {
 
 	/* settings */
 	struct setting_list denied_cidrs;
-	char *warden, *image, *images, *state_folder, *upstreams, *store_socket, *snapshot_roots, *snapshot_exclude,
-	    *snapshot_quiesce, *snapshot_resume;
+	char *warden, *image, *images, *state_folder, *upstreams, *store_socket, *snapshot_roots,
+	    *snapshot_exclude, *snapshot_quiesce, *snapshot_resume;
 	uint64_t idle_s, ready_ms, grace_ms, restarts_max, memory_mb, cpu_percent, pids, volume_mb,
 	    tmp_mb, connections, io_mb_s, agents_max, log_kb, log_kb_s, former_keep_s,
 	    snapshot_interval_s, snapshot_hold_s, snapshot_keep, snapshot_max_mib, snapshot_level;

@@ -40,6 +40,13 @@ static void go_back(struct saved *saved, uint64_t newest, const uint8_t digest[3
 	memset(saved->fingerprint, 0, sizeof(saved->fingerprint));
 }
 
+/* The same number made anew, by another host, after the vault's store went back in time. It may be known by its number alone. */
+static bool is_another(const struct saved *saved, uint64_t newest, const uint8_t digest[32])
+{
+	return newest == saved->number && !sodium_is_zero(saved->digest, sizeof(saved->digest)) &&
+	       memcmp(saved->digest, digest, sizeof(saved->digest)) != 0;
+}
+
 enum saved_source saved_settle(struct saved *saved, uint64_t newest, const uint8_t digest[32],
     uint64_t now_ms, size_t keep, version_dropped dropped, void *arg)
 {
@@ -53,7 +60,9 @@ enum saved_source saved_settle(struct saved *saved, uint64_t newest, const uint8
 	}
 	if (newest < saved->number && !saved->must_fill)
 		go_back(saved, newest, digest);
-	if (newest == saved->number) /* it may be known by its number alone */
+	if (is_another(saved, newest, digest))
+		return SAVED_FROM_STORE;
+	if (newest == saved->number)
 		memcpy(saved->digest, digest, sizeof(saved->digest));
 	if (newest == 0)
 		return SAVED_LOCAL_ANY;

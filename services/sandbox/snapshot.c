@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "services/sandbox/roots.h"
 #include "services/sandbox/snapshot_internal.h"
+#include "services/sandbox/text.h"
 #include "services/sandbox/triggers.h"
 
 const char *snapshot_trigger_name(enum snapshot_trigger trigger)
@@ -20,70 +21,6 @@ const char *snapshot_trigger_name(enum snapshot_trigger trigger)
 #undef SNAPSHOT_NAME
 	};
 	return names[trigger];
-}
-
-/* ---- the store */
-
-bool snapshot_key_of(const struct snapshot *snapshot, const char *name, char key[STORE_KEY_MAX + 1])
-{
-	const struct agent *agent = snapshot->agent;
-	return snapshot->trigger == SNAPSHOT_HAND_OVER
-		   ? store_key_handed_over(key, agent->id, name)
-		   : store_key_of_period(
-			 key, agent->id, agent->record.wallet, agent->record.period, name);
-}
-
-static void on_deleted(void *arg, const struct store_ended *ended)
-{
-	(void)arg;
-	if (!ended->is_done)
-		log_warn("an object could not be deleted", "why", ended->text);
-}
-
-static void delete_key(struct sandbox *sandbox, const char *key)
-{
-	struct error err;
-	if (!store_link_delete(sandbox->store, key, on_deleted, NULL, &err))
-		log_warn("an object could not be deleted", "why", err.text);
-}
-
-void snapshot_discard(struct agent *agent, const char *name)
-{
-	char key[STORE_KEY_MAX + 1];
-	if (store_key_of_period(key, agent->id, agent->record.wallet, agent->record.period, name))
-		delete_key(agent->sandbox, key);
-}
-
-void snapshot_discard_version(struct agent *agent, const struct version *version)
-{
-	const struct saved *saved = &agent->record.saved;
-	char name[VERSION_MANIFEST_LEN + 1];
-	if (!versions_have_object(&saved->versions, version->object))
-		snapshot_discard(agent, version->object);
-	version_manifest_name(version->number, version->manifest, name);
-	snapshot_discard(agent, name);
-}
-
-struct drops {
-	size_t n;
-	struct version item[VERSIONS_MAX];
-};
-
-static void on_dropped(void *arg, const struct version *version)
-{
-	struct drops *drops = arg;
-	drops->item[drops->n++] = *version;
-}
-
-enum saved_source snapshot_settle(struct agent *agent, uint64_t newest, const uint8_t digest[32])
-{
-	struct saved *saved = &agent->record.saved;
-	struct drops drops = {0};
-	enum saved_source source = saved_settle(saved, newest, digest, clock_unix_ms(),
-	    agent->sandbox->snapshot_keep, on_dropped, &drops);
-	for (size_t i = 0; i < drops.n; i++)
-		snapshot_discard_version(agent, &drops.item[i]);
-	return source;
 }
 
 /* ---- ends */
@@ -109,21 +46,31 @@ bool snapshot_is_given_up(struct snapshot *snapshot)
 	return true;
 }
 
-/* What is stored for nothing; unless the vault may have heard of it. */
+static bool delete_name(struct snapshot *snapshot, bool is_there, const char *name)
+{
+	char key[STORE_KEY_MAX + 1];
+	return !is_there || !snapshot_key_of(snapshot, name, key) ||
+	       snapshot_delete_key(snapshot->sandbox, key);
+}
+
+/* What is stored for nothing; unless the vault may have heard of it. What the store cannot be asked for now is noted, for the next one. */
 static void clean_up(struct snapshot *snapshot)
 {
-	struct agent *agent = snapshot->agent;
-	char key[STORE_KEY_MAX + 1];
+	struct saved *saved = &snapshot->agent->record.saved;
+	char why[160];
+	bool is_away = !store_link_is_ready(snapshot->sandbox->store, why, sizeof(why));
 	/* before the pipe ends, or its end would look like the archive's */
 	store_link_cancel(snapshot->sandbox->store, snapshot->ticket);
 	snapshot->ticket = 0;
-	if (agent->record.saved.pending.until_ms)
+	if (snapshot->is_told)
 		return;
-	if (snapshot->has_archive && snapshot_key_of(snapshot, snapshot->version.object, key))
-		delete_key(snapshot->sandbox, key);
-	if (snapshot->has_manifest && snapshot_key_of(snapshot, snapshot->manifest_name, key))
-		delete_key(snapshot->sandbox, key);
-	agent->record.saved.trying[0] = '\0';
+	if (snapshot->manifest_len > 0 && memcmp(saved->pending.digest, snapshot->manifest_digest,
+					      sizeof(saved->pending.digest)) == 0)
+		saved->pending = (struct saved_pending){0};
+	delete_name(snapshot, snapshot->has_manifest, snapshot->manifest_name);
+	if (delete_name(snapshot, snapshot->has_archive, snapshot->version.object) && !is_away &&
+	    strcmp(saved->trying, snapshot->version.object) == 0)
+		saved->trying[0] = '\0';
 }
 
 static void leave(struct snapshot *snapshot)
@@ -166,11 +113,7 @@ void snapshot_note(struct agent *agent, const char *outcome, const char *why)
 	struct saved *saved = &agent->record.saved;
 	bool is_news = strcmp(saved->outcome, outcome) != 0 || strcmp(saved->why, why) != 0;
 	snprintf(saved->outcome, sizeof(saved->outcome), "%s", outcome);
-	snprintf(saved->why, sizeof(saved->why), "%s", why);
-	/* words of the packer may hold an agent's own, any bytes */
-	for (char *at = saved->why; *at; at++)
-		if (*at < ' ' || *at > '~')
-			*at = '?';
+	text_copy(saved->why, sizeof(saved->why), why);
 	if (strcmp(outcome, "secret_found") != 0)
 		agent->refused_path[0] = agent->refused_kind[0] = '\0';
 	if (strcmp(outcome, "made") == 0 || (is_news && strcmp(outcome, "unchanged") != 0))
@@ -208,6 +151,15 @@ void snapshot_cancel(struct agent *agent, const char *why)
 {
 	if (agent->saving)
 		snapshot_end(agent->saving, "failed", why);
+}
+
+void snapshot_cancel_reading(struct agent *agent, const char *why)
+{
+	const struct snapshot *snapshot = agent->saving;
+	bool reads = snapshot && snapshot->trigger != SNAPSHOT_RESTORE &&
+		     (snapshot->trigger != SNAPSHOT_HAND_OVER || snapshot->roots[0]);
+	if (reads)
+		snapshot_cancel(agent, why);
 }
 
 void snapshot_destroy(struct agent *agent)
@@ -265,9 +217,9 @@ static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, s
 		if (saved->is_stale)
 			return error_refuse(err, ERR_CONFLICT, "snapshot_overtaken",
 			    "another host has saved it since: the next start is from that");
-		if (saved->pending.until_ms)
-			return error_refuse(err, ERR_BUSY, "snapshot_busy",
-			    "it is not known yet what came of the last one");
+		if (saved->must_fill && snapshot->trigger != SNAPSHOT_RESTORE)
+			return error_refuse(err, ERR_CONFLICT, "snapshot_overtaken",
+			    "an older one was restored: the next start is from that");
 	}
 	return 0;
 }
@@ -289,6 +241,17 @@ static void make_version(struct snapshot *snapshot)
 	memset(version->manifest, 0, sizeof(version->manifest));
 	snprintf(version->trigger, sizeof(version->trigger), "%s",
 	    snapshot_trigger_name(snapshot->trigger));
+}
+
+/* What the vault said may have settled one that was pending, and this one is not kept any more. */
+static int check_version(const struct snapshot *snapshot, struct error *err)
+{
+	struct versions *versions = &snapshot->agent->record.saved.versions;
+	const struct version *version = versions_find(versions, snapshot->version.number);
+	if (snapshot->trigger != SNAPSHOT_RESTORE ||
+	    (version && strcmp(version->object, snapshot->version.object) == 0))
+		return 0;
+	return error_refuse(err, ERR_NOT_FOUND, "snapshot_unknown", "it is not kept any more");
 }
 
 static int exclude(struct snapshot *snapshot, struct error *err)
@@ -321,13 +284,28 @@ static int finish_files(struct snapshot *snapshot, struct error *err)
 static void on_fetched(void *arg, struct files *files, const struct error *failed)
 {
 	struct snapshot *snapshot = arg;
-	struct error err;
 	snapshot->fetch = NULL;
 	if (failed) {
 		snapshot_fail(snapshot, "failed", failed);
 		return;
 	}
 	snapshot->files = files;
+	if (snapshot->agent->record.saved.pending.until_ms &&
+	    snapshot->trigger != SNAPSHOT_HAND_OVER)
+		snapshot_keep_pending(snapshot);
+	else
+		snapshot_go_on(snapshot);
+}
+
+/* ---- 2. what is to be saved */
+
+void snapshot_go_on(struct snapshot *snapshot)
+{
+	struct error err;
+	if (check_version(snapshot, &err) != 0) {
+		snapshot_fail(snapshot, "failed", &err);
+		return;
+	}
 	make_version(snapshot);
 	if (finish_files(snapshot, &err) != 0)
 		snapshot_fail(snapshot, "failed", &err);
@@ -415,6 +393,9 @@ int snapshot_begin_restore(struct agent *agent, uint64_t number, struct error *e
 	if (!version)
 		return error_refuse(
 		    err, ERR_NOT_FOUND, "snapshot_unknown", "no such snapshot is kept");
+	if (version->is_damaged)
+		return error_refuse(err, ERR_CONFLICT, "snapshot_damaged",
+		    "its files were found damaged when they were to be restored");
 	if (may_begin(agent, false, err) != 0)
 		return -1;
 	struct snapshot *snapshot = snapshot_new(agent, SNAPSHOT_RESTORE);
@@ -429,7 +410,9 @@ int snapshot_begin_hand_over(struct agent *agent, const char *roots, struct erro
 		return -1;
 	struct snapshot *snapshot = snapshot_new(agent, SNAPSHOT_HAND_OVER);
 	uint8_t key[VAULT_SNAPSHOT_KEY_LEN];
-	memcpy(snapshot->roots, roots, sizeof(snapshot->roots));
+	memset(snapshot->roots, 0, sizeof(snapshot->roots));
+	for (; *roots; roots += strlen(roots) + 1)
+		bug_if(!roots_add(snapshot->roots, roots));
 	randombytes_buf(key, sizeof(key));
 	snapshot->key = secret_new(key, sizeof(key));
 	sodium_memzero(key, sizeof(key));

@@ -25,6 +25,8 @@ int snapshot_begin_hand_over(
     struct agent *agent, const char *roots, struct error *err); /* "": nothing any more */
 /* What is under way, if anything is, is given up. */
 void snapshot_cancel(struct agent *agent, const char *why);
+/* The same, of one that reads the agent's files: its volume is needed, or gone. */
+void snapshot_cancel_reading(struct agent *agent, const char *why);
 void snapshot_destroy(struct agent *agent); /* the same without a word: this process ends */
 
 /* What came of the last try, for whoever asks. */
@@ -43,5 +45,6 @@ void snapshot_progress(const struct agent *agent, uint64_t *done_r, uint64_t *to
 void snapshot_told_saving(struct agent *agent, uint64_t bytes, uint64_t total_bytes);
 void snapshot_told(struct agent *agent, const struct driver_snapshotted *snapshotted);
 void snapshot_told_hook(struct agent *agent, int status, const char *why);
+void snapshot_resume(struct agent *agent); /* it need not hold still any more, if it does */
 
 #endif

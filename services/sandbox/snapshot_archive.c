@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "services/sandbox/snapshot_internal.h"
+#include "services/sandbox/text.h"
 #include "services/sandbox/triggers.h"
 
 #define PIPE_BYTES (1 << 20)
@@ -32,7 +33,8 @@ static void compare(struct snapshot *snapshot)
 		snapshot_commit(snapshot);
 		return;
 	}
-	error_set(&err, ERR_UNAVAILABLE, "what was stored is not what was written");
+	error_refuse(
+	    &err, ERR_UNAVAILABLE, "snapshot_failed", "what was stored is not what was written");
 	snapshot_fail(snapshot, "failed", &err);
 }
 
@@ -51,7 +53,8 @@ static void on_stored(void *arg, const struct store_ended *ended)
 	snapshot->stored_bytes = ended->bytes;
 	memcpy(snapshot->stored_digest, ended->digest, sizeof(snapshot->stored_digest));
 	if (!snapshot->is_made) { /* it has ended, although nobody has said so: not by the rules */
-		error_set(&err, ERR_UNAVAILABLE, "the store has ended it too early");
+		error_refuse(
+		    &err, ERR_UNAVAILABLE, "snapshot_failed", "the store has ended it too early");
 		snapshot_fail(snapshot, "failed", &err);
 		return;
 	}
@@ -95,10 +98,12 @@ static void take_made(struct snapshot *snapshot, const struct driver_snapshotted
 static void take_secret(struct snapshot *snapshot, const struct driver_snapshotted *told)
 {
 	struct agent *agent = snapshot->agent;
-	char why[SAVED_WHY_MAX + 1];
-	snprintf(agent->refused_path, sizeof(agent->refused_path), "%s", told->path);
-	snprintf(agent->refused_kind, sizeof(agent->refused_kind), "%s", told->kind);
-	snprintf(why, sizeof(why), "%.90s holds %.60s", told->path, told->kind);
+	char why[SAVED_WHY_MAX + 1], path[90 + 1], kind[60 + 1];
+	text_copy(agent->refused_path, sizeof(agent->refused_path), told->path);
+	text_copy(agent->refused_kind, sizeof(agent->refused_kind), told->kind);
+	text_copy(path, sizeof(path), told->path);
+	text_copy(kind, sizeof(kind), told->kind);
+	snprintf(why, sizeof(why), "%s holds %s", path, kind);
 	log_audit("snapshot", "outcome", "refused: a secret is in it", "agent", agent->id, "kind",
 	    told->kind);
 	snapshot_end(snapshot, "secret_found", why);
@@ -132,7 +137,8 @@ void snapshot_told(struct agent *agent, const struct driver_snapshotted *told)
 static void on_stalled(struct snapshot *snapshot)
 {
 	struct error err;
-	error_set(&err, ERR_TIMEOUT, "nothing more of it came for %d s", STALLED_MS / 1000);
+	error_refuse(&err, ERR_TIMEOUT, "snapshot_stalled", "nothing more of it came for %d s",
+	    STALLED_MS / 1000);
 	snapshot_fail(snapshot, "failed", &err);
 }
 
@@ -174,7 +180,7 @@ static int ask_driver(struct snapshot *snapshot, struct error *err)
 	    .must_freeze = must_freeze(agent),
 	    .roots = snapshot->roots,
 	    .excluded = snapshot->excluded};
-	memcpy(archive.key, secret_bytes(snapshot->key), sizeof(archive.key));
+	version_archive_key(secret_bytes(snapshot->key), snapshot->version.object, archive.key);
 	memcpy(archive.boot, snapshot->version.boot, sizeof(archive.boot));
 	memcpy(archive.wallet, agent->record.wallet, sizeof(archive.wallet));
 	ask.secrets = files_fd(snapshot->files);
@@ -203,23 +209,28 @@ static int open_archive(struct snapshot *snapshot, struct error *err)
 	return snapshot->ticket ? 0 : -1;
 }
 
-static void save(struct snapshot *snapshot)
+/* Nothing is pending: what a try before this one has left, which a crash may have ended, is of no use. */
+static void note_trying(struct snapshot *snapshot)
 {
 	struct agent *agent = snapshot->agent;
 	struct saved *saved = &agent->record.saved;
+	if (saved->trying[0] && !versions_have_object(&saved->versions, saved->trying))
+		snapshot_discard(agent, saved->trying);
+	memcpy(saved->trying, snapshot->version.object, sizeof(saved->trying));
+	agent_save(agent, NULL, NULL);
+}
+
+static void save(struct snapshot *snapshot)
+{
+	struct agent *agent = snapshot->agent;
 	struct error err;
 	if (agent->machine.phase != MACHINE_RUNNING && !agent->machine.is_held) {
 		error_refuse(&err, ERR_CONFLICT, "agent_ended", "it ended meanwhile");
 		snapshot_fail(snapshot, "failed", &err);
 		return;
 	}
-	/* of a try that a crash has ended */
-	if (saved->trying[0] && !versions_have_object(&saved->versions, saved->trying))
-		snapshot_discard(agent, saved->trying);
-	saved->trying[0] = '\0';
 	if (snapshot->trigger != SNAPSHOT_HAND_OVER)
-		memcpy(saved->trying, snapshot->version.object, sizeof(saved->trying));
-	agent_save(agent, NULL, NULL);
+		note_trying(snapshot);
 	snapshot_wait(snapshot, STALLED_MS, on_stalled);
 	if (open_archive(snapshot, &err) != 0 || ask_driver(snapshot, &err) != 0)
 		snapshot_fail(snapshot, "failed", &err);
@@ -269,15 +280,17 @@ void snapshot_told_hook(struct agent *agent, int status, const char *why)
 		    "status", log_u64((uint64_t)(unsigned)status));
 	if (hook == AGENT_HOOK_QUIESCE && agent->saving && agent->saving->on_timer == on_quiet_time)
 		save(agent->saving);
-	else if (hook == AGENT_HOOK_QUIESCE)
+	else if (agent->must_resume)
 		snapshot_resume(agent);
 }
 
 void snapshot_resume(struct agent *agent)
 {
-	if (!agent->is_quiet || agent->hook)
+	agent->must_resume = agent->is_quiet;
+	/* each of these comes back to it at its end */
+	if (!agent->is_quiet || agent->hook || agent->exec || !agent->sandbox->is_driver_ready)
 		return;
-	agent->is_quiet = false;
+	agent->is_quiet = agent->must_resume = false;
 	if (run_hook(agent, agent->sandbox->snapshot_resume))
 		agent->hook = AGENT_HOOK_RESUME;
 }
@@ -291,5 +304,6 @@ void snapshot_archive(struct snapshot *snapshot)
 	}
 	agent->hook = AGENT_HOOK_QUIESCE;
 	agent->is_quiet = true;
+	agent->must_resume = false;
 	snapshot_wait(snapshot, HOOK_MS, on_quiet_time);
 }

@@ -11,35 +11,81 @@
 #include "services/sandbox/offer.h"
 #include "services/sandbox/snapshot_internal.h"
 
-#define PENDING_MS 60000 /* until when the vault may hear of it */
-#define KEEP_MS 10000    /* of one try */
+#define PENDING_MS 120000 /* until when the vault may hear of it, whatever its clock says */
+#define KEEP_MS 10000     /* of one try */
 #define KEEP_TRIES 3
 #define AGAIN_MS 1000
 #define STORE_MS 120000
 
 /* ---- 4. it is the newest */
 
-static void made(struct snapshot *snapshot)
+/* A start asks the vault too: what it was told then may have settled this one. */
+static bool is_settled(const struct snapshot *snapshot)
 {
-	struct agent *agent = snapshot->agent;
-	struct saved *saved = &agent->record.saved;
-	/* settling it is what a start would do, if this process had ended here */
-	uint8_t digest[VAULT_DIGEST_LEN];
-	memcpy(digest, saved->pending.digest, sizeof(digest));
-	snapshot->has_archive = snapshot->has_manifest = false;
-	snapshot_settle(agent, saved->pending.version.number, digest);
-	snapshot_end(snapshot, "made", "");
+	const struct saved_pending *pending = &snapshot->agent->record.saved.pending;
+	return !pending->until_ms ||
+	       memcmp(pending->digest, snapshot->told_digest, sizeof(pending->digest)) != 0;
 }
 
+static void take_settled(struct snapshot *snapshot)
+{
+	const struct saved *saved = &snapshot->agent->record.saved;
+	if (saved->number != snapshot->told_number ||
+	    memcmp(saved->digest, snapshot->told_digest, sizeof(saved->digest)) != 0) {
+		snapshot_end(snapshot, "failed", "the vault was not heard of for too long");
+	} else if (!snapshot->is_of_before) {
+		snapshot_end(snapshot, "made", "");
+	} else if (saved->must_fill && snapshot->trigger != SNAPSHOT_RESTORE) {
+		snapshot_end(snapshot, "failed", "an older one was restored: restart it");
+	} else {
+		snapshot->is_of_before = snapshot->is_told = false;
+		snapshot->tries = 0;
+		snapshot_go_on(snapshot);
+	}
+}
+
+static void made(struct snapshot *snapshot)
+{
+	/* settling it is what a start would do, if this process had ended here */
+	snapshot_settle(snapshot->agent, snapshot->told_number, snapshot->told_digest);
+	take_settled(snapshot);
+}
+
+/* A try before this one may have been heard, its answer lost. */
+static bool is_known_refused(const struct snapshot *snapshot)
+{
+	return snapshot->tries == 0 && !snapshot->is_of_before;
+}
+
+/* What another host went on from is named by its manifest, so this one's archive is left until that was read: a start does, and what it does not name is removed by the
+ * snapshot after that. Older manifests are not read any more. */
 static void overtaken(struct snapshot *snapshot)
 {
 	struct saved *saved = &snapshot->agent->record.saved;
+	char name[VERSION_MANIFEST_LEN + 1];
 	struct error err;
 	saved->is_stale = true;
+	if (is_known_refused(snapshot)) {
+		snapshot->is_told = false;
+	} else {
+		version_manifest_name(snapshot->told_number, snapshot->told_digest, name);
+		snapshot_discard(snapshot->agent, name);
+		if (!versions_have_object(&saved->versions, saved->pending.version.object))
+			memcpy(saved->trying, saved->pending.version.object, sizeof(saved->trying));
+	}
 	saved->pending = (struct saved_pending){0};
 	error_refuse(&err, ERR_CONFLICT, "snapshot_overtaken",
 	    "another host has saved it since: the next start is from that");
 	snapshot_fail(snapshot, "failed", &err);
+}
+
+static void refused(struct snapshot *snapshot, const struct error *err)
+{
+	if (is_known_refused(snapshot)) {
+		snapshot->agent->record.saved.pending = (struct saved_pending){0};
+		snapshot->is_told = false;
+	}
+	snapshot_fail(snapshot, "failed", err);
 }
 
 static void keep(struct snapshot *snapshot);
@@ -65,25 +111,31 @@ static void on_kept(void *arg, const void *message, const struct error *err)
 	(void)message;
 	if (snapshot_is_given_up(snapshot))
 		return;
-	if (!err) {
+	if (is_settled(snapshot))
+		take_settled(snapshot);
+	else if (!err)
 		made(snapshot);
-	} else if (strcmp(err->reason, "snapshot_overtaken") == 0) {
+	else if (strcmp(err->reason, "snapshot_overtaken") == 0)
 		overtaken(snapshot);
-	} else if (is_brief(err)) {
+	else if (is_brief(err))
 		keep_again(snapshot, err);
-	} else {
-		snapshot->agent->record.saved.pending = (struct saved_pending){0};
-		snapshot_fail(snapshot, "failed", err);
-	}
+	else
+		refused(snapshot, err);
 }
 
 static void keep(struct snapshot *snapshot)
 {
 	const struct record *record = &snapshot->agent->record;
-	struct vault_keep_req req = {.base = record->saved.number, .digest.len = VAULT_DIGEST_LEN};
+	struct vault_keep_req req = {
+	    .base = snapshot->told_number - 1, .digest.len = VAULT_DIGEST_LEN};
+	if (is_settled(snapshot)) {
+		take_settled(snapshot);
+		return;
+	}
+	snapshot->is_told = true;
 	req.placement.len = record->placement_len;
 	memcpy(req.placement.data, record->placement, record->placement_len);
-	memcpy(req.digest.data, snapshot->manifest_digest, VAULT_DIGEST_LEN);
+	memcpy(req.digest.data, snapshot->told_digest, VAULT_DIGEST_LEN);
 	snapshot->is_awaited = true;
 	bus_send(snapshot->sandbox->vaults, &vault_keep_call, &req, clock_unix_ms() + KEEP_MS, "",
 	    on_kept, snapshot);
@@ -97,25 +149,37 @@ static void on_noted(void *arg, const struct error *err)
 	struct snapshot *snapshot = arg;
 	if (snapshot_is_given_up(snapshot))
 		return;
-	if (!err) {
+	if (err)
+		refused(snapshot, err);
+	else
 		keep(snapshot);
-		return;
-	}
-	snapshot->agent->record.saved.pending = (struct saved_pending){0};
-	snapshot_fail(snapshot, "failed", err);
 }
 
 static void note(struct snapshot *snapshot)
 {
-	struct saved *saved = &snapshot->agent->record.saved;
-	saved->pending = (struct saved_pending){.until_ms = clock_unix_ms() + PENDING_MS,
-	    .must_fill = snapshot->trigger == SNAPSHOT_RESTORE,
-	    .version = snapshot->version};
-	memcpy(saved->pending.digest, snapshot->manifest_digest, sizeof(saved->pending.digest));
-	memcpy(
-	    saved->pending.fingerprint, snapshot->fingerprint, sizeof(saved->pending.fingerprint));
+	struct saved_pending *pending = &snapshot->agent->record.saved.pending;
+	pending->until_ms = clock_unix_ms() + PENDING_MS;
+	snapshot->told_number = pending->version.number;
+	memcpy(snapshot->told_digest, pending->digest, sizeof(snapshot->told_digest));
 	snapshot->is_awaited = true;
 	agent_save(snapshot->agent, on_noted, snapshot);
+}
+
+/* Nobody knows what came of the last one: telling the vault again makes it so, or says that it never will be. */
+void snapshot_keep_pending(struct snapshot *snapshot)
+{
+	snapshot->is_of_before = snapshot->is_told = true;
+	note(snapshot);
+}
+
+static void note_own(struct snapshot *snapshot)
+{
+	struct saved_pending *pending = &snapshot->agent->record.saved.pending;
+	*pending = (struct saved_pending){
+	    .must_fill = snapshot->trigger == SNAPSHOT_RESTORE, .version = snapshot->version};
+	memcpy(pending->digest, snapshot->manifest_digest, sizeof(pending->digest));
+	memcpy(pending->fingerprint, snapshot->fingerprint, sizeof(pending->fingerprint));
+	note(snapshot);
 }
 
 /* ---- of a hand-over: the vault has its key */
@@ -169,19 +233,21 @@ static void on_stored(void *arg, const struct store_ended *ended)
 	snapshot->has_manifest = true;
 	if (ended->bytes != snapshot->manifest_len ||
 	    memcmp(ended->digest, snapshot->manifest_digest, VAULT_DIGEST_LEN) != 0) {
-		error_set(&err, ERR_UNAVAILABLE, "what was stored is not what was written");
+		error_refuse(&err, ERR_UNAVAILABLE, "snapshot_failed",
+		    "what was stored is not what was written");
 		snapshot_fail(snapshot, "failed", &err);
 	} else if (snapshot->trigger == SNAPSHOT_HAND_OVER) {
 		tell_vault(snapshot, true, on_handed);
 	} else {
-		note(snapshot);
+		note_own(snapshot);
 	}
 }
 
 static void on_stalled(struct snapshot *snapshot)
 {
 	struct error err;
-	error_set(&err, ERR_TIMEOUT, "the store did not take the manifest in time");
+	error_refuse(
+	    &err, ERR_TIMEOUT, "snapshot_stalled", "the store did not take the manifest in time");
 	snapshot_fail(snapshot, "failed", &err);
 }
 

@@ -30,12 +30,17 @@ struct snapshot {
 	uint64_t stored_bytes;
 	uint8_t stored_digest[32];
 	bool has_archive, has_manifest; /* in the store, for nothing if this comes to nothing */
+	/* what the vault is told is the newest: this one or, is_of_before, the one that is pending */
+	bool is_told; /* it may have heard of it: what is stored stays until that is known */
+	uint64_t told_number;
+	uint8_t told_digest[VAULT_DIGEST_LEN];
 
 	size_t manifest_len;
 	uint8_t manifest[MANIFEST_BYTES_MAX], manifest_digest[VAULT_DIGEST_LEN];
 	char manifest_name[VERSION_MANIFEST_LEN + 1];
 	bool is_awaited; /* by a record's write, or the vault: it cannot be freed */
 	unsigned tries;
+	bool is_of_before;
 	struct event *timer; /* of the step that is under way */
 	void (*on_timer)(struct snapshot *snapshot);
 };
@@ -50,8 +55,11 @@ bool snapshot_key_of(
     const struct snapshot *snapshot, const char *name, char key[STORE_KEY_MAX + 1]);
 struct manifest_of snapshot_of(const struct snapshot *snapshot);
 
+void snapshot_keep_pending(struct snapshot *snapshot); /* snapshot_commit.c; then snapshot_go_on */
+void snapshot_go_on(struct snapshot *snapshot);
+/* snapshot_objects.c. False: the store was not asked. */
+bool snapshot_delete_key(struct sandbox *sandbox, const char *key);
 void snapshot_archive(struct snapshot *snapshot); /* snapshot_archive.c; then snapshot_commit */
-void snapshot_resume(struct agent *agent);        /* the agent need not hold still any more */
 void snapshot_commit(struct snapshot *snapshot);  /* snapshot_commit.c; then snapshot_end */
 void snapshot_clear_handed(struct snapshot *snapshot); /* then snapshot_archive, or the end */
 

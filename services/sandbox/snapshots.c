@@ -180,6 +180,8 @@ static int restore(struct asking *asking, struct agent *agent, struct error *err
 	if (!agent)
 		return error_refuse(
 		    err, ERR_NOT_FOUND, "snapshot_unknown", "no such snapshot is kept");
+	if (triggers_may_start(agent, err) != 0)
+		return -1;
 	return snapshot_begin_restore(agent, req->id, err);
 }
 

@@ -29,7 +29,9 @@ struct start {
 	char handed_wallet[PUBKEY_TEXT_MAX + 1];
 	enum warden_volume volume;
 	bool is_restoring; /* the manifest is asked for */
+	bool was_unsaved;  /* before this start */
 	uint64_t other_slot;
+	bool is_chosen;   /* the volume */
 	bool is_complete; /* only the last look is missing */
 	unsigned looks;
 	char history[HISTORY_MAX + 1];
@@ -84,6 +86,8 @@ static void fail(struct start *start, enum machine_fault fault, const struct err
 		fault = MACHINE_REFUSED;
 	agent->start = NULL;
 	restore_destroy(&agent->restore);
+	if (start->is_chosen) /* nothing of it ran */
+		agent->record.saved.is_unsaved = start->was_unsaved;
 	start_free(start);
 	agent_start_failed(agent, fault, &why);
 	agent_step(agent);
@@ -234,6 +238,8 @@ static void choose_volume(struct start *start)
 	struct agent *agent = start->agent;
 	enum saved_source source = snapshot_settle(agent, start->newest, start->newest_digest);
 	agent->is_accepting &= start->handed_key != NULL;
+	start->was_unsaved = agent->record.saved.is_unsaved;
+	start->is_chosen = true;
 	agent->record.saved.is_unsaved = true;
 	if (source == SAVED_FROM_STORE) { /* what was handed over has to wait for the next start */
 		find_archive(start, false);

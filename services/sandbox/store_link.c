@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "services/sandbox/text.h"
 
 #define AGAIN_MS 100
 #define PACKETS_PER_TURN 64
@@ -111,6 +112,16 @@ static bool is_well_formed(const struct store_packet *packet)
 	}
 }
 
+/* They may be the storage service's: any bytes. */
+static void mend_words(struct store_packet *packet)
+{
+	if (packet->what == STORE_READY)
+		text_copy(packet->u.text, sizeof(packet->u.text), packet->u.text);
+	else if (packet->what == STORE_FAILED)
+		text_copy(
+		    packet->u.failed.text, sizeof(packet->u.failed.text), packet->u.failed.text);
+}
+
 static struct request *find(const struct store_link *link, uint64_t ticket)
 {
 	struct request *request;
@@ -156,12 +167,14 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		ssize_t n = recv(link->fd, &packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
-		if (n == sizeof(packet) && is_well_formed(&packet))
-			take(link, &packet);
-		else
+		if (n != sizeof(packet) || !is_well_formed(&packet)) {
 			disconnect(link, n == 0  ? "closed"
 					 : n < 0 ? strerror(errno)
 						 : "a malformed packet");
+			return;
+		}
+		mend_words(&packet);
+		take(link, &packet);
 	}
 }
 
@@ -330,9 +343,9 @@ int store_failed(const struct store_ended *ended, const char *what, struct error
 
 bool store_link_is_ready(const struct store_link *link, char *why, size_t size)
 {
-	snprintf(
-	    why, size, "%s", link->is_ready ? link->storage : "no connection to snapshot-store");
-	return link->is_ready;
+	bool is_ready = link && link->is_ready;
+	snprintf(why, size, "%s", is_ready ? link->storage : "no connection to snapshot-store");
+	return is_ready;
 }
 
 size_t store_link_busy(const struct store_link *link)

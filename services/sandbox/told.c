@@ -112,6 +112,9 @@ static void adopt(struct agent *agent, const struct driver_found *found, int log
 	machine_found(&agent->machine, false);
 	agent->is_found = true;
 	saved_filled(&agent->record.saved, agent->boot);
+	if (agent->record.saved.must_fill &&
+	    record->wish == MACHINE_UP) /* it was to be started with other files */
+		machine_want_restart(&agent->machine);
 	agent->save_at_ms = clock_boot_ms() + agent->sandbox->snapshot_interval_s * 1000;
 	follow_log(agent, log);
 	log_info("a running agent was found", "agent", agent->id, "boot", agent->boot);
@@ -157,8 +160,12 @@ static void on_ready(void *arg, const struct driver_ready *ready, int resolver)
 	names_listen(sandbox->names, resolver);
 	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
 		settle(agents_at(sandbox->agents, i));
-	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
-		agent_step(agents_at(sandbox->agents, i));
+	for (size_t i = 0; i < agents_count(sandbox->agents); i++) {
+		struct agent *agent = agents_at(sandbox->agents, i);
+		if (agent->must_resume)
+			snapshot_resume(agent);
+		agent_step(agent);
+	}
 }
 
 static void on_lost(void *arg)
@@ -171,11 +178,13 @@ static void on_lost(void *arg)
 	for (size_t i = 0; i < agents_count(sandbox->agents); i++) {
 		struct agent *agent = agents_at(sandbox->agents, i);
 		agent->is_found = agent->is_erasing = agent->is_driver_saving = false;
+		agent->must_resume |= agent->hook == AGENT_HOOK_RESUME;
+		agent->is_quiet |= agent->must_resume;
 		agent->hook = AGENT_HOOK_NONE;
-		agent->is_quiet = false;
 		exec_fail(agent, &err);
-		snapshot_cancel(agent, err.text);
-		restore_destroy(&agent->restore);
+		snapshot_cancel_reading(agent, err.text);
+		if (!agent->start) /* a start that the driver was not told of goes on */
+			restore_destroy(&agent->restore);
 	}
 }
 

@@ -36,7 +36,7 @@ uint64_t triggers_hold_ms(const struct agent *agent)
 
 static enum snapshot_trigger why_held(const struct agent *agent)
 {
-	if (agent->moving_to[0])
+	if (triggers_is_moving(agent))
 		return SNAPSHOT_MOVE;
 	return agent->machine.wish == MACHINE_ASLEEP ? SNAPSHOT_SLEEP : SNAPSHOT_STOP;
 }
@@ -71,6 +71,8 @@ void triggers_tick(struct agent *agent, uint64_t now)
 {
 	uint64_t every = agent->sandbox->snapshot_interval_s * 1000;
 	struct error err;
+	if (triggers_is_moving(agent) && now >= agent->moving_until_ms)
+		triggers_stay(agent);
 	if (agent->machine.is_held && agent->is_to_save && !agent->saving) {
 		save_held(agent);
 		agent_step(agent);
@@ -88,6 +90,8 @@ void triggers_tick(struct agent *agent, uint64_t now)
 
 int triggers_accept(struct agent *agent, struct error *err)
 {
+	if (triggers_may_start(agent, err) != 0)
+		return -1;
 	if (agent->machine.phase == MACHINE_RUNNING &&
 	    snapshot_begin(agent, SNAPSHOT_DEMAND, err) != 0)
 		return -1;
@@ -112,9 +116,12 @@ void triggers_ended(struct agent *agent, enum snapshot_trigger trigger, bool is_
 	agent->save_at_ms = clock_boot_ms() + agent->sandbox->snapshot_interval_s * 1000;
 	agent_save(agent, NULL, NULL);
 	triggers_changed(agent);
-	if (trigger == SNAPSHOT_RESTORE && is_good)
-		machine_want_restart(machine);
-	else if (trigger == SNAPSHOT_DEMAND && agent->is_accepting && is_good)
+	/* a restore that a crash had left in the dark is known now */
+	bool is_outdated = agent->record.saved.must_fill && machine->phase == MACHINE_RUNNING &&
+			   machine->wish == MACHINE_UP;
+	bool is_to_restart =
+	    trigger == SNAPSHOT_RESTORE || (trigger == SNAPSHOT_DEMAND && agent->is_accepting);
+	if (is_outdated || (is_to_restart && is_good && !triggers_is_moving(agent)))
 		machine_want_restart(machine);
 	else if (trigger == SNAPSHOT_DEMAND)
 		agent->is_accepting = false;
@@ -131,64 +138,50 @@ void triggers_ended(struct agent *agent, enum snapshot_trigger trigger, bool is_
 	agent_step(agent);
 }
 
-/* ---- to another host */
-
-struct moving {
-	struct sandbox *sandbox;
-	char id[AGENT_ID_LEN + 1];
-};
-
-static void on_moved(void *arg, const struct ledger_ended *out, const struct error *err)
-{
-	struct moving *moving = arg;
-	struct sandbox *sandbox = moving->sandbox;
-	struct agent *agent =
-	    sandbox->is_stopping ? NULL : agents_find(sandbox->agents, moving->id);
-	free(moving);
-	if (!agent)
-		return;
-	agent->moving_to[0] = '\0';
-	if (err || !out->changed) {
-		snapshot_note(
-		    agent, "failed", err ? err->text : "the ledger has it on another host already");
-		triggers_changed(agent);
-		return;
-	}
-	process_announce(sandbox->process, out->history, out->event, agent->record.asset);
-	log_audit("agent", "outcome", "moved to another host", "asset", agent->record.asset);
-	agent_is_elsewhere(agent);
-}
-
-static void move(struct agent *agent)
-{
-	struct moving *moving;
-	if (agent->record.saved.is_unsaved) {
-		agent->moving_to[0] = '\0';
-		triggers_changed(agent);
-		return;
-	}
-	moving = calloc(1, sizeof(*moving));
-	bug_if(!moving);
-	moving->sandbox = agent->sandbox;
-	memcpy(moving->id, agent->id, sizeof(moving->id));
-	ledger_move(agent->sandbox->process->redis, agent->record.asset,
-	    agent->sandbox->process->settings.replica, agent->moving_to, on_moved, moving);
-}
-
 void triggers_gone(struct agent *agent)
 {
-	agent->is_driver_saving = agent->is_to_save = agent->is_quiet = false;
+	bool was_to_save = agent->is_to_save;
+	agent->is_driver_saving = agent->is_to_save = false;
+	agent->is_quiet = agent->must_resume = false;
 	agent->hook = AGENT_HOOK_NONE;
-	snapshot_cancel(agent, "it ended meanwhile");
-	if (agent->moving_to[0])
-		move(agent);
+	snapshot_cancel_reading(agent, "it ended meanwhile");
+	if (was_to_save && agent->record.saved.is_unsaved && agent->machine.wish != MACHINE_UP) {
+		snapshot_note(agent, "failed", "others were saved until its time was over");
+		triggers_changed(agent);
+	}
 }
 
-void triggers_move(struct agent *agent, const char *to)
+/* ---- to another host */
+
+bool triggers_is_moving(const struct agent *agent)
 {
-	snprintf(agent->moving_to, sizeof(agent->moving_to), "%s", to);
+	return agent->moving_until_ms != 0;
+}
+
+void triggers_move(struct agent *agent)
+{
+	if (!triggers_is_moving(agent))
+		agent->moving_wish = agent->machine.wish;
+	agent->moving_until_ms = clock_boot_ms() + SANDBOX_MOVE_MS;
 	machine_want_stop(&agent->machine);
 	agent_step(agent);
-	if (agent->machine.phase == MACHINE_NONE)
-		move(agent);
+}
+
+void triggers_stay(struct agent *agent)
+{
+	if (!triggers_is_moving(agent))
+		return;
+	agent->moving_until_ms = 0;
+	agent->machine.wish = agent->moving_wish;
+	log_audit("agent", "outcome", "not moved", "asset", agent->record.asset);
+	agent_step(agent);
+}
+
+int triggers_may_start(const struct agent *agent, struct error *err)
+{
+	if (!triggers_is_moving(agent))
+		return 0;
+	error_refuse(err, ERR_BUSY, "snapshot_busy", "it is being moved to another host");
+	err->retry_after_s = 5;
+	return -1;
 }

@@ -13,8 +13,11 @@ uint64_t triggers_hold_ms(const struct agent *agent);
 void triggers_held(struct agent *agent);               /* nothing of it runs, the volume is open */
 void triggers_gone(struct agent *agent);               /* the driver has nothing of it any more */
 void triggers_tick(struct agent *agent, uint64_t now); /* by the clock */
-/* It is stopped, and another host's once it is saved. */
-void triggers_move(struct agent *agent, const char *to);
+/* It is saved and stopped, and nothing wakes it for SANDBOX_MOVE_MS from now: until then an operator may have placed it on another host. */
+void triggers_move(struct agent *agent);
+void triggers_stay(struct agent *agent); /* if it was to be moved, it is not: as it was before */
+bool triggers_is_moving(const struct agent *agent);
+int triggers_may_start(const struct agent *agent, struct error *err); /* ERR_BUSY: it is moved */
 /* What the owner before left takes the place of /data, once that is saved. */
 int triggers_accept(struct agent *agent, struct error *err);
 

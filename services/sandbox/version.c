@@ -22,6 +22,18 @@ uint64_t version_archive_number(const struct version *version)
 	return strtoull(version->object, NULL, 10);
 }
 
+void version_archive_key(
+    const uint8_t key[VAULT_SNAPSHOT_KEY_LEN], const char *object, uint8_t key_r[32])
+{
+	static const char context[] = "multiclaw archive v1";
+	crypto_generichash_state state;
+	crypto_generichash_init(&state, key, VAULT_SNAPSHOT_KEY_LEN, 32);
+	crypto_generichash_update(&state, (const uint8_t *)context, sizeof(context));
+	crypto_generichash_update(&state, (const uint8_t *)object, strlen(object));
+	crypto_generichash_final(&state, key_r, 32);
+	sodium_memzero(&state, sizeof(state));
+}
+
 void version_object_make(uint64_t number, char object_r[VERSION_OBJECT_LEN + 1])
 {
 	uint8_t random[8];

@@ -33,6 +33,10 @@ struct versions {
 
 bool version_object_is_good(const char *object);
 uint64_t version_archive_number(const struct version *version);
+/* What this one archive is sealed with, of the period's snapshot key: another one for every object, so that no try that came to nothing passes for the one after it, and
+ * what packs knows nothing of any other. */
+void version_archive_key(
+    const uint8_t key[VAULT_SNAPSHOT_KEY_LEN], const char *object, uint8_t key_r[32]);
 /* A new name; random. */
 void version_object_make(uint64_t number, char object_r[VERSION_OBJECT_LEN + 1]);
 void version_manifest_name(

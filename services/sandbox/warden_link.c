@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "services/sandbox/text.h"
 
 #define AGAIN_MS 100
 #define PACKETS_PER_TURN 64
@@ -90,6 +91,26 @@ static bool is_well_formed(const struct warden_packet *packet)
 	}
 }
 
+/* Words of the runtime, and names of files, may be an agent's: any bytes. */
+#define MEND(array) text_copy(array, sizeof(array), array)
+static void mend_words(struct warden_packet *packet)
+{
+	if (packet->what == WARDEN_READY) {
+		MEND(packet->u.ready.runtime);
+		MEND(packet->u.ready.warning);
+	} else if (packet->what == WARDEN_EXECED) {
+		MEND(packet->u.execed.why);
+	} else if (packet->what == WARDEN_FAILED) {
+		MEND(packet->u.failed.text);
+	} else if (packet->what == WARDEN_SNAPSHOTTED) {
+		MEND(packet->u.snapshotted.path);
+		MEND(packet->u.snapshotted.kind);
+		MEND(packet->u.snapshotted.text);
+	} else if (packet->what == WARDEN_GONE || packet->what == WARDEN_ERASED) {
+		MEND(packet->u.text);
+	}
+}
+
 static int take_fd(struct msghdr *message)
 {
 	struct cmsghdr *head = CMSG_FIRSTHDR(message);
@@ -119,8 +140,10 @@ static int receive(
 		return -1;
 	*fd_r = take_fd(&message);
 	if (n == sizeof(*packet_r) && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
-	    is_well_formed(packet_r))
+	    is_well_formed(packet_r)) {
+		mend_words(packet_r);
 		return 1;
+	}
 	if (*fd_r >= 0)
 		close(*fd_r);
 	*why_r = "a malformed packet";

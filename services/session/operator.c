@@ -1,8 +1,10 @@
-/* session.revoke and ban - an operator ends sessions; who it was is in the audit trail. */
+/* session.revoke, ban and place - an operator ends sessions, or gives an agent to another host; who it was is in the audit trail. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/log.h"
+#include "common/suite_settings.h"
 #include "services/session/session.h"
 
 struct act {
@@ -89,4 +91,87 @@ void session_ban(
 	}
 	ledger_ban(self->process->redis, req->wallet, req->banned, done,
 	    act_new(self, request, req->banned ? "ban" : "lift a ban", req->wallet, "*"));
+}
+
+/* ---- place */
+
+struct placing {
+	struct session *self;
+	struct bus_request *request;
+	struct session_place_req req; /* from: who had it, once the ledger has said so */
+};
+
+static void answer_placing(struct placing *placing, bool is_moved, const char *was)
+{
+	struct session_place_rsp rsp = {.moved = is_moved};
+	snprintf(rsp.was, sizeof(rsp.was), "%s", was);
+	bus_reply(placing->request, &rsp);
+	free(placing);
+}
+
+static void fail_placing(struct placing *placing, const struct error *err)
+{
+	bus_fail(placing->request, err);
+	free(placing);
+}
+
+static void placed(void *arg, const struct ledger_ended *out, const struct error *err)
+{
+	struct placing *placing = arg;
+	const struct session_place_req *req = &placing->req;
+	char caller[128];
+	if (err) {
+		fail_placing(placing, err);
+		return;
+	}
+	if (out->changed) {
+		role_text(bus_request_caller(placing->request), caller, sizeof(caller));
+		log_audit("operator", "act", "place", "target", req->asset, "from", req->from, "to",
+		    req->to, "caller", caller, "trace", bus_request_trace(placing->request));
+		process_announce(placing->self->process, out->history, out->event, req->asset);
+	}
+	answer_placing(placing, out->changed, req->from);
+}
+
+/* Asked again, because an answer was lost, it is done as well. */
+static void on_place(void *arg, const char *host, const struct error *err)
+{
+	struct placing *placing = arg;
+	struct session_place_req *req = &placing->req;
+	bool is_there = !err && strcmp(host, req->to) == 0;
+	if (err) {
+		fail_placing(placing, err);
+	} else if (is_there || !host[0] || (req->from[0] && strcmp(host, req->from) != 0)) {
+		answer_placing(placing, is_there, host);
+	} else {
+		snprintf(req->from, sizeof(req->from), "%s", host);
+		ledger_move(
+		    placing->self->process->redis, req->asset, req->from, req->to, placed, placing);
+	}
+}
+
+static int check_place(const struct session_place_req *req, struct error *err)
+{
+	uint8_t key[PUBKEY_LEN];
+	if (pubkey_parse(req->asset, key) != 0)
+		return error_refuse(
+		    err, ERR_INVALID, "asset_invalid", "the asset is not a base58 address");
+	if (!suite_settings_is_replica(req->to) ||
+	    (req->from[0] && !suite_settings_is_replica(req->from)))
+		return error_set(err, ERR_INVALID, "from and to have to be names of sandboxes");
+	return 0;
+}
+
+void session_place(
+    struct session *self, const struct session_place_req *req, struct bus_request *request)
+{
+	struct error err;
+	if (check_place(req, &err) != 0) {
+		bus_fail(request, &err);
+		return;
+	}
+	struct placing *placing = calloc(1, sizeof(*placing));
+	bug_if(!placing);
+	*placing = (struct placing){.self = self, .request = request, .req = *req};
+	ledger_place(self->process->redis, placing->req.asset, "", false, on_place, placing);
 }

@@ -156,7 +156,17 @@ static int begin(
 	return agent->save ? 0 : error_set(err, ERR_UNAVAILABLE, "no process can be made");
 }
 
-static int may_begin(const struct agent *agent, const int fds[2], struct error *err)
+/* Nobody's files are sealed as another owner's. What is handed over is of no period. */
+static bool is_its_own(const struct agent *agent, const struct warden_archive *archive)
+{
+	const struct record *record = &agent->record;
+
+	return strcmp(archive->wallet, record->wallet) == 0 &&
+	       (archive->period == record->period || archive->period == 0);
+}
+
+static int may_begin(const struct agent *agent, const struct warden_packet *packet,
+    const int fds[2], struct error *err)
 {
 	struct secret_files about;
 
@@ -164,6 +174,8 @@ static int may_begin(const struct agent *agent, const int fds[2], struct error *
 		return error_set(err, ERR_CONFLICT, "another snapshot is under way");
 	if (agent->state != AGENT_RUNNING && agent->state != AGENT_HELD)
 		return error_set(err, ERR_CONFLICT, "it does not run, and is not held");
+	if (!is_its_own(agent, &packet->u.snapshot.archive))
+		return error_set(err, ERR_DENIED, "the archive is to be another owner's");
 	if (agent->root < 0)
 		return error_set(err, ERR_UNAVAILABLE, "its volume was lost sight of");
 	if (!agent_is_pipe(fds[0], O_WRONLY))
@@ -175,7 +187,7 @@ void agent_snapshot(struct agent *agent, struct warden_packet *packet, const int
 {
 	struct error err = {0};
 
-	if (may_begin(agent, fds, &err) != 0 || begin(agent, packet, fds, &err) != 0)
+	if (may_begin(agent, packet, fds, &err) != 0 || begin(agent, packet, fds, &err) != 0)
 		refuse(agent, err.text);
 }
 

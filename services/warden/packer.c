@@ -105,11 +105,12 @@ static int start(struct run *run, struct error *err)
 
 /* ---- followed ---- */
 
+/* It read what agents wrote: what it says may be theirs, and no text at all. */
 static void make_printable(char *text, size_t size)
 {
 	text[size - 1] = '\0';
 	for (char *c = text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
+		if ((unsigned char)*c < ' ' || (unsigned char)*c > '~')
 			*c = '?';
 	memset(text + strlen(text), 0, size - strlen(text));
 }

@@ -50,16 +50,17 @@ static void become(const struct spawn *spawn)
 		char *wanted;
 	} setting = {spawn->setting};
 	char *environment[] = {path, setting.wanted, NULL};
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), waiting[SPAWN_FDS_MAX];
 
 	reset_signals();
 	for (size_t i = 0; i < spawn->nfds; i++) {
-		int fd = spawn->fds[i] >= 0 ? spawn->fds[i] : null;
-		if (dup2(fd, FD_ABOVE + (int)i) < 0)
+		/* at a number that is free: one to come may be up there itself */
+		waiting[i] = fcntl(spawn->fds[i] >= 0 ? spawn->fds[i] : null, F_DUPFD, FD_ABOVE);
+		if (waiting[i] < 0)
 			return;
 	}
 	for (int i = 0; i < (int)spawn->nfds; i++)
-		if (dup2(FD_ABOVE + i, i) < 0)
+		if (dup2(waiting[i], i) < 0)
 			return;
 	for (int i = 0; i < (int)spawn->nfds; i++)
 		if (spawn->fds[i] == SPAWN_CLOSED)

@@ -1,6 +1,7 @@
 """sandbox with everything but containers, real: Redis, development chain, chain-oracle, session, auth, secret-vault. Warden is the test's own."""
 
 import base64
+import fcntl
 import hashlib
 import http.client
 import json
@@ -169,8 +170,8 @@ class Hosts(Sandboxes):
 
     demo = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "demo-agent/image"
 
-    def __init__(self, sandboxes=1, prefix="q", **settings):
-        self.prefix = prefix
+    def __init__(self, sandboxes=1, **settings):
+        self.claim()
         super().__init__(sandboxes, **{
             "MULTICLAW_SANDBOX_MEMORY_MB": 64,
             "MULTICLAW_SANDBOX_VOLUME_MB": 24,
@@ -183,6 +184,20 @@ class Hosts(Sandboxes):
             "MULTICLAW_WARDEN_SLOTS": 16,
             **settings,
         })
+
+    def claim(self):
+        """Names, networks and user ids of this machine that no other run of such tests has; given back when this process ends."""
+        os.makedirs("/run/multiclaw", exist_ok=True)
+        for self.number in range(16):
+            self.claimed = os.open(f"/run/multiclaw/hosts-{self.number}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self.claimed, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                os.close(self.claimed)
+        else:
+            raise AssertionError("16 runs at one time")
+        self.prefix = f"h{self.number:x}"
 
     def start(self):
         self.state.chmod(0o711)
@@ -198,8 +213,8 @@ class Hosts(Sandboxes):
             for folder in ("images", "images/names"):
                 (self.state / folder).chmod(0o755)
         self.launch(f"warden-{i}", BIN / "multiclaw-warden", MULTICLAW_WARDEN_REPLICA=f"sandbox-{i}",
-                    MULTICLAW_WARDEN_PREFIX=f"{self.prefix}{i}", MULTICLAW_WARDEN_NETWORK=f"10.223.{16 * i}.0/20",
-                    MULTICLAW_WARDEN_UID_BASE=str(2147483648 + 33554432 * i), MULTICLAW_WARDEN_VOLUMES=f"volumes-{i}")
+                    MULTICLAW_WARDEN_PREFIX=f"{self.prefix}{i}", MULTICLAW_WARDEN_NETWORK=f"10.223.{16 * self.number + 2 * i}.0/23",
+                    MULTICLAW_WARDEN_UID_BASE=str(2147483648 + (4 * self.number + i) * 16 * 65536), MULTICLAW_WARDEN_VOLUMES=f"volumes-{i}")
         self.launch_store(i)
 
     def launch_store(self, i=1):
@@ -220,6 +235,7 @@ class Hosts(Sandboxes):
         super().stop()
         for i in range(1, self.sandboxes + 1):
             subprocess.run(["nft", "delete", "table", "inet", f"{self.prefix}{i}_agents"], capture_output=True)
+        os.close(self.claimed)
 
     # ---- an agent
 
@@ -294,7 +310,9 @@ class Hosts(Sandboxes):
     def objects(self, owner):
         """In the folder of the stores, by name."""
         folder = self.state / "store/agents" / agent_id(owner.asset)
-        return {str(p.relative_to(folder)): p for p in sorted(folder.rglob("*")) if p.is_file()}
+        # (unlike rglob, a walk goes on where a sweep removes a folder meanwhile)
+        found = sorted(pathlib.Path(at) / name for at, _, files in os.walk(folder) for name in files)
+        return {str(p.relative_to(folder)): p for p in found}
 
     def lose_volume(self, owner, replica=1):
         """What is on the host's disk of it."""
@@ -326,12 +344,20 @@ class Hosts(Sandboxes):
         wait_until("it is refused", lambda: self.state_of(owner.token, replica=replica) == "stopped", seconds, 0.05)
         return self.ask("state", token=owner.token, replica=replica)["why"]
 
-    def move(self, owner, to, replica=1, seconds=60):
-        def moved():
-            answer = self.ask("move", role="operator", replica=replica, asset=owner.asset, to=to)
-            return answer if answer.get("moved") or answer.get("host") else None
+    def park(self, owner, to, replica=1, seconds=60):
+        """The first half of a move: saved and stopped, for it."""
+        def is_parked():
+            return self.ask("move", role="operator", replica=replica, asset=owner.asset, to=to).get("moved")
 
-        return wait_until("it is moved", moved, seconds, 0.1)
+        wait_until("it is saved and stopped", is_parked, seconds, 0.1)
+
+    def place(self, owner, to, **more):
+        """The second half; alone, for a host that is lost."""
+        return self.operator.call("session.place", asset=owner.asset, to=to, **more)
+
+    def move(self, owner, to, replica=1, seconds=60):
+        self.park(owner, to, replica, seconds)
+        return self.place(owner, to, **{"from": f"sandbox-{replica}"})
 
     def put_secret(self, owner, kind, name, value):
         self.ask("put", token=owner.token, kind=kind, name=name, value=value.encode())

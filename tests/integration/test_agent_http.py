@@ -107,6 +107,10 @@ class Containers(Edge):
         else:
             self.suite.redis().delete(key)
 
+    def place_of(self):
+        host = self.suite.redis().get(f"mc:place:{self.suite.asset_of('alice')}")
+        return host.decode() if isinstance(host, bytes) else host
+
     def restart_router(self):
         before = self.suite.kill("router-1")
         wait_until("another router", lambda: self.suite.pid("router-1") != before, 10)
@@ -290,6 +294,20 @@ def test_what_was_remembered_is_the_ledgers_word_and_no_hosts(edge):
     for _ in range(3):
         assert edge.decide()[0] == 200
     assert (edge.hosts.count("sandbox.reach", first), edge.hosts.count("sandbox.reach", second)) == (4, 4)
+
+
+def test_a_host_that_an_agent_was_taken_from_is_asked_no_more(edge):
+    first, second = hosts_of(edge)
+    edge.place(first)
+    for host in (first, second):
+        edge.hosts.say("sandbox.reach", edge.running(good_ms=0), host)
+    assert edge.decide()[0] == 200 and edge.hosts.count("sandbox.reach", first) == 1
+    edge.suite.cli("agent", "move", edge.suite.asset_of("alice"), second, "--lost")
+    wait_until("the other is asked", lambda: edge.decide()[0] == 200 and edge.hosts.count("sandbox.reach", second), 10)
+    asked = edge.hosts.count("sandbox.reach", first)
+    for _ in range(3):
+        assert edge.decide()[0] == 200
+    assert edge.hosts.count("sandbox.reach", first) == asked, "whatever it would answer: it may have been taken over"
 
 
 def test_the_host_that_a_host_names_does_not_get_the_token(edge):

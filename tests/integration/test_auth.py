@@ -570,6 +570,25 @@ def test_a_banned_wallet_is_out_until_the_ban_is_lifted(parts, owner):
     assert parts.check(parts.sign_in(owner, owner.asset)["token"])
 
 
+def test_an_operator_gives_an_agent_to_another_host(parts, owner):
+    def place(**names):
+        return parts.operator.call("session.place", asset=owner.asset, **names)
+
+    key = f"mc:place:{owner.asset}"
+    assert place(to="two") == place(**{"from": "one"}, to="two") == {"moved": False}
+    assert not parts.redis.exists(key)
+    parts.redis.set(key, "one")
+    assert place(**{"from": "three"}, to="two") == {"moved": False, "was": "one"}
+    assert place(**{"from": "one"}, to="two") == {"moved": True, "was": "one"} and parts.redis.get(key) == b"two"
+    event = parts.redis.xrevrange("mc:events", count=1)[0][1]
+    assert (event[b"a"], event[b"k"]) == (owner.asset.encode(), b"agent"), "so that its host looks"
+    assert place(**{"from": "one"}, to="two") == {"moved": True, "was": "two"}, "an answer that was lost"
+    assert place(to="three") == {"moved": True, "was": "two"} and parts.redis.get(key) == b"three", "whoever has it"
+    for names in ({"to": "a b"}, {"to": "../x"}, {"to": "two", "from": "A"}):
+        assert refused(place, **names)[0] == "invalid"
+    assert refused(parts.operator.call, "session.place", asset="1" * 31 + "0", to="two")[0] == "invalid"
+
+
 def test_only_those_on_the_list_may_call(parts, owner):
     token = parts.sign_in(owner, owner.asset)["token"]
     for role, service, call, body in (
@@ -577,6 +596,7 @@ def test_only_those_on_the_list_may_call(parts, owner):
         ("operator", "auth", "auth.assets", {"wallet": owner.address, "ip": "203.0.113.7"}),
         ("router", "session", "session.revoke", {"everything": True}),
         ("auth", "session", "session.ban", {"wallet": owner.address, "banned": True}),
+        ("router", "session", "session.place", {"asset": owner.asset, "to": "two"}),
         ("auth", "session", "session.end", {"token": token, "all": True}),
         ("router", "session", "session.mint", {"asset": owner.asset, "wallet": owner.address, "slot": 1, "history": "h", "ip": "::1"}),
     ):

@@ -293,10 +293,10 @@ def test_a_stranger_hears_no_bell(world, service):
 def test_one_role_cannot_make_another_ones_calls(world):
     """Every call of every service, by every key there is: only the declared callers get past the door."""
     calls = {"auth": ["auth.challenge", "auth.verify", "auth.assets"], "chain-oracle": ["oracle.owner", "oracle.assets", "oracle.reset"],
-             "session": ["session.mint", "session.check", "session.list", "session.end", "session.revoke", "session.ban"]}
+             "session": ["session.mint", "session.check", "session.list", "session.end", "session.revoke", "session.ban", "session.place"]}
     allowed = {"router": {"auth.challenge", "auth.verify", "auth.assets", "session.check", "session.list", "session.end"},
                "auth": {"session.mint", "session.check", "oracle.owner", "oracle.assets"}, "session": {"oracle.owner"}, "chain-oracle": set(),
-               "operator": {"session.revoke", "session.ban", "oracle.reset", "service.status"}}
+               "operator": {"session.revoke", "session.ban", "session.place", "oracle.reset", "service.status"}}
     for role, may in allowed.items():
         for service, names in calls.items():
             peer = world.peer(role, service)
@@ -329,6 +329,7 @@ def test_an_operator_has_the_roles_of_its_key_and_no_more(world):
         wait_until("it may read", lambda: isinstance(call("service.status", "session"), dict), 10, 0.2)
         assert call("session.revoke", "session", everything=True) == "denied"
         assert call("session.ban", "session", wallet=Wallet().address, banned=True) == "denied"
+        assert call("session.place", "session", asset=world.asset_of("alice"), to="sandbox-2") == "denied"
         assert call("oracle.reset", "chain-oracle", asset=world.asset_of("alice")) == "denied"
         assert call("session.check", "session", token="x") == "denied"
         peers.write_text(f"{kept}operator-revoke {public.decode()}\n")

@@ -266,28 +266,36 @@ def test_without_a_session_each_word_says_so(edge):
 # ---- operators
 
 
-def test_an_agent_is_moved_by_the_host_that_has_it(edge):
+def test_an_agent_is_saved_where_it_is_and_placed_elsewhere(edge):
     asset = edge.suite.asset_of("alice")
     steps = [{"doing": "saving"}, {"doing": "stopping"}, {"moved": True}]
     edge.hosts.say("sandbox.move", {"host": "host-2"}, "host-1")
     edge.hosts.say("sandbox.move", lambda body: steps.pop(0), "host-2")
-    assert cli(edge, "move", asset, "host-1").stdout == f"{asset} is on host-1 now.\n" and not steps
-    assert {(b["asset"], b["to"], bool(b.get("lost"))) for b in edge.hosts.asked("sandbox.move")} == {(asset, "host-1", False)}
-    edge.hosts.say("sandbox.move", {"moved": True}, "host-2")
+    edge.place("host-2")
+    assert cli(edge, "move", asset, "host-1").stdout == f"{asset} was on host-2 and is on host-1 now: its owner's next visit starts it there.\n" and not steps
+    assert {(b["asset"], b["to"]) for b in edge.hosts.asked("sandbox.move")} == {(asset, "host-1")}
+    assert edge.place_of() == "host-1"
+    for host in ("host-1", "host-2"):
+        edge.hosts.say("sandbox.move", {"moved": True}, host)
+    assert cli(edge, "move", asset, "host-1").stdout == f"{asset} is on host-1 already.\n"
+    edge.place("host-2")
+    edge.hosts.say("sandbox.move", {"host": "host-2"}, "host-1")
     assert json.loads(cli(edge, "move", asset, "host-1", "--json").stdout) == {"moved": "host-1"}
+    # meanwhile another operator's move
+    edge.place("host-9")
+    assert "host-9 has it by now" in refused(edge, "move", asset, "host-1") and edge.place_of() == "host-9"
 
 
-def test_one_whose_host_is_gone_is_taken_by_the_other(edge):
+def test_one_whose_host_is_gone_is_placed_without_it(edge):
     asset = edge.suite.asset_of("alice")
-    edge.hosts.say("sandbox.move", {"moved": True}, "host-2")
-    cli(edge, "move", asset, "host-2", "--lost")
-    assert edge.hosts.count("sandbox.move", "host-1") == 0 and edge.hosts.asked("sandbox.move")[-1]["lost"] is True
-    edge.hosts.say("sandbox.move", {"host": "host-1"}, "host-2")
-    assert "host-2 says that host-1 has it" in refused(edge, "move", asset, "host-2", "--lost")
+    assert "no host has an agent of this asset" in refused(edge, "move", asset, "host-2", "--lost") and edge.place_of() is None
+    edge.place("host-1")
+    assert "was on host-1 and is on host-2 now" in cli(edge, "move", asset, "host-2", "--lost").stdout
+    assert edge.place_of() == "host-2" and edge.hosts.asked("sandbox.move") == []
 
 
 @pytest.mark.parametrize("said, code, words", [(Refusal("not_found", "agent_unknown"), 1, "no host has an agent of this asset"),
-                                               (Refusal("conflict", "snapshot_busy"), 1, "(snapshot_busy)"), ({}, 1, "it did not begin")])
+                                               (Refusal("conflict", "snapshot_needed"), 1, "could not be saved"), ({}, 1, "it did not begin")])
 def test_a_move_that_is_refused_says_why(edge, said, code, words):
     edge.hosts.say("sandbox.move", said)
     assert words in refused(edge, "move", edge.suite.asset_of("alice"), "host-1", code=code)

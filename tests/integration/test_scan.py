@@ -84,7 +84,7 @@ def write_secrets(path, files):
     return str(path)
 
 
-def scan(secrets_path, paths, limit_s=60):
+def scan(secrets_path, paths, limit_s=200):
     """{path: what was found}, and the line of measurements."""
     ran = subprocess.run([DRIVER, secrets_path], input="\n".join(map(str, paths)), capture_output=True, text=True, timeout=limit_s)
     assert ran.returncode == 0, ran.stderr
@@ -468,6 +468,8 @@ def test_clean_data_has_no_hit(planted, tmp_path):
     total = int(float(os.environ.get("SCAN_CLEAN_GB", "0.3")) * 1e9)
     found, said = scan(planted, clean_files(tmp_path, total), 3600)
     print(said)
+    for path in tmp_path.iterdir():
+        path.unlink()
     assert {path: what for path, what in found.items() if what} == {}
 
 

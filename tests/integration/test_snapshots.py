@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from parts import Refused
 from sandbox_parts import Hosts
 from suite import wait_until
 from vault_parts import own, owner  # noqa: F401
@@ -52,8 +53,16 @@ def test_sleep_saves_and_a_wake_needs_no_restore(v, owner):
 
 def test_it_moves_to_another_host_with_what_it_knows(v, owner):
     v.up(owner).remember(owner, "I travel")
-    moved = v.move(owner, "sandbox-2")
-    assert moved == {"moved": True} or moved.get("host") == "sandbox-2", moved
+    v.park(owner, "sandbox-2")
+    assert v.redis.get(f"mc:place:{owner.asset}") == b"sandbox-1", "no host's to change"
+    reached = v.ask("reach", token=owner.token, wait_ms=0)
+    assert reached["state"] == "stopped" and "moved" in reached["why"]
+    for call in ({"call": "start"}, {"call": "restart"}, {"call": "restore", "id": 1}):
+        with pytest.raises(Refused) as e:
+            v.ask(token=owner.token, **call)
+        assert e.value.reason == "snapshot_busy"
+    assert v.move(owner, "sandbox-2") == {"moved": True, "was": "sandbox-1"}
+    wait_until("it is forgotten here", lambda: v.ask("state", token=owner.token).get("host"), 20)
     assert v.redis.get(f"mc:place:{owner.asset}") == b"sandbox-2"
     assert v.ask("state", token=owner.token)["host"] == "sandbox-2"
     v.up(owner, replica=2)
@@ -63,13 +72,36 @@ def test_it_moves_to_another_host_with_what_it_knows(v, owner):
     v.move(owner, "sandbox-1", replica=2)
     v.up(owner)
     assert v.memory(owner) == "and come back", "not the volume that was left here"
+    v.park(owner, "sandbox-2")
+    v.ask("stop", token=owner.token)  # the owner's word, and no move any more
+    v.up(owner)
+    assert v.memory(owner) == "and come back"
+
+
+def test_one_that_cannot_be_saved_is_not_moved_and_goes_on(v, owner):
+    secret = "sk-live-" + "4b1e0d" * 6
+    v.put_secret(owner, "custom", "key", secret)
+    v.up(owner).remember(owner, f"do not tell: {secret}")
+    boot = v.ask("state", token=owner.token)["boot_id"]
+    refusal = wait_until("it is refused", lambda: move_refused(v, owner, "sandbox-2"), 60, 0.1)
+    assert refusal.reason == "snapshot_needed"
+    v.wait_next(owner, boot)
+    assert v.redis.get(f"mc:place:{owner.asset}") == b"sandbox-1"
+
+
+def move_refused(v, owner, to):
+    try:
+        v.ask("move", role="operator", asset=owner.asset, to=to)
+    except Refused as e:
+        return e
+    return None
 
 
 def test_a_lost_hosts_agent_goes_on_elsewhere_and_dies_where_it_was(v, owner):
     v.up(owner).remember(owner, "saved")
     v.save(owner)
     v.remember(owner, "not saved")
-    assert v.ask("move", role="operator", replica=2, asset=owner.asset, to="sandbox-2", lost=True) == {"moved": True}
+    assert v.place(owner, "sandbox-2") == {"moved": True, "was": "sandbox-1"}
     wait_until("it is killed here", lambda: not v.processes_of(owner), 20)
     v.up(owner, replica=2)
     assert v.memory(owner, replica=2) == "saved"
@@ -172,6 +204,11 @@ def test_one_of_two_hosts_goes_on(v, owner):
     assert v.memory(owner) == "second"
 
 
+def offered(v, owner):
+    shown = v.saves(owner)
+    return shown if "roots" in shown else None
+
+
 def test_folders_are_handed_over_by_the_sellers_word(v, owner):
     v.up(owner).remember(owner, "for whoever comes next")
     answer = v.ask("hand_over", timeout=25, token=owner.token, roots=[{"root": "notes"}], wait_ms=20000)
@@ -179,12 +216,15 @@ def test_folders_are_handed_over_by_the_sellers_word(v, owner):
     sold = v.sell(owner)
     v.up(sold)
     assert v.memory(sold) == ""
-    shown = v.saves(sold)
+    shown = wait_until("it is offered, once the sale is final", lambda: offered(v, sold), 60, 0.5)
     assert shown["roots"] == [{"root": "notes"}] and shown["handed_wallet"] == owner.address and shown["handed_bytes"] > 0
     v.remember(sold, "mine")
     v.ask("accept", token=sold.token, wanted=True)
     wait_until("it is taken over", lambda: v.saves(sold).get("doing", "") == "" and v.state_of(sold.token) == "running"
                and v.memory(sold) == "for whoever comes next", 60, 0.2)
     assert v.save(sold)["id"] == 2
-    wait_until("it is not offered any more", lambda: not any(n.startswith("handed-over") for n in v.objects(owner)), 30)
+    try:
+        wait_until("it is not offered any more", lambda: not any(n.startswith("handed-over") for n in v.objects(owner)), 30)
+    except AssertionError as e:
+        raise AssertionError(f"{e}\n{v.log('sandbox-1', 30)}") from None
     assert "roots" not in v.saves(sold)

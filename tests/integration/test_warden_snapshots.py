@@ -244,6 +244,8 @@ def test_a_snapshot_that_cannot_be_says_why(warden, client, page):
     assert "does not run" in why()
     client.started(agent, image=page)
     fill(client, agent)
+    assert "another owner" in why(archive=archive_of(owner="other"))
+    assert "another owner" in why(archive=archive_of(period=8))
     assert "sealed" in why(fd=memfd({"a": b"x"}, seal=False))
     with open("/dev/null", "wb") as null, Writer(b"") as writer:
         assert "pipe" in why(pipe=null.fileno())

@@ -140,8 +140,7 @@ static int open_notes(const char *folder)
 		return -1;
 	int notes = -1;
 	if (mkdirat(data, NOTES_FOLDER, 0700) == 0 || errno == EEXIST)
-		notes = openat(
-		    data, NOTES_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		notes = openat(data, NOTES_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	int why = errno;
 	close(data);
 	errno = why;

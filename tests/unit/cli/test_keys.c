@@ -244,7 +244,8 @@ static void init_says_that_the_list_of_users_is_of_an_older_version(void **state
 {
 	const struct folder *folder = *state;
 	static const char *const newer[] = {" (%R~mc:place:* +get)",
-	    " (%RW~mc:place:* +setnx +get)", "%RW~mc:ticket:*", "user sandbox "};
+	    " (%RW~mc:place:* +setnx +get)", " (%RW~mc:place:* +get +set)", "%RW~mc:ticket:*",
+	    "user sandbox "};
 	struct error err = {0};
 
 	init(folder);
@@ -674,6 +675,8 @@ static void every_role_can_do_its_own_work(void **state)
 	assert_runs(guarded, SANDBOX, "owner asset");
 	assert_runs(guarded, SANDBOX, "place asset one 1");
 	assert_runs(guarded, ROUTER, "place asset - 0");
+	assert_runs(guarded, SESSION, "place asset - 0");
+	assert_runs(guarded, SESSION, "move asset one two");
 	assert_runs(guarded, SANDBOX, "release asset sandbox:one");
 	assert_runs(guarded, SANDBOX, "announce agent asset");
 	assert_runs(guarded, ORACLE, "observe asset other " LATER " 0");
@@ -716,7 +719,8 @@ static void no_role_can_do_another_ones_work(void **state)
 	    {1 << SESSION, "ticket hash text"},
 	    {1 << SESSION, "redeem hash"},
 	    {1 << SANDBOX, "place asset one 1"},
-	    {1 << SANDBOX | 1 << ROUTER, "place asset - 0"},
+	    {1 << SANDBOX | 1 << ROUTER | 1 << SESSION, "place asset - 0"},
+	    {1 << SESSION, "move asset one two"},
 	    {0, "unplace asset one"},
 	    {1 << SANDBOX | 1 << VAULT, "hold asset one"},
 	    {1 << SANDBOX | 1 << VAULT, "release asset one"},
@@ -779,8 +783,8 @@ static void no_role_can_write_what_is_not_its_own(void **state)
 	    {0, "DEL mc:ticket:x"},
 	    {1 << SESSION, "ZADD mc:children:x 1 y"},
 	    {1 << SANDBOX, "SETNX mc:place:x y"},
-	    {0, "SET mc:place:x y"},
-	    {1 << SANDBOX | 1 << ROUTER, "GET mc:place:x"},
+	    {1 << SESSION, "SET mc:place:x y"},
+	    {1 << SANDBOX | 1 << ROUTER | 1 << SESSION, "GET mc:place:x"},
 	    {0, "DEL mc:place:x"},
 	    {0, "DEL mc:held:x"},
 	    {1 << ORACLE, "DEL mc:owner:x"},

@@ -340,7 +340,8 @@ static void an_agent_has_one_place(void **state)
 	assert_string_equal(ASK(b, ledger_place, ASSET, "other", true, on_word).word, "other");
 	assert_false(ASK(b, ledger_move, ASSET, host, "third", on_ended).ended.changed);
 	assert_true(ASK(b, ledger_move, ASSET, "other", "third", on_ended).ended.changed);
-	assert_string_equal(ASK(b, ledger_hold, ASSET, "sandbox:other", on_owner).owner.place, "third");
+	assert_string_equal(
+	    ASK(b, ledger_hold, ASSET, "sandbox:other", on_owner).owner.place, "third");
 	assert_string_equal(ASK(b, ledger_hold, ASSET, "vault", on_owner).owner.place, "");
 }
 
@@ -646,17 +647,19 @@ static const struct answer_case {
     {parse_record, H " _ _ " SLOT " " SLOT, true},
     {parse_record, H " _ * " SLOT " " SLOT, false},
     {parse_record, H " 5 " ALICE " " SLOT " " SLOT, false},
-    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH, true},
-    {parse_owner, H " 5-1 nobody " SLOT " " NO_SLOT EPOCH, true},
-    {parse_owner, H " 0-0 _ " NO_SLOT " " NO_SLOT EPOCH, true},
-    {parse_owner, H " 5-1 _ " SLOT " " NO_SLOT EPOCH, false},
-    {parse_owner, H " 5-1 _ " NO_SLOT " " SLOT EPOCH, false},
-    {parse_owner, H " _ " ALICE " " SLOT " " SLOT EPOCH, false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH " _", true},
+    {parse_owner, H " 5-1 nobody " SLOT " " NO_SLOT EPOCH " _", true},
+    {parse_owner, H " 0-0 _ " NO_SLOT " " NO_SLOT EPOCH " _", true},
+    {parse_owner, H " 5-1 _ " SLOT " " NO_SLOT EPOCH " _", false},
+    {parse_owner, H " 5-1 _ " NO_SLOT " " SLOT EPOCH " _", false},
+    {parse_owner, H " _ " ALICE " " SLOT " " SLOT EPOCH " _", false},
     {parse_owner, "_ 5-1 " ALICE " " SLOT " " SLOT EPOCH, false},
-    {parse_owner, H " 5-1 * " SLOT " " SLOT EPOCH, false},
-    {parse_owner, H " 5-1 " ALICE " 10 " SLOT EPOCH, false},
-    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH " more", false},
-    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " _", true},
+    {parse_owner, H " 5-1 * " SLOT " " SLOT EPOCH " _", false},
+    {parse_owner, H " 5-1 " ALICE " 10 " SLOT EPOCH " _", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH " sandbox-1.a_b", true},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH " sandbox/1", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT EPOCH " one more", false},
+    {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " _ _", true},
     {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT " abc", false},
     {parse_owner, H " 5-1 " ALICE " " SLOT " " SLOT, false},
     {parse_minted, H " good 5-0", true},

@@ -54,6 +54,7 @@ static void a_reason_decides_and_else_the_code(void **state)
 	    {ERR_CONFLICT, "snapshot_busy", 409, "snapshot_busy"},
 	    {ERR_CONFLICT, "snapshot_newest", 409, "snapshot_newest"},
 	    {ERR_CONFLICT, "snapshot_overtaken", 409, "snapshot_overtaken"},
+	    {ERR_CONFLICT, "snapshot_damaged", 409, "snapshot_damaged"},
 	    {ERR_INVALID, "exclude_invalid", 422, "exclude_invalid"},
 	    {ERR_UNAVAILABLE, "snapshot_failed", 503, "snapshot_failed"},
 	    {ERR_NOT_FOUND, "", 404, "not_found"},

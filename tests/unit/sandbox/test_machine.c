@@ -271,6 +271,70 @@ static void a_found_one_runs_or_ends(void **state)
 	assert_int_equal(machine_next(m, 0), MACHINE_STOP);
 }
 
+static void hold(struct machine *m)
+{
+	run(m, 0);
+	machine_want_sleep(m);
+	assert_int_equal(machine_next(m, 10), MACHINE_STOP);
+	machine_held(m, 20, 5000);
+	assert_int_equal(machine_next(m, 20), MACHINE_WAIT);
+	assert_string_equal(machine_state(m), "sleeping");
+}
+
+static void one_that_is_held_is_released_once_it_is_saved(void **state)
+{
+	struct machine *m = *state;
+	hold(m);
+	machine_want_release(m);
+	assert_int_equal(machine_next(m, 30), MACHINE_RELEASE);
+	assert_int_equal(machine_next(m, 30), MACHINE_WAIT);
+	machine_gone(m, 40);
+	assert_int_equal(machine_next(m, 40), MACHINE_WAIT);
+}
+
+static void a_wake_does_not_wait_for_a_hold(void **state)
+{
+	struct machine *m = *state;
+	hold(m);
+	assert_true(machine_want_wake(m));
+	assert_int_equal(machine_next(m, 30), MACHINE_RELEASE);
+	machine_gone(m, 40);
+	assert_int_equal(machine_next(m, 40), MACHINE_START);
+}
+
+static void a_hold_has_an_end_and_a_kill_ends_it(void **state)
+{
+	struct machine *m = *state;
+	hold(m);
+	assert_int_equal(machine_wait_ms(m, 20), 4980);
+	assert_int_equal(machine_next(m, 5000), MACHINE_KILL);
+	machine_gone(m, 5001);
+	hold(m);
+	machine_want_kill(m, MACHINE_NEW, "");
+	assert_int_equal(machine_next(m, 30), MACHINE_KILL);
+}
+
+static void a_start_that_fails_is_tried_otherwise_at_once(void **state)
+{
+	struct machine *m = *state;
+	machine_want_start(m);
+	assert_int_equal(machine_next(m, 0), MACHINE_START);
+	machine_not_started(m, 5, MACHINE_OTHERWISE, "no volume");
+	assert_string_equal(m->why, "");
+	assert_int_equal(machine_next(m, 5), MACHINE_START);
+	assert_int_equal(m->restarts, 0);
+}
+
+static void a_start_that_goes_on_is_waited_for(void **state)
+{
+	struct machine *m = *state;
+	machine_want_start(m);
+	assert_int_equal(machine_next(m, 0), MACHINE_START);
+	machine_goes_on(m, 59000);
+	assert_int_equal(machine_next(m, 60001), MACHINE_WAIT);
+	assert_int_equal(machine_next(m, 119001), MACHINE_KILL);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup(name, set_up)
@@ -290,6 +354,11 @@ int main(void)
 	    TEST(words_of_others_are_plain_text),
 	    TEST(one_that_vanished_counts_as_crashed),
 	    TEST(a_found_one_runs_or_ends),
+	    cmocka_unit_test_setup(one_that_is_held_is_released_once_it_is_saved, set_up),
+	    cmocka_unit_test_setup(a_wake_does_not_wait_for_a_hold, set_up),
+	    cmocka_unit_test_setup(a_hold_has_an_end_and_a_kill_ends_it, set_up),
+	    cmocka_unit_test_setup(a_start_that_fails_is_tried_otherwise_at_once, set_up),
+	    cmocka_unit_test_setup(a_start_that_goes_on_is_waited_for, set_up),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -50,6 +50,24 @@ static int set_up(void **state)
 	return 0;
 }
 
+static void every_archive_has_a_key_of_its_own(void **state)
+{
+	char one[VERSION_OBJECT_LEN + 1], other[VERSION_OBJECT_LEN + 1];
+	uint8_t key_of_one[32], again[32], key_of_other[32];
+	(void)state;
+	version_object_make(7, one);
+	version_object_make(7, other);
+	version_archive_key(key, one, key_of_one);
+	version_archive_key(key, one, again);
+	version_archive_key(key, other, key_of_other);
+	assert_memory_equal(key_of_one, again, sizeof(again));
+	assert_memory_not_equal(key_of_one, key_of_other, sizeof(again));
+	assert_memory_not_equal(key_of_one, key, sizeof(again));
+	key[0] ^= 1;
+	version_archive_key(key, one, again);
+	assert_memory_not_equal(key_of_one, again, sizeof(again));
+}
+
 static void what_was_written_is_read_again(void **state)
 {
 	const struct manifest_of it = of(3);
@@ -185,6 +203,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup(what_was_written_is_read_again, set_up),
+	    cmocka_unit_test_setup(every_archive_has_a_key_of_its_own, set_up),
 	    cmocka_unit_test_setup(a_full_one_fits, set_up),
 	    cmocka_unit_test_setup(any_other_byte_is_refused, set_up),
 	    cmocka_unit_test_setup(anothers_is_refused, set_up),

@@ -55,7 +55,7 @@ static void what_was_written_is_read_again(void **state)
 static void a_damaged_record_is_refused(void **state)
 {
 	static const char *const keys[] = {"version", "asset", "wallet", "slot", "period", "boot",
-	    "image", "wish", "placement", "egress", "workers", "former", "epoch"};
+	    "image", "wish", "placement", "egress", "workers", "former", "epoch", "kind", "saved"};
 	struct record record = sample(), read;
 	struct error err;
 	(void)state;
@@ -120,6 +120,39 @@ static void another_period_of_the_same_owner_makes_the_one_before_a_former_one(v
 	assert_int_equal(record.nformer, RECORD_FORMER_MAX);
 }
 
+static void a_volume_that_is_back_is_of_the_snapshot_that_it_was(void **state)
+{
+	struct record record = sample();
+	const uint64_t period = record.period;
+	(void)state;
+	record.saved.number = 7;
+	record_move_away(&record, 1000);
+	snprintf(record.wallet, sizeof(record.wallet), "%s", WALLET);
+	record_set_period(&record, period, 2000);
+	assert_int_equal(record.saved.number, 7);
+	/* of number 9 it was to be filled, and never was */
+	record.saved.number = 9;
+	record.saved.must_fill = true;
+	record_move_away(&record, 3000);
+	snprintf(record.wallet, sizeof(record.wallet), "%s", WALLET);
+	record_set_period(&record, period, 4000);
+	assert_int_equal(record.saved.number, 0);
+	assert_int_equal(record.nformer, 0);
+}
+
+static void a_snapshot_is_the_newest_by_number_and_digest(void **state)
+{
+	struct saved saved = {.number = 7};
+	const uint8_t one[32] = {1}, other[32] = {2};
+	(void)state;
+	assert_int_equal(saved_settle(&saved, 7, one, 0, 5, NULL, NULL), SAVED_LOCAL);
+	assert_int_equal(saved_settle(&saved, 7, one, 0, 5, NULL, NULL), SAVED_LOCAL);
+	assert_int_equal(saved_settle(&saved, 7, other, 0, 5, NULL, NULL), SAVED_FROM_STORE);
+	assert_int_equal(saved_settle(&saved, 7, other, 0, 5, NULL, NULL), SAVED_FROM_STORE);
+	assert_int_equal(saved_settle(&saved, 8, other, 0, 5, NULL, NULL), SAVED_FROM_STORE);
+	assert_int_equal(saved_settle(&saved, 6, other, 0, 5, NULL, NULL), SAVED_LOCAL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -128,6 +161,8 @@ int main(void)
 	    cmocka_unit_test(a_record_under_another_agents_name_is_refused),
 	    cmocka_unit_test(a_period_that_ends_leaves_its_volume_and_nothing_else),
 	    cmocka_unit_test(another_period_of_the_same_owner_makes_the_one_before_a_former_one),
+	    cmocka_unit_test(a_volume_that_is_back_is_of_the_snapshot_that_it_was),
+	    cmocka_unit_test(a_snapshot_is_the_newest_by_number_and_digest),
 	};
 	uint8_t key[PUBKEY_LEN];
 	if (sodium_init() < 0 || pubkey_parse(ASSET, key) != 0)
