@@ -34,6 +34,10 @@ static void prepare(struct error *err)
 	log_open("packer", NULL, LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
 	mallopt(M_ARENA_MAX, 1);
+	/* memory that was given back would be asked for again, a page at a time */
+	mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	mallopt(M_TRIM_THRESHOLD, 64 << 20);
+	mallopt(M_TOP_PAD, 1 << 20);
 	umask(0);
 	setlocale(LC_ALL, "C.UTF-8");
 	if (confine_early(err) != 0)

@@ -9,7 +9,7 @@
 #include "services/packer/pack.h"
 #include "services/packer/walk.h"
 
-#define PACK_BUFFER (1 << 20)              /* bytes that are read at a time */
+#define PACK_BUFFER (128 << 10)            /* bytes that are read at a time */
 #define PACK_DATABASE_IN_MEMORY (32 << 20) /* larger ones are copied to the temporary file */
 #define PACK_UNSETTLED_MAX 4096 /* files to be saved again; more are counted and left at that */
 #define PACK_AGAIN_BYTES \
