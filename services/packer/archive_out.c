@@ -2,19 +2,59 @@
 
 #include <archive.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zstd.h>
 
-#define BLOCK (128 * 1024)
-#define WORKERS 2 /* threads of zstd, beside the one that reads and scans */
+#include "services/packer/relay.h"
+
+#define TAR_BLOCK (128 * 1024)
+#define WORKERS 2 /* threads of zstd, beside the one that reads and scans and the one that seals */
 
 struct archive_out {
 	struct archive *tar;
 	ZSTD_CCtx *zstd;
-	struct sealed_writer *sealed;
 	struct error err; /* of the layers below tar; code ERR_NONE: none */
-	uint8_t compressed[BLOCK];
+	struct relay *compressed;
+	ZSTD_outBuffer room; /* in it */
+	pthread_t sealing;
+	bool is_sealing;
+	/* of the thread that seals, until it is joined */
+	struct sealed_writer *sealed;
+	struct error seal_err;
 };
+
+static void *seal(void *arg)
+{
+	struct archive_out *out = arg;
+	const uint8_t *bytes;
+	size_t len;
+
+	while ((len = relay_take(out->compressed, &bytes)) > 0)
+		if (sealed_write(out->sealed, bytes, len, &out->seal_err) != 0)
+			relay_stop(out->compressed);
+	return NULL;
+}
+
+static int join(struct archive_out *out, struct error *err)
+{
+	if (out->is_sealing)
+		bug_if(pthread_join(out->sealing, NULL) != 0);
+	out->is_sealing = false;
+	if (out->seal_err.code == ERR_NONE)
+		return 0;
+	*err = out->seal_err;
+	return -1;
+}
+
+static int make_room(struct archive_out *out)
+{
+	if (out->room.pos > 0)
+		relay_put(out->compressed, out->room.pos);
+	out->room = (ZSTD_outBuffer){relay_room(out->compressed), RELAY_BLOCK, 0};
+	return out->room.dst ? 0 : join(out, &out->err);
+}
 
 static int compress(struct archive_out *out, const void *bytes, size_t len, ZSTD_EndDirective end)
 {
@@ -22,13 +62,12 @@ static int compress(struct archive_out *out, const void *bytes, size_t len, ZSTD
 	size_t left;
 
 	do {
-		ZSTD_outBuffer got = {out->compressed, sizeof(out->compressed), 0};
-		left = ZSTD_compressStream2(out->zstd, &got, &in, end);
+		if (out->room.pos == out->room.size && make_room(out) != 0)
+			return -1;
+		left = ZSTD_compressStream2(out->zstd, &out->room, &in, end);
 		if (ZSTD_isError(left))
 			return error_set(
 			    &out->err, ERR_INTERNAL, "zstd: %s", ZSTD_getErrorName(left));
-		if (sealed_write(out->sealed, out->compressed, got.pos, &out->err) != 0)
-			return -1;
 	} while (end == ZSTD_e_end ? left > 0 : in.pos < in.size);
 	return 0;
 }
@@ -63,12 +102,20 @@ static int set_up_tar(struct archive_out *out, struct error *err)
 	if (archive_write_set_format_pax_restricted(out->tar) != ARCHIVE_OK ||
 	    archive_write_set_format_option(out->tar, "pax", "hdrcharset", "BINARY") !=
 		ARCHIVE_OK ||
-	    archive_write_set_bytes_per_block(out->tar, BLOCK) != ARCHIVE_OK ||
+	    archive_write_set_bytes_per_block(out->tar, TAR_BLOCK) != ARCHIVE_OK ||
 	    archive_write_set_bytes_in_last_block(out->tar, 1) != ARCHIVE_OK ||
 	    archive_write_open(out->tar, out, NULL, put, NULL) != ARCHIVE_OK)
 		return error_set(
 		    err, ERR_INTERNAL, "libarchive: %s", archive_error_string(out->tar));
 	return 0;
+}
+
+static int set_up_seal(struct archive_out *out, struct error *err)
+{
+	int rc = pthread_create(&out->sealing, NULL, seal, out);
+
+	out->is_sealing = rc == 0;
+	return rc == 0 ? 0 : error_set(err, ERR_INTERNAL, "no thread: %s", strerror(rc));
 }
 
 struct archive_out *archive_out_new(
@@ -78,7 +125,9 @@ struct archive_out *archive_out_new(
 
 	bug_if(!out);
 	out->sealed = sealed_writer_new(fd, agent, archive);
-	if (set_up_zstd(out, level, err) != 0 || set_up_tar(out, err) != 0)
+	out->compressed = relay_new();
+	if (set_up_zstd(out, level, err) != 0 || set_up_tar(out, err) != 0 ||
+	    set_up_seal(out, err) != 0)
 		archive_out_destroy(&out);
 	return out;
 }
@@ -93,6 +142,9 @@ void archive_out_destroy(struct archive_out **out)
 	if ((*out)->tar)
 		archive_write_free((*out)->tar);
 	ZSTD_freeCCtx((*out)->zstd);
+	relay_stop((*out)->compressed);
+	join(*out, &(*out)->err);
+	relay_destroy(&(*out)->compressed);
 	sealed_writer_destroy(&(*out)->sealed);
 	free(*out);
 	*out = NULL;
@@ -121,5 +173,10 @@ int archive_out_finish(
 {
 	if (archive_write_close(out->tar) != ARCHIVE_OK || compress(out, NULL, 0, ZSTD_e_end) != 0)
 		return failed(out, err);
+	if (out->room.pos > 0)
+		relay_put(out->compressed, out->room.pos);
+	relay_end(out->compressed);
+	if (join(out, err) != 0)
+		return -1;
 	return sealed_finish(out->sealed, digest_r, len_r, err);
 }
