@@ -142,7 +142,7 @@ struct ledger_owner {
 	char owner[PUBKEY_TEXT_MAX + 1]; /* "": no record; nobody knows */
 	uint64_t seen_slot, other_slot;
 	char place[LEDGER_PLACE_MAX +
-		   1]; /* of hold by a sandbox: which host has the agent; "": none */
+		   1]; /* which host has the agent; "": none */
 	/* another one once all sessions of the asset were ended; "": its owner is banned */
 	char epoch[LEDGER_EPOCH_MAX + 1];
 };

@@ -203,19 +203,19 @@ local function epoch(asset, owner)
 	return redis.sha1hex(generation .. ' ' .. (redis.call('GET', 'mc:ended:' .. asset) or ''))
 end
 
--- Who was last seen to own an asset. asset -> history head owner('' if there is no record) seen_slot other_slot epoch ''
+-- Who was last seen to own an asset, and which host has its agent. asset -> history head owner('' if there is no record) seen_slot other_slot epoch
+-- host('': none)
 ops.owner = function(asset)
 	local rec = redis.call('HMGET', 'mc:owner:' .. asset, 'owner', 'seen_slot', 'other_slot')
-	return {history, head(), rec[1] or '', rec[2] or NO_SLOT, rec[3] or NO_SLOT, epoch(asset, rec[1]), ''}
+	return {history, head(), rec[1] or '', rec[2] or NO_SLOT, rec[3] or NO_SLOT, epoch(asset, rec[1]),
+		redis.call('GET', 'mc:place:' .. asset) or ''}
 end
 
 -- Rule 2: holder has something of the asset. Without a record nothing is watched, and the answer says so in the same step: a record that is
--- there cannot be forgotten before this takes effect. asset holder -> the same, at its end to a sandbox the host that has the agent ('': none)
+-- there cannot be forgotten before this takes effect. asset holder -> the same
 ops.hold = function(asset, holder)
 	redis.call('SADD', 'mc:held:' .. asset, holder)
-	local answer = ops.owner(asset)
-	if string.sub(holder, 1, 8) == 'sandbox:' then answer[7] = redis.call('GET', 'mc:place:' .. asset) or '' end
-	return answer
+	return ops.owner(asset)
 end
 
 -- asset holder -> history '1' if it was noted

@@ -37,8 +37,8 @@ static const struct daemon {
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
 		     " (%R~mc:held:* +exists) (%RW~mc:ended:* +del)"},
-    {"secret-vault",
-	" (%RW~mc:held:* +sadd +srem) " OWNER " (%RW~mc:rate:* +hmget +hset +pexpire)"},
+    {"secret-vault", " (%RW~mc:held:* +sadd +srem) (%R~mc:place:* +get) " OWNER
+		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
     {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
 		" " OWNER},
 };

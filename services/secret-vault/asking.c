@@ -211,7 +211,21 @@ static void take_limit(struct task *task)
 	ledger_limit(vault->process->redis, &limit, 1, on_limit, task);
 }
 
-/* ---- 2. who holds the asset */
+/* ---- 2. who holds the asset, and which host its agent */
+
+/* A grant or placement is one of the host that had the agent when it was made. */
+static int take_place(struct task *task, const char *host, struct error *err)
+{
+	struct holding *holding = &task->asking.holding;
+	uint8_t place[PLACE_LEN];
+	bug_if(crypto_generichash(place, PLACE_LEN, (const uint8_t *)host, strlen(host), NULL, 0) !=
+	       0);
+	if (!task->token && memcmp(place, holding->place, PLACE_LEN) != 0)
+		return error_refuse(
+		    err, ERR_DENIED, "grant_refused", "the agent was given to another host");
+	memcpy(holding->place, place, PLACE_LEN);
+	return 0;
+}
 
 static void on_owner(void *arg, const struct ledger_owner *out, const struct error *err)
 {
@@ -228,6 +242,10 @@ static void on_owner(void *arg, const struct ledger_owner *out, const struct err
 	}
 	if (!ledger_owner_vouches(out, holding->wallet, holding->slot)) {
 		refuse_ended(&refused);
+		fail(task, &refused);
+		return;
+	}
+	if (take_place(task, out->place, &refused) != 0) {
 		fail(task, &refused);
 		return;
 	}

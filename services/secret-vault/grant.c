@@ -7,8 +7,8 @@
 
 #include "proto/vault.h"
 
-#define GRANT_VERSION 1
-#define PLACEMENT_VERSION 2
+#define GRANT_VERSION 3
+#define PLACEMENT_VERSION 4
 #define MAC_LEN 32
 #define ID_LEN 16
 #define HOST_TEXT_LEN 40
@@ -42,6 +42,7 @@ int grant_fill(struct grant *grant_r, const struct holding *holding, const char 
     const char *host_key, uint64_t expires_ms, struct error *err)
 {
 	*grant_r = (struct grant){.slot = holding->slot, .expires_ms = expires_ms};
+	memcpy(grant_r->place, holding->place, PLACE_LEN);
 	if (texts_parse(boot_id, host_key, grant_r) != 0)
 		return refuse_texts(err);
 	if (pubkey_parse(holding->asset, grant_r->asset) != 0 ||
@@ -104,6 +105,7 @@ void grant_sign(const struct secret *key, const struct grant *grant, uint8_t byt
 	at = put_number(at, grant->slot);
 	at = put_bytes(at, grant->boot_id, GRANT_BOOT_LEN);
 	at = put_bytes(at, grant->host_key, GRANT_HOST_LEN);
+	at = put_bytes(at, grant->place, PLACE_LEN);
 	put_number(at, grant->expires_ms);
 	close_body(key, bytes_r, GRANT_BODY_LEN);
 }
@@ -118,6 +120,7 @@ bool grant_open(const struct secret *key, const void *bytes, size_t len, struct 
 	at = take_number(at, &grant_r->slot);
 	at = take_bytes(at, grant_r->boot_id, GRANT_BOOT_LEN);
 	at = take_bytes(at, grant_r->host_key, GRANT_HOST_LEN);
+	at = take_bytes(at, grant_r->place, PLACE_LEN);
 	take_number(at, &grant_r->expires_ms);
 	return true;
 }
@@ -140,6 +143,7 @@ int grant_judge(const struct grant *grant, const char *boot_id, const char *host
 void grant_holding(const struct grant *grant, struct holding *holding_r)
 {
 	*holding_r = (struct holding){.slot = grant->slot};
+	memcpy(holding_r->place, grant->place, PLACE_LEN);
 	pubkey_text(grant->asset, holding_r->asset);
 	pubkey_text(grant->wallet, holding_r->wallet);
 }
@@ -148,6 +152,7 @@ int placement_fill(struct placement *placement_r, const struct holding *holding,
     const char *host_key, struct error *err)
 {
 	*placement_r = (struct placement){.slot = holding->slot, .period = period};
+	memcpy(placement_r->place, holding->place, PLACE_LEN);
 	if (strlen(host_key) != HOST_TEXT_LEN || !zmq_z85_decode(placement_r->host_key, host_key))
 		return error_set(err, ERR_INTERNAL, "a peer whose key is none");
 	if (pubkey_parse(holding->asset, placement_r->asset) != 0 ||
@@ -165,7 +170,8 @@ void placement_sign(
 	at = put_bytes(at, placement->wallet, PUBKEY_LEN);
 	at = put_number(at, placement->slot);
 	at = put_number(at, placement->period);
-	put_bytes(at, placement->host_key, GRANT_HOST_LEN);
+	at = put_bytes(at, placement->host_key, GRANT_HOST_LEN);
+	put_bytes(at, placement->place, PLACE_LEN);
 	close_body(key, bytes_r, PLACEMENT_BODY_LEN);
 }
 
@@ -179,7 +185,8 @@ bool placement_open(
 	at = take_bytes(at, placement_r->wallet, PUBKEY_LEN);
 	at = take_number(at, &placement_r->slot);
 	at = take_number(at, &placement_r->period);
-	take_bytes(at, placement_r->host_key, GRANT_HOST_LEN);
+	at = take_bytes(at, placement_r->host_key, GRANT_HOST_LEN);
+	take_bytes(at, placement_r->place, PLACE_LEN);
 	return true;
 }
 
@@ -196,6 +203,7 @@ int placement_judge(const struct placement *placement, const char *host_key, str
 void placement_holding(const struct placement *placement, struct holding *holding_r)
 {
 	*holding_r = (struct holding){.slot = placement->slot};
+	memcpy(holding_r->place, placement->place, PLACE_LEN);
 	pubkey_text(placement->asset, holding_r->asset);
 	pubkey_text(placement->wallet, holding_r->wallet);
 }

@@ -1,14 +1,14 @@
 /* grant - lets one host fetch one owner's files for one start of a container, for 30 s (security rule 30). Bytes that only vaults can make:
  *
- *	version 1 | asset 32 | wallet 32 | slot 8 | boot id 16 | host key 32 | expires_ms 8 | random id 16 | MAC 32
+ *	version 3 | asset 32 | wallet 32 | slot 8 | boot id 16 | host key 32 | place 16 | expires_ms 8 | random id 16 | MAC 32
  *
- * numbers little-endian; MAC: BLAKE2b-256 keyed with a subkey of the master key, over everything before it. It proves no ownership: who owns the asset is
+ * numbers little-endian; place: which host had the agent in the ledger then (struct holding), and has to have it still; MAC: BLAKE2b-256 keyed with a subkey of the master key, over everything before it. It proves no ownership: who owns the asset is
  * asked again when it is used.
  *
  * A placement lets the host that once fetched an owner's files ask for another grant without the owner, after a crash or on a webhook, as long as the period
- * that they were of is the present one. It does not expire:
+ * that they were of is the present one and the agent was not given to another host. It does not expire:
  *
- *	version 2 | asset 32 | wallet 32 | slot 8 | period's slot 8 | host key 32 | random id 16 | MAC 32
+ *	version 4 | asset 32 | wallet 32 | slot 8 | period's slot 8 | host key 32 | place 16 | random id 16 | MAC 32
  *
  * MAC as above. The version is under it, and the lengths differ: neither passes for the other.
  */
@@ -18,7 +18,7 @@
 #include "common/secret.h"
 #include "services/secret-vault/records.h"
 
-#define GRANT_BODY_LEN 145
+#define GRANT_BODY_LEN 161
 #define GRANT_LEN (GRANT_BODY_LEN + 32)
 #define GRANT_BOOT_LEN 16
 #define GRANT_HOST_LEN 32
@@ -26,7 +26,7 @@
 struct grant {
 	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
 	uint64_t slot; /* of proof */
-	uint8_t boot_id[GRANT_BOOT_LEN], host_key[GRANT_HOST_LEN];
+	uint8_t boot_id[GRANT_BOOT_LEN], host_key[GRANT_HOST_LEN], place[PLACE_LEN];
 	uint64_t expires_ms; /* Unix */
 };
 
@@ -42,14 +42,14 @@ int grant_judge(const struct grant *grant, const char *boot_id, const char *host
     uint64_t now_ms, struct error *err);
 void grant_holding(const struct grant *grant, struct holding *holding_r);
 
-#define PLACEMENT_BODY_LEN 129
+#define PLACEMENT_BODY_LEN 145
 #define PLACEMENT_LEN (PLACEMENT_BODY_LEN + 32)
 
 struct placement {
 	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
 	uint64_t slot;   /* of proof */
 	uint64_t period; /* slot of the ownership period */
-	uint8_t host_key[GRANT_HOST_LEN];
+	uint8_t host_key[GRANT_HOST_LEN], place[PLACE_LEN];
 };
 
 /* host_key: as on the bus, of a peer. */

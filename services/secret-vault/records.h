@@ -13,11 +13,14 @@ struct open_period {
 void open_period_close(struct open_period *period);
 #define scoped_open_period __attribute__((cleanup(open_period_close)))
 
-/* Who holds the asset now, as the ledger says: what picks the period. */
+#define PLACE_LEN 16
+
+/* Who holds the asset now, as the ledger says: what picks the period; and who has its agent. */
 struct holding {
 	char asset[PUBKEY_TEXT_MAX + 1], wallet[PUBKEY_TEXT_MAX + 1];
 	uint64_t slot;       /* of the caller's own proof (session, grant): above other_slot */
 	uint64_t other_slot; /* of the record: a period since before or at it is over */
+	uint8_t place[PLACE_LEN]; /* BLAKE2b-128 of the name of the host that has the agent; of "": none has it */
 };
 /* The live period of that holding: of that wallet, since above other_slot; of several the newest. 1: open; 0: there is none; -1: ERR_INTERNAL
  * secret_undecryptable or secret_rolled_back (a period of that wallet that the marks know is missing, or one that they know is gone is back);

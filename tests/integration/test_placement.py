@@ -169,6 +169,25 @@ def test_a_placement_is_worth_nothing_after_the_sale_nor_after_a_buy_back(v, own
     assert bought
 
 
+def test_nothing_of_a_host_is_worth_anything_once_another_host_has_the_agent(v, owner, second):
+    place = f"mc:place:{owner.asset}"
+    v.redis.set(place, "sandbox-1")
+    placement = start(v, owner.token)["placement"]
+    taken, boot = regrant(v, placement)
+    owners, owners_boot = v.grant(owner.token)
+    v.redis.set(place, "sandbox-2")
+    assert refusal(regrant, v, placement) == REFUSED
+    assert refusal(note, v, placement) == REFUSED
+    assert refusal(v.ask, "keep", role="sandbox", placement=placement, base=0, digest=os.urandom(32)) == REFUSED
+    assert refusal(v.ask, "hand_over", role="sandbox", placement=placement, key=bytes(32), digest=bytes(32)) == REFUSED
+    assert refusal(v.materialise, taken, boot) == REFUSED, "one that it got just before"
+    assert refusal(v.materialise, owners, owners_boot) == REFUSED
+    fresh = v.materialise(*v.grant(owner.token, role=second, host=second), role=second)[1]["placement"]
+    assert regrant(v, fresh, second)
+    v.redis.delete(place)
+    assert refusal(regrant, v, fresh, second) == REFUSED, "nobody has it"
+
+
 def test_a_placement_is_worth_nothing_after_its_period_was_destroyed(v, owner):
     placement = start(v, owner.token)["placement"]
     assert v.operate("destroy_owner", asset=owner.asset, wallet=owner.address)["periods"] == 1

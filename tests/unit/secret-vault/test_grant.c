@@ -16,7 +16,8 @@
 
 static const struct holding holding = {.asset = "So11111111111111111111111111111111111111112",
     .wallet = "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA",
-    .slot = 0x1122334455667788u};
+    .slot = 0x1122334455667788u,
+    .place = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3}};
 
 static struct secret *key_of(uint8_t byte)
 {
@@ -58,6 +59,7 @@ static void a_grant_comes_back_as_it_was_made(void **state)
 	assert_string_equal(back.asset, holding.asset);
 	assert_string_equal(back.wallet, holding.wallet);
 	assert_true(back.slot == holding.slot);
+	assert_memory_equal(back.place, holding.place, PLACE_LEN);
 	assert_true(back.other_slot == 0);
 }
 
@@ -69,8 +71,8 @@ static void the_bytes_are_where_the_header_says(void **state)
 	uint8_t bytes[GRANT_LEN], asset[PUBKEY_LEN], host[32], mac[32];
 	static const uint8_t slot[] = {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11};
 	made(key, bytes);
-	assert_int_equal(GRANT_LEN, 177);
-	assert_int_equal(bytes[0], 1);
+	assert_int_equal(GRANT_LEN, 193);
+	assert_int_equal(bytes[0], 3);
 	assert_int_equal(pubkey_parse(holding.asset, asset), 0);
 	assert_memory_equal(bytes + 1, asset, 32);
 	assert_memory_equal(bytes + 65, slot, 8);
@@ -78,8 +80,9 @@ static void the_bytes_are_where_the_header_says(void **state)
 	assert_int_equal(bytes[88], 0xff);
 	memset(host, 7, sizeof(host));
 	assert_memory_equal(bytes + 89, host, 32);
-	crypto_generichash(mac, 32, bytes, 145, secret_bytes(key), 32);
-	assert_memory_equal(bytes + 145, mac, 32);
+	assert_memory_equal(bytes + 121, holding.place, PLACE_LEN);
+	crypto_generichash(mac, 32, bytes, 161, secret_bytes(key), 32);
+	assert_memory_equal(bytes + 161, mac, 32);
 }
 
 static void two_grants_for_the_same_start_differ(void **state)
@@ -226,6 +229,7 @@ static void a_placement_comes_back_as_it_was_made_and_is_for_one_host(void **sta
 	assert_string_equal(back.asset, holding.asset);
 	assert_string_equal(back.wallet, holding.wallet);
 	assert_true(back.slot == holding.slot && back.other_slot == 0);
+	assert_memory_equal(back.place, holding.place, PLACE_LEN);
 	assert_int_equal(placement_judge(&placement, host_of(7, host), &err), 0);
 	static const char *const no_hosts[] = {
 	    "", "0000", "~000000000000000000000000000000000000000"};
@@ -246,15 +250,16 @@ static void a_placements_bytes_are_where_the_header_says(void **state)
 	static const uint8_t slots[] = {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0xff,
 	    0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99};
 	placed(key, bytes);
-	assert_int_equal(PLACEMENT_LEN, 161);
-	assert_int_equal(bytes[0], 2);
+	assert_int_equal(PLACEMENT_LEN, 177);
+	assert_int_equal(bytes[0], 4);
 	assert_int_equal(pubkey_parse(holding.asset, asset), 0);
 	assert_memory_equal(bytes + 1, asset, 32);
 	assert_memory_equal(bytes + 65, slots, 16);
 	memset(host, 7, sizeof(host));
 	assert_memory_equal(bytes + 81, host, 32);
-	crypto_generichash(mac, 32, bytes, 129, secret_bytes(key), 32);
-	assert_memory_equal(bytes + 129, mac, 32);
+	assert_memory_equal(bytes + 113, holding.place, PLACE_LEN);
+	crypto_generichash(mac, 32, bytes, 145, secret_bytes(key), 32);
+	assert_memory_equal(bytes + 145, mac, 32);
 }
 
 static void no_flipped_bit_and_no_other_length_of_a_placement_passes(void **state)
@@ -287,11 +292,11 @@ static void a_grant_is_no_placement_and_a_placement_no_grant(void **state)
 	assert_false(placement_open(key, as_grant, PLACEMENT_LEN, &placement));
 	assert_false(grant_open(key, as_placement, PLACEMENT_LEN, &grant));
 	assert_false(grant_open(key, as_placement, GRANT_LEN, &grant));
-	as_grant[0] = 2;
+	as_grant[0] = 4;
 	crypto_generichash(
 	    as_grant + GRANT_BODY_LEN, 32, as_grant, GRANT_BODY_LEN, secret_bytes(key), 32);
 	assert_false(placement_open(key, as_grant, GRANT_LEN, &placement));
-	as_placement[0] = 1;
+	as_placement[0] = 3;
 	crypto_generichash(as_placement + PLACEMENT_BODY_LEN, 32, as_placement, PLACEMENT_BODY_LEN,
 	    secret_bytes(key), 32);
 	assert_false(placement_open(key, as_placement, PLACEMENT_LEN, &placement));
