@@ -13,6 +13,7 @@ import subprocess
 
 from fake_warden import FakeWarden
 from parts import Peer, Refused
+from store_parts import S3Object
 from suite import BIN, BUILD, ROOT, Wallet, b58decode, wait_until
 from vault_parts import Vaults
 
@@ -166,13 +167,16 @@ class Sandboxes(Vaults):
 
 
 class Hosts(Sandboxes):
-    """The same with real containers: on each host a warden, with its packer, and a snapshot-store; all stores keep in one folder. Needs root."""
+    """The same with real containers: on each host a warden, with its packer, and a snapshot-store; all stores keep in one folder, or in one bucket of
+    an S3Server. Needs root."""
 
     demo = (BUILD if BUILD.is_absolute() else ROOT / BUILD) / "demo-agent/image"
 
-    def __init__(self, sandboxes=1, **settings):
+    def __init__(self, sandboxes=1, s3=None, **settings):
         self.claim()
+        self.s3 = s3
         super().__init__(sandboxes, **{
+            **(s3.settings() if s3 else {}),
             "MULTICLAW_SANDBOX_MEMORY_MB": 64,
             "MULTICLAW_SANDBOX_VOLUME_MB": 24,
             "MULTICLAW_SANDBOX_TMP_MB": 4,
@@ -308,7 +312,10 @@ class Hosts(Sandboxes):
         return [s["id"] for s in self.saves(owner, replica=replica).get("snapshots", [])]
 
     def objects(self, owner):
-        """In the folder of the stores, by name."""
+        """Of the agent in the storage, by name."""
+        if self.s3:
+            prefix = f"agents/{agent_id(owner.asset)}/"
+            return {key[len(prefix):]: S3Object(self.s3, key) for key in self.s3.keys(prefix)}
         folder = self.state / "store/agents" / agent_id(owner.asset)
         # (unlike rglob, a walk goes on where a sweep removes a folder meanwhile)
         found = sorted(pathlib.Path(at) / name for at, _, files in os.walk(folder) for name in files)

@@ -371,6 +371,26 @@ class S3Server:
         status, body = self.request("PUT", f"/{self.BUCKET}/{key}", body=data)
         assert status == 200, body
 
+    def delete(self, key):
+        status, body = self.request("DELETE", f"/{self.BUCKET}/{key}")
+        assert status == 204, body
+
+
+class S3Object:
+    """To be read and meddled with like a file."""
+
+    def __init__(self, server, key):
+        self.server, self.key = server, key
+
+    def read_bytes(self):
+        return self.server.object(self.key)
+
+    def write_bytes(self, data):
+        self.server.put(self.key, bytes(data))
+
+    def unlink(self):
+        self.server.delete(self.key)
+
 
 # ---- what goes wrong on the way
 
