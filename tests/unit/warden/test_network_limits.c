@@ -141,7 +141,7 @@ static void a_container_begins_connections_no_faster_than_its_rate(void **state)
 static void the_host_has_no_more_connections_to_it_than_its_limit(void **state)
 {
 	struct world *world = world_of(state);
-	int fds[2 * MOST], error = 0;
+	int fds[2 * MOST] = {0}, error = 0;
 
 	narrow(world, false);
 	assert_int_equal(open_many("10.220.0.1", 2 * MOST, fds, WAIT_MS, &error), MOST);
