@@ -248,15 +248,21 @@ static void on_stop_signal(evutil_socket_t signo, short what, void *arg)
 
 /* ---- opened and closed ---- */
 
-static void watch_all(struct warden *warden)
+/* Before there is an agent: a stop that came while it starts would leave them all to nobody. */
+static void watch_signals(struct warden *warden)
 {
 	static const int numbers[] = {SIGTERM, SIGINT};
-	const struct timeval tick = {TICK_S, 0};
 
 	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
 		warden->signals[i] = evsignal_new(warden->base, numbers[i], on_stop_signal, warden);
 		bug_if(!warden->signals[i] || event_add(warden->signals[i], NULL) != 0);
 	}
+}
+
+static void watch_all(struct warden *warden)
+{
+	const struct timeval tick = {TICK_S, 0};
+
 	warden->tick = event_new(warden->base, -1, EV_PERSIST, on_tick, warden);
 	bug_if(!warden->tick || event_add(warden->tick, &tick) != 0);
 	if (warden->watch < 0)
@@ -290,6 +296,7 @@ int warden_open(struct warden *warden, const struct warden_settings *settings, s
 	LIST_INIT(&warden->agents);
 	warden->base = event_base_new();
 	bug_if(!warden->base);
+	watch_signals(warden);
 	warden->reaper = reaper_new(warden->base);
 	warden->alive_at_ms = clock_boot_ms();
 	if (host_open(&warden->host, settings, err) != 0 || open_network(warden, err) != 0)

@@ -54,7 +54,7 @@ class Real(Sandboxes):
         self.kill_warden()
         self.start_warden(stops="yes")
         self.processes["warden"].terminate()
-        self.processes["warden"].wait(30)
+        assert self.processes["warden"].wait(30) == 0
 
     def inside(self, owner, script):
         done = self.operator_ask("exec", asset=owner.asset, argv=[{"arg": "/bin/sh"}, {"arg": "-c"}, {"arg": script}], timeout=20.0)

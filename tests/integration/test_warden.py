@@ -562,6 +562,21 @@ def test_no_more_than_a_few_volumes_are_erased_at_once(own):
     assert "busy" not in client.erase(agent_id("erase0"))
 
 
+def test_a_stop_that_comes_as_soon_as_it_listens_takes_the_agents_along(own):
+    warden = own(STOP_ON_EXIT="no")
+    image, agent = warden.shell(""), agent_id("early")
+    for _ in range(10):
+        warden.client().started(agent, image=image)
+        warden.kill9()
+        warden.start(wait=False, MULTICLAW_WARDEN_STOP_ON_EXIT="yes")
+        while not warden.answers():
+            pass
+        warden.process.terminate()
+        assert warden.process.wait(20) == 0
+        assert not cgroup_pids(warden, agent)
+        warden.start()
+
+
 def addresses_of_lo():
     return subprocess.run(["ip", "-4", "addr", "show", "dev", "lo"], capture_output=True, text=True, check=True).stdout
 
