@@ -14,7 +14,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import zlib
 from resource import RUSAGE_CHILDREN, getrusage
@@ -147,33 +146,10 @@ def in_turns(measures, rounds):
     return took
 
 
-class Watch(threading.Thread):
-    """Peak memory of a process, in MB: ru_maxrss would be that of who started it."""
-
-    def __init__(self, pid):
-        super().__init__()
-        self.pid, self.peak_mb = pid, 0.0
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
-            except OSError:
-                return
-            lines = dict(line.split(":\t", 1) for line in status.splitlines())
-            if "VmHWM" not in lines:
-                return
-            if not lines["Name"].startswith("python"):
-                self.peak_mb = int(lines["VmHWM"].split()[0]) / 1024
-            time.sleep(0.02)
-
-
-def ended_well(run, watch, *others):
+def ended_well(run, *others):
     import packer_parts as packer
 
     report = run.wait()
-    watch.join()
     for process in others:
         assert process.wait() == 0
     assert report and report.outcome == packer.MADE, report and (report.outcome, report.path, report.text, report.kind_of_secret)
@@ -194,9 +170,8 @@ class Ours:
             cat = subprocess.Popen(["cat"], stdin=reads, stdout=to)
         os.close(reads)
         run = packer.Run(packer.order_of(packer.Name(), False, ["data"], level=LEVEL), tree.root, writes, packer.secret_files(secrets))
-        watch = Watch(run.pid)
-        ended_well(run, watch, cat)
-        return watch.peak_mb
+        ended_well(run, cat)
+        return run.peak_kb / 1024
 
     def unpack(self, archive, to):
         import packer_parts as packer
@@ -205,9 +180,8 @@ class Ours:
         cat = subprocess.Popen(["cat", archive], stdout=writes)
         os.close(writes)
         run = packer.Run(packer.order_of(packer.Name(), True), to, reads)
-        watch = Watch(run.pid)
-        ended_well(run, watch, cat)
-        return watch.peak_mb
+        ended_well(run, cat)
+        return run.peak_kb / 1024
 
 
 class Peer:

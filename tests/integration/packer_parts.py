@@ -11,6 +11,7 @@ import struct
 import subprocess
 import tarfile
 import threading
+import time
 
 from nacl import bindings as sodium
 
@@ -117,6 +118,23 @@ class Run:
         for fd in (order_fd, root_fd, archive_fd) + (() if secrets_fd is None else (secrets_fd,)):
             os.close(fd)
         theirs.close()
+        self.peak_kb = 0
+        self._watch = threading.Thread(target=self._look, daemon=True)
+        self._watch.start()
+
+    def _look(self):
+        """Its peak memory: ru_maxrss would be that of who started it."""
+        while True:
+            try:
+                status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+            except OSError:
+                return
+            lines = dict(line.split(":\t", 1) for line in status.splitlines())
+            if "VmHWM" not in lines:
+                return
+            if lines["Name"] == "multiclaw-packe":
+                self.peak_kb = int(lines["VmHWM"].split()[0])
+            time.sleep(0.002)
 
     def _exec(self, wanted):
         try:
@@ -144,7 +162,8 @@ class Run:
                 break
             self.reports.append(Report.from_buffer_copy(packet))
         self.hears.close()
-        _, status, self.usage = os.wait4(self.pid, 0)
+        self._watch.join()
+        _, status = os.waitpid(self.pid, 0)
         self.status = os.waitstatus_to_exitcode(status)
         done = [report for report in self.reports if report.kind == DONE]
         return done[-1] if done else None

@@ -294,6 +294,8 @@ def test_what_the_seller_left_is_shown_to_the_buyer_and_taken_or_refused(suite, 
         wait_until(f"{to} is in", lambda: login_works(to, session), 30, every=0.5)
         by(session, "start")
         wait_until("it runs", lambda: json.loads(by(session, "status", "--json").stdout)["state"] == "running", 60, every=0.2)
+
+    def listed(session):
         return json.loads(by(session, "snapshots", "--json").stdout)
 
     def login_works(who, session):
@@ -303,7 +305,8 @@ def test_what_the_seller_left_is_shown_to_the_buyer_and_taken_or_refused(suite, 
     note(suite, running, "for whoever comes next")
     assert "notes" in suite.cli("agent", "hand-over", "notes").stdout
     note(suite, running, "for nobody")
-    shown = sold("bob", "bob.json")
+    sold("bob", "bob.json")
+    shown = wait_until("it is offered, once the sale is final", lambda: (lambda shown: shown if shown["handed_over"] else None)(listed("bob.json")), 60, every=0.5)
     assert shown["snapshots"] == [] and shown["handed_over"]["roots"] == ["notes"] and shown["handed_over"]["bytes"] > 0
     assert "agent accept" in by("bob.json", "snapshots").stdout
     shown = by("bob.json", "accept", "--yes").stdout
@@ -312,11 +315,12 @@ def test_what_the_seller_left_is_shown_to_the_buyer_and_taken_or_refused(suite, 
     assert "for whoever comes next" in memory
     # saved as his own, it need not be offered any more
     assert by("bob.json", "snapshot").stdout
-    wait_until("it is his", lambda: json.loads(by("bob.json", "snapshots", "--json").stdout)["handed_over"] is None, 20, every=0.2)
+    wait_until("it is his", lambda: listed("bob.json")["handed_over"] is None, 20, every=0.2)
     assert by("bob.json", "refuse", "--yes", check=False).returncode == 1
     by("bob.json", "hand-over", "notes")
     by("bob.json", "hand-over", "--withdraw")
-    assert sold("alice", "session.json")["handed_over"] is None
+    sold("alice", "session.json")
+    assert listed("session.json")["handed_over"] is None
 
 
 # ---- operators

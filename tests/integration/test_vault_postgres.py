@@ -73,7 +73,8 @@ def test_what_one_vault_keeps_the_other_knows(v, owner):
         v.ask("hand_over", replica=3 - replica, **at)
     v.ask("hand_over", key=word[0], digest=word[1], replica=2, **at)
     token = v.sell(owner, buyer)
-    bought = v.materialise(*v.grant(token))[1]
+    # not before the sale is final, and the seller's key gone
+    bought = wait_until("it is released", lambda: (lambda page: page if page.get("handed_key") else None)(v.materialise(*v.grant(token))[1]), 30, 0.5)
     assert (bought["handed_key"], bought["handed_digest"], bought["handed_wallet"]) == (*word, owner.address)
     v.ask("hand_over", role="sandbox", placement=bought["placement"], replica=2)
     assert not v.materialise(*v.grant(token))[1].get("handed_key")

@@ -388,7 +388,7 @@ def test_a_kill_does_not_wait_for_a_snapshot(warden, client, page):
 def archive(warden, page):
     """Of an agent whose files are NEW ones."""
     client, agent = warden.client(), agent_id("fills")
-    client.started(agent, image=page, period=1)
+    client.started(agent, image=page)
     fill(client, agent, NEW)
     event, data = client.saved(agent)
     assert event.outcome == MADE
@@ -494,9 +494,9 @@ def test_a_volume_is_the_old_one_or_the_new_one_whenever_its_filling_is_killed(o
                 warden.kill9()
                 warden.start()
                 client = warden.client()
-                for event in client.found:
+                for _ in client.found:
                     client.kill(agent, f"b{i}")
-                wait_until("it is cleaned up", lambda: not warden.client().found, 30)
+                    client.wait(GONE, agent=agent, timeout=30)
             elif victim == "packer":
                 for pid in packers(warden, agent):
                     with contextlib.suppress(ProcessLookupError):
