@@ -122,12 +122,11 @@ static int visit(struct walk *walk, struct walk_item *item, struct error *err)
 	return walk->visit(walk->arg, item, err);
 }
 
-/* Name in folder, and all below it. */
-static int walk_name(
-    struct walk *walk, int folder, const char *name, size_t len, unsigned depth, struct error *err)
+/* Name in folder, which is on dev, and all below it. */
+static int walk_name(struct walk *walk, int folder, dev_t dev, const char *name, size_t len,
+    unsigned depth, struct error *err)
 {
 	struct walk_item item = {.folder = folder, .name = name, .path = walk->path};
-	struct stat above;
 
 	len = push(walk, len, name);
 	if (len == 0) {
@@ -141,7 +140,7 @@ static int walk_name(
 		walk->skipped += errno != ENOENT;
 		return 0;
 	}
-	if (fstat(folder, &above) != 0 || above.st_dev != item.st.st_dev) {
+	if (item.st.st_dev != dev) {
 		walk->skipped++;
 		return 0;
 	}
@@ -153,10 +152,13 @@ static int walk_name(
 static int walk_folder(struct walk *walk, int folder, size_t len, unsigned depth, struct error *err)
 {
 	struct names names = {0};
-	int rc = names_read(walk, folder, &names, err);
+	struct stat st;
 
+	if (fstat(folder, &st) != 0)
+		return error_set(err, ERR_INTERNAL, "cannot read a folder: %s", strerror(errno));
+	int rc = names_read(walk, folder, &names, err);
 	for (size_t i = 0; i < names.n && rc == 0; i++) {
-		rc = walk_name(walk, folder, names.name[i], len, depth, err);
+		rc = walk_name(walk, folder, st.st_dev, names.name[i], len, depth, err);
 		if (rc == 0)
 			walk->path[len] = '\0';
 	}
@@ -196,6 +198,7 @@ static int walk_above(struct walk *walk, const char *root, const char *last, siz
 static int walk_root(struct walk *walk, const char *root, const char *last, struct error *err)
 {
 	const char *name;
+	struct stat st;
 	size_t len;
 
 	walk->path[0] = '\0';
@@ -206,7 +209,11 @@ static int walk_root(struct walk *walk, const char *root, const char *last, stru
 	scoped_fd int folder = walk_above(walk, root, last, &len, &name, err);
 	if (folder == -2)
 		return -1;
-	return folder < 0 ? 0 : walk_name(walk, folder, name, len, 0, err);
+	if (folder < 0)
+		return 0;
+	if (fstat(folder, &st) != 0)
+		return error_set(err, ERR_INTERNAL, "cannot read a folder: %s", strerror(errno));
+	return walk_name(walk, folder, st.st_dev, name, len, 0, err);
 }
 
 int walk_run(struct walk *walk, struct error *err)
