@@ -141,8 +141,7 @@ struct ledger_owner {
 	struct event_id position;        /* the head at that moment */
 	char owner[PUBKEY_TEXT_MAX + 1]; /* "": no record; nobody knows */
 	uint64_t seen_slot, other_slot;
-	char place[LEDGER_PLACE_MAX +
-		   1]; /* which host has the agent; "": none */
+	char place[LEDGER_PLACE_MAX + 1]; /* which host has the agent; "": none */
 	/* another one once all sessions of the asset were ended; "": its owner is banned */
 	char epoch[LEDGER_EPOCH_MAX + 1];
 };

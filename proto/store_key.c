@@ -31,7 +31,8 @@ static bool is_wallet(const char *text, size_t len)
 /* A number as it is written, and in no other way. */
 static bool is_period(const char *text, size_t len)
 {
-	return len >= 1 && len <= 20 && part(text, "0123456789") == len && (text[0] != '0' || len == 1) &&
+	return len >= 1 && len <= 20 && part(text, "0123456789") == len &&
+	       (text[0] != '0' || len == 1) &&
 	       (len < 20 || strncmp(text, "18446744073709551615", 20) <= 0);
 }
 
@@ -41,7 +42,8 @@ static bool is_name(const char *text, bool is_folder)
 
 	if (is_folder)
 		return len == 0;
-	return len >= 1 && len <= NAME_MAX_LEN && text[0] != '.' && strspn(text, NAME_LETTERS) == len;
+	return len >= 1 && len <= NAME_MAX_LEN && text[0] != '.' &&
+	       strspn(text, NAME_LETTERS) == len;
 }
 
 bool store_key_is_good(const char *key, size_t len, bool is_folder)
@@ -49,7 +51,8 @@ bool store_key_is_good(const char *key, size_t len, bool is_folder)
 	const char *at = key + strlen(TOP);
 
 	if (len > STORE_KEY_MAX || strnlen(key, len) != len || key[len] != '\0' ||
-	    strncmp(key, TOP, strlen(TOP)) != 0 || part(at, AGENT_LETTERS) != AGENT_LEN || at[AGENT_LEN] != '/')
+	    strncmp(key, TOP, strlen(TOP)) != 0 || part(at, AGENT_LETTERS) != AGENT_LEN ||
+	    at[AGENT_LEN] != '/')
 		return false;
 	at += AGENT_LEN + 1;
 	if (strncmp(at, HANDED "/", strlen(HANDED "/")) == 0)
@@ -67,10 +70,11 @@ static bool is_made(const char *key, int len, const char *name)
 	return len > 0 && len <= STORE_KEY_MAX && store_key_is_good(key, (size_t)len, !name[0]);
 }
 
-bool store_key_of_period(
-    char key[STORE_KEY_MAX + 1], const char *agent, const char *wallet, uint64_t period, const char *name)
+bool store_key_of_period(char key[STORE_KEY_MAX + 1], const char *agent, const char *wallet,
+    uint64_t period, const char *name)
 {
-	int len = snprintf(key, STORE_KEY_MAX + 1, TOP "%s/%s/%" PRIu64 "/%s", agent, wallet, period, name);
+	int len = snprintf(
+	    key, STORE_KEY_MAX + 1, TOP "%s/%s/%" PRIu64 "/%s", agent, wallet, period, name);
 
 	return is_made(key, len, name);
 }
