@@ -13,6 +13,7 @@
 #include "services/sandbox/start.h"
 
 #define ADDRESS_LISTS 1024
+#define POINTER sizeof(void *) /* bytes of one of agents->at */
 
 struct agents {
 	struct sandbox *sandbox;
@@ -163,10 +164,10 @@ static struct agent *insert(struct agents *agents, const char *id)
 	size_t i = agents_after(agents, id);
 	if (agents->n == agents->room) {
 		agents->room = agents->room ? 2 * agents->room : 64;
-		agents->at = reallocarray(agents->at, agents->room, sizeof(agents->at[0]));
+		agents->at = reallocarray(agents->at, agents->room, POINTER);
 		bug_if(!agents->at);
 	}
-	memmove(agents->at + i + 1, agents->at + i, (agents->n - i) * sizeof(agents->at[0]));
+	memmove(agents->at + i + 1, agents->at + i, (agents->n - i) * POINTER);
 	agents->n++;
 	return agents->at[i] = agent_new(agents->sandbox, id);
 }
@@ -199,7 +200,7 @@ struct agent *agents_add(struct agents *agents, const char *id, const struct rec
 void agents_remove(struct agents *agents, struct agent *agent)
 {
 	size_t i = agents_after(agents, agent->id) - 1;
-	memmove(agents->at + i, agents->at + i + 1, (agents->n - i - 1) * sizeof(agents->at[0]));
+	memmove(agents->at + i, agents->at + i + 1, (agents->n - i - 1) * POINTER);
 	agents->n--;
 	agent_free(agent);
 }
