@@ -115,7 +115,8 @@ PROTO_ITEM(files)
 	F(M, BIN, grant, 1, 256, SECRET, "from vault.grant; of the calling host's key") \
 	F(M, STR, boot_id, VAULT_BOOT_ID_LEN, VAULT_BOOT_ID_LEN, MUST, "that the grant names") \
 	F(M, UINT, page, 0, 65535, MUST, "0, then next of the reply before") \
-	F(M, STR, after, 0, 128, MAY, "with page above 0: path of the last file received, so that what changes meanwhile shifts nothing")
+	F(M, STR, after, 0, 128, MAY, "with page above 0: path of the last file received, so that what changes meanwhile shifts nothing") \
+	F(M, STR, gateway_key, 0, 40, MAY, "with page 0: Z85 public key of this host's llm-gateway; absent: it has none")
 #define vault_materialise_RSP(F, M) \
 	F(M, STR, asset, 32, 44, MUST, "that the grant names") \
 	F(M, STR, wallet, 32, 44, MUST, "the owner") \
@@ -132,6 +133,7 @@ PROTO_ITEM(files)
 	F(M, BIN, handed_key, 0, VAULT_SNAPSHOT_KEY_LEN, MAY_SECRET, "page 0: opens what the owner before handed over; absent: nothing, or the sale is not final yet") \
 	F(M, BIN, handed_digest, 0, VAULT_DIGEST_LEN, MAY, "page 0: of its manifest") \
 	F(M, STR, handed_wallet, 0, 44, MAY, "page 0: who handed it over") \
+	F(M, BIN, gateway_grant, 0, 256, MAY_SECRET, "page 0: for vault.use, of the key that was named") \
 	F(M, UINT, next, 0, 65535, MAY, "page to ask for next; absent: that was all")
 
 #define vault_regrant_REQ(F, M) \
@@ -159,6 +161,16 @@ PROTO_ITEM(files)
 	F(M, BIN, key, 0, VAULT_SNAPSHOT_KEY_LEN, MAY_SECRET, "that opens it; absent: nothing is handed over any more, or what was is not wanted") \
 	F(M, BIN, digest, 0, VAULT_DIGEST_LEN, MAY, "of its manifest")
 #define vault_hand_over_RSP PROTO_EMPTY
+
+/* A key that is used on the host and never put into a container. */
+#define vault_use_REQ(F, M) \
+	F(M, BIN, grant, 1, 256, SECRET, "gateway_grant of vault.materialise, of the calling gateway's key; its period has to be the present one") \
+	F(M, STR, provider, 1, 64, MUST, "as in the data file of providers")
+#define vault_use_RSP(F, M) \
+	F(M, STR, source, 4, 6, MUST, "user, global or none") \
+	F(M, STR, own, 3, 7, MUST, "the owner's own: set, deleted or none") \
+	F(M, UINT, version, 0, UINT64_MAX, MAY, "of the key; absent: there is none") \
+	F(M, BIN, key, 0, VAULT_VALUE_MAX, MAY_SECRET, "absent: there is none")
 
 /* ---- operators ---- */
 
@@ -223,6 +235,7 @@ PROTO_ITEM(files)
 	C(vault, note, ROLE_SANDBOX, ONCE, "Say in the owner's audit trail what an operator did in the container.") \
 	C(vault, keep, ROLE_SANDBOX, ONCE, "Another snapshot is the period's newest.") \
 	C(vault, hand_over, ROLE_SANDBOX, ONCE, "What the next owner may take over, by the owner's word; or nothing, or not wanted.") \
+	C(vault, use, ROLE_GATEWAY, READ, "A provider's key, for the gateway of the host that has the agent: the owner's own, else the global one.") \
 	C(vault, materialise, ROLE_SANDBOX, READ, "The files that a starting container needs.") \
 	C(vault, state, ROLE_OPERATOR_READ | ROLE_OPERATOR_VAULT, READ, "What the vault is doing.") \
 	C(vault, unseal, ROLE_OPERATOR_VAULT, ONCE, "Open a sealed vault.") \

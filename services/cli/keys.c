@@ -41,6 +41,7 @@ static const struct daemon {
 		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
     {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
 		" " OWNER},
+    {"llm-gateway", ""},
 };
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"

@@ -353,7 +353,8 @@ void asking_begin(struct vault *vault, const struct asking_plan *plan, const cha
 	task->deadline = bus_request_deadline(request);
 	if (!token) {
 		task->asking.holding = *holding;
-		snprintf(task->asking.by, sizeof(task->asking.by), "sandbox %s",
+		snprintf(task->asking.by, sizeof(task->asking.by), "%s %s",
+		    bus_request_caller(request) & ROLE_GATEWAY ? "gateway" : "sandbox",
 		    bus_request_peer(request));
 	}
 	begin_try(task);

@@ -8,7 +8,6 @@
 #include "proto/vault.h"
 
 #define GRANT_VERSION 3
-#define PLACEMENT_VERSION 4
 #define MAC_LEN 32
 #define ID_LEN 16
 #define HOST_TEXT_LEN 40
@@ -161,11 +160,11 @@ int placement_fill(struct placement *placement_r, const struct holding *holding,
 	return 0;
 }
 
-void placement_sign(
-    const struct secret *key, const struct placement *placement, uint8_t bytes_r[PLACEMENT_LEN])
+void placement_sign(const struct secret *key, const struct placement *placement,
+    enum placement_kind kind, uint8_t bytes_r[PLACEMENT_LEN])
 {
 	uint8_t *at = bytes_r;
-	*at++ = PLACEMENT_VERSION;
+	*at++ = (uint8_t)kind;
 	at = put_bytes(at, placement->asset, PUBKEY_LEN);
 	at = put_bytes(at, placement->wallet, PUBKEY_LEN);
 	at = put_number(at, placement->slot);
@@ -175,11 +174,11 @@ void placement_sign(
 	close_body(key, bytes_r, PLACEMENT_BODY_LEN);
 }
 
-bool placement_open(
-    const struct secret *key, const void *bytes, size_t len, struct placement *placement_r)
+bool placement_open(const struct secret *key, const void *bytes, size_t len,
+    enum placement_kind kind, struct placement *placement_r)
 {
 	const uint8_t *at = bytes;
-	if (len != PLACEMENT_LEN || !is_ours(key, at++, PLACEMENT_BODY_LEN, PLACEMENT_VERSION))
+	if (len != PLACEMENT_LEN || !is_ours(key, at++, PLACEMENT_BODY_LEN, (uint8_t)kind))
 		return false;
 	at = take_bytes(at, placement_r->asset, PUBKEY_LEN);
 	at = take_bytes(at, placement_r->wallet, PUBKEY_LEN);

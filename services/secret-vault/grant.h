@@ -10,7 +10,8 @@
  *
  *	version 4 | asset 32 | wallet 32 | slot 8 | period's slot 8 | host key 32 | place 16 | random id 16 | MAC 32
  *
- * MAC as above. The version is under it, and the lengths differ: neither passes for the other.
+ * MAC as above. The version is under it, and the lengths differ: neither passes for the other. With version 5 it is a gateway's: what the host's llm-gateway shows to use the owner's
+ * keys while the agent is there.
  */
 #ifndef SECRET_VAULT_GRANT_H
 #define SECRET_VAULT_GRANT_H
@@ -45,6 +46,10 @@ void grant_holding(const struct grant *grant, struct holding *holding_r);
 #define PLACEMENT_BODY_LEN 145
 #define PLACEMENT_LEN (PLACEMENT_BODY_LEN + 32)
 
+enum placement_kind { /* its version */
+	PLACEMENT_HOST = 4,
+	PLACEMENT_GATEWAY,
+};
 struct placement {
 	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
 	uint64_t slot;   /* of proof */
@@ -55,11 +60,11 @@ struct placement {
 /* host_key: as on the bus, of a peer. */
 int placement_fill(struct placement *placement_r, const struct holding *holding, uint64_t period,
     const char *host_key, struct error *err);
-void placement_sign(
-    const struct secret *key, const struct placement *placement, uint8_t bytes_r[PLACEMENT_LEN]);
-/* False: not made with this key. */
-bool placement_open(
-    const struct secret *key, const void *bytes, size_t len, struct placement *placement_r);
+void placement_sign(const struct secret *key, const struct placement *placement,
+    enum placement_kind kind, uint8_t bytes_r[PLACEMENT_LEN]);
+/* False: not made with this key, or of another kind. */
+bool placement_open(const struct secret *key, const void *bytes, size_t len,
+    enum placement_kind kind, struct placement *placement_r);
 /* Is it shown by its host? ERR_DENIED grant_refused. */
 int placement_judge(const struct placement *placement, const char *host_key, struct error *err);
 void placement_holding(const struct placement *placement, struct holding *holding_r);

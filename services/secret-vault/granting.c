@@ -27,25 +27,26 @@ int granting_open(const struct vault *vault, const void *bytes, size_t len, stru
 }
 
 static int open_placement(const struct vault *vault, const void *bytes, size_t len,
-    const char *peer, struct placement *placement_r, struct error *err)
+    enum placement_kind kind, const char *peer, struct placement *placement_r, struct error *err)
 {
 	const struct secret *keys[] = {vault->grant_key, vault->next_grant_key};
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (keys[i] && placement_open(keys[i], bytes, len, placement_r))
+		if (keys[i] && placement_open(keys[i], bytes, len, kind, placement_r))
 			return placement_judge(placement_r, peer, err);
 	return error_refuse(err, ERR_DENIED, "grant_refused",
 	    "no vault made this placement, or under a master key that is gone");
 }
 
 int granting_open_placement(const struct vault *vault, const void *bytes, size_t len,
-    struct bus_request *request, struct placement *placement_r, struct error *err)
+    enum placement_kind kind, struct bus_request *request, struct placement *placement_r,
+    struct error *err)
 {
 	const char *peer = bus_request_peer(request);
 	if (vault_serves(vault, err) != 0)
 		return -1;
-	int status = open_placement(vault, bytes, len, peer, placement_r, err);
+	int status = open_placement(vault, bytes, len, kind, peer, placement_r, err);
 	if (status != 0)
-		log_audit("placement", "outcome", err->reason, "sandbox", peer, "trace",
+		log_audit("placement", "outcome", err->reason, "peer", peer, "trace",
 		    bus_request_trace(request));
 	return status;
 }
@@ -178,8 +179,8 @@ void vault_regrant(
 	struct placement *placement = calloc(1, sizeof(*placement));
 	bug_if(!placement);
 	if (grant_check(req->boot_id, bus_request_peer(request), &err) != 0 ||
-	    granting_open_placement(
-		self, req->placement.data, req->placement.len, request, placement, &err) != 0) {
+	    granting_open_placement(self, req->placement.data, req->placement.len, PLACEMENT_HOST,
+		request, placement, &err) != 0) {
 		free(placement);
 		bus_fail(request, &err);
 		return;

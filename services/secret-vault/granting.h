@@ -14,7 +14,8 @@ int granting_open(const struct vault *vault, const void *bytes, size_t len, stru
     struct error *err);
 /* The same for a placement, which peer shows: it has to be its own. Also vault_serves, and a line of audit in the log for a refusal. */
 int granting_open_placement(const struct vault *vault, const void *bytes, size_t len,
-    struct bus_request *request, struct placement *placement_r, struct error *err);
+    enum placement_kind kind, struct bus_request *request, struct placement *placement_r,
+    struct error *err);
 /* In the worker's thread: the period of a placement, which has to be the present one. ERR_DENIED grant_refused. */
 int granting_open_period(struct asking *asking, struct desk *desk,
     const struct placement *placement, struct open_period *period_r, struct error *err);

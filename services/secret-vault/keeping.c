@@ -23,7 +23,8 @@ static void begin(struct vault *self, const struct asking_plan *plan, const void
 	struct placement *placement = calloc(1, sizeof(*placement));
 
 	bug_if(!placement);
-	if (granting_open_placement(self, bytes, len, request, placement, &err) != 0) {
+	if (granting_open_placement(self, bytes, len, PLACEMENT_HOST, request, placement, &err) !=
+	    0) {
 		free(placement);
 		bus_fail(request, &err);
 		return;

@@ -22,6 +22,22 @@ static int read_request(const struct vault *vault, const struct vault_materialis
 	return req->page > 0 ? file_name_parse(vault->providers, req->after, after_r, err) : 0;
 }
 
+/* What this host's gateway shows; whether its key is one of a gateway the list of peers says when it calls. */
+static int give_gateway(struct asking *asking, const struct secret *key, struct error *err)
+{
+	const struct vault_materialise_req *req = asking->req;
+	struct vault_materialise_rsp *rsp = asking->rsp;
+	struct placement placement;
+	if (!req->gateway_key[0])
+		return 0;
+	if (placement_fill(&placement, &asking->holding, rsp->period, req->gateway_key, err) != 0)
+		return error_refuse(
+		    err, ERR_INVALID, "grant_invalid", "gateway_key is no key in Z85");
+	placement_sign(key, &placement, PLACEMENT_GATEWAY, rsp->gateway_grant.data);
+	rsp->gateway_grant.len = PLACEMENT_LEN;
+	return 0;
+}
+
 /* On the loop, where the keys are. */
 static int finish(struct asking *asking, struct error *err)
 {
@@ -34,9 +50,9 @@ static int finish(struct asking *asking, struct error *err)
 	if (!key || placement_fill(&placement, &asking->holding, rsp->period,
 			bus_request_peer(asking->request), err) != 0)
 		return -1;
-	placement_sign(key, &placement, rsp->placement.data);
+	placement_sign(key, &placement, PLACEMENT_HOST, rsp->placement.data);
 	rsp->placement.len = PLACEMENT_LEN;
-	return 0;
+	return give_gateway(asking, key, err);
 }
 
 void vault_materialise(

@@ -36,8 +36,9 @@ void vault_note(struct vault *self, const struct vault_note_req *req, struct bus
 	struct error err;
 	struct placement *placement = calloc(1, sizeof(*placement));
 	bug_if(!placement);
-	if (check(req, &err) != 0 || granting_open_placement(self, req->placement.data,
-					 req->placement.len, request, placement, &err) != 0) {
+	if (check(req, &err) != 0 ||
+	    granting_open_placement(self, req->placement.data, req->placement.len, PLACEMENT_HOST,
+		request, placement, &err) != 0) {
 		free(placement);
 		bus_fail(request, &err);
 		return;

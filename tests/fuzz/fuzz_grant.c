@@ -44,7 +44,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	grant_sign(key, &grant, good);
 	if (placement_fill(&placement, &holding, 7, HOST, &err) != 0)
 		return -1;
-	placement_sign(key, &placement, placed);
+	placement_sign(key, &placement, PLACEMENT_HOST, placed);
 	return 0;
 }
 
@@ -52,7 +52,8 @@ static void open_raw(const uint8_t *bytes, size_t len)
 {
 	struct grant grant;
 	struct placement placement;
-	if (grant_open(key, bytes, len, &grant) || placement_open(key, bytes, len, &placement))
+	if (grant_open(key, bytes, len, &grant) ||
+	    placement_open(key, bytes, len, PLACEMENT_HOST, &placement))
 		abort();
 }
 
@@ -75,11 +76,11 @@ static void open_changed(const uint8_t *bytes, size_t len)
 	memcpy(changed, good, sizeof(changed));
 	bool same = lay_over(changed, sizeof(changed), bytes, len);
 	if (grant_open(key, changed, sizeof(changed), &grant) != same ||
-	    placement_open(key, changed, sizeof(changed), &placement))
+	    placement_open(key, changed, sizeof(changed), PLACEMENT_HOST, &placement))
 		abort();
 	memcpy(changed, placed, sizeof(placed));
 	same = lay_over(changed, sizeof(placed), bytes, len);
-	if (placement_open(key, changed, sizeof(placed), &placement) != same ||
+	if (placement_open(key, changed, sizeof(placed), PLACEMENT_HOST, &placement) != same ||
 	    grant_open(key, changed, sizeof(placed), &grant) ||
 	    grant_open(key, changed, sizeof(changed), &grant))
 		abort();

@@ -18,8 +18,8 @@
 #define NOW_S 1800000000
 
 static const char *const roles[] = {
-    "router", "auth", "session", "chain-oracle", "secret-vault", "sandbox"};
-enum { ROUTER, AUTH, SESSION, ORACLE, VAULT, SANDBOX, NROLES };
+    "router", "auth", "session", "chain-oracle", "secret-vault", "sandbox", "llm-gateway"};
+enum { ROUTER, AUTH, SESSION, ORACLE, VAULT, SANDBOX, GATEWAY, NROLES };
 
 struct folder {
 	char dir[64];
@@ -126,9 +126,10 @@ static void init_makes_everything_private_and_usable(void **state)
 }
 
 static const char *const made[] = {"curve/router.key", "curve/auth.key", "curve/session.key",
-    "curve/chain-oracle.key", "curve/secret-vault.key", "curve/sandbox.key", "curve/operator.key",
-    "curve/peers", "redis/router.password", "redis/auth.password", "redis/session.password",
-    "redis/chain-oracle.password", "redis/secret-vault.password", "redis/sandbox.password",
+    "curve/chain-oracle.key", "curve/secret-vault.key", "curve/sandbox.key",
+    "curve/llm-gateway.key", "curve/operator.key", "curve/peers", "redis/router.password",
+    "redis/auth.password", "redis/session.password", "redis/chain-oracle.password",
+    "redis/secret-vault.password", "redis/sandbox.password", "redis/llm-gateway.password",
     "redis/users.acl", "jwt.keys", "vault.key"};
 
 static size_t files_below(const char *path)

@@ -90,6 +90,7 @@ static const struct {
     {"vault.materialise", ROLE_SANDBOX},
     {"vault.keep", ROLE_SANDBOX},
     {"vault.hand_over", ROLE_SANDBOX},
+    {"vault.use", ROLE_GATEWAY},
     {"vault.state", ROLE_OPERATOR_READ | ROLE_OPERATOR_VAULT},
     {"vault.unseal", ROLE_OPERATOR_VAULT},
     {"vault.rotate", ROLE_OPERATOR_VAULT},

@@ -209,7 +209,7 @@ static void placed(const struct secret *key, uint8_t bytes_r[PLACEMENT_LEN])
 	struct error err;
 	assert_int_equal(
 	    placement_fill(&placement, &holding, 0x99aabbccddeeff00u, host_of(7, host), &err), 0);
-	placement_sign(key, &placement, bytes_r);
+	placement_sign(key, &placement, PLACEMENT_HOST, bytes_r);
 }
 
 static void a_placement_comes_back_as_it_was_made_and_is_for_one_host(void **state)
@@ -222,9 +222,10 @@ static void a_placement_comes_back_as_it_was_made_and_is_for_one_host(void **sta
 	struct error err = {0};
 	char host[41];
 	placed(key, bytes);
-	assert_true(placement_open(key, bytes, sizeof(bytes), &placement));
-	assert_false(placement_open(other, bytes, sizeof(bytes), &placement));
+	assert_true(placement_open(key, bytes, sizeof(bytes), PLACEMENT_HOST, &placement));
+	assert_false(placement_open(other, bytes, sizeof(bytes), PLACEMENT_HOST, &placement));
 	assert_true(placement.period == 0x99aabbccddeeff00u);
+	assert_false(placement_open(key, bytes, sizeof(bytes), PLACEMENT_GATEWAY, &placement));
 	placement_holding(&placement, &back);
 	assert_string_equal(back.asset, holding.asset);
 	assert_string_equal(back.wallet, holding.wallet);
@@ -271,11 +272,12 @@ static void no_flipped_bit_and_no_other_length_of_a_placement_passes(void **stat
 	placed(key, bytes);
 	for (size_t bit = 0; bit < 8 * PLACEMENT_LEN; bit++) {
 		bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
-		assert_false(placement_open(key, bytes, PLACEMENT_LEN, &placement));
+		assert_false(placement_open(key, bytes, PLACEMENT_LEN, PLACEMENT_HOST, &placement));
 		bytes[bit / 8] ^= (uint8_t)(1u << (bit % 8));
 	}
 	for (size_t len = 0; len <= sizeof(bytes); len++)
-		assert_int_equal(placement_open(key, bytes, len, &placement), len == PLACEMENT_LEN);
+		assert_int_equal(placement_open(key, bytes, len, PLACEMENT_HOST, &placement),
+		    len == PLACEMENT_LEN);
 }
 
 /* Neither as it is, nor cut or filled up to the other's length, nor with the other's version under a good MAC of its own length. */
@@ -288,18 +290,18 @@ static void a_grant_is_no_placement_and_a_placement_no_grant(void **state)
 	struct placement placement;
 	made(key, as_grant);
 	placed(key, as_placement);
-	assert_false(placement_open(key, as_grant, GRANT_LEN, &placement));
-	assert_false(placement_open(key, as_grant, PLACEMENT_LEN, &placement));
+	assert_false(placement_open(key, as_grant, GRANT_LEN, PLACEMENT_HOST, &placement));
+	assert_false(placement_open(key, as_grant, PLACEMENT_LEN, PLACEMENT_HOST, &placement));
 	assert_false(grant_open(key, as_placement, PLACEMENT_LEN, &grant));
 	assert_false(grant_open(key, as_placement, GRANT_LEN, &grant));
 	as_grant[0] = 4;
 	crypto_generichash(
 	    as_grant + GRANT_BODY_LEN, 32, as_grant, GRANT_BODY_LEN, secret_bytes(key), 32);
-	assert_false(placement_open(key, as_grant, GRANT_LEN, &placement));
+	assert_false(placement_open(key, as_grant, GRANT_LEN, PLACEMENT_HOST, &placement));
 	as_placement[0] = 3;
 	crypto_generichash(as_placement + PLACEMENT_BODY_LEN, 32, as_placement, PLACEMENT_BODY_LEN,
 	    secret_bytes(key), 32);
-	assert_false(placement_open(key, as_placement, PLACEMENT_LEN, &placement));
+	assert_false(placement_open(key, as_placement, PLACEMENT_LEN, PLACEMENT_HOST, &placement));
 	assert_false(grant_open(key, as_placement, PLACEMENT_LEN, &grant));
 }
 
