@@ -21,10 +21,10 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-protot
 CFLAGS   ?= -O2 -g
 PQ_INCLUDE := -isystem /usr/include/postgresql
 ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack-protector-strong -fPIE $(SANFLAGS) $(CFLAGS)
-LDLIBS   := -lexpat -larchive -lzstd -lhs -lz -llzma -lbz2 -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
+LDLIBS   := -lexpat -larchive -lzstd -lhs -lz -llzma -lbz2 -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lmicrohttpd -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
-DAEMONS  := router auth session chain-oracle secret-vault sandbox
+DAEMONS  := router auth session chain-oracle secret-vault sandbox llm-gateway
 HELPERS  := warden packer snapshot-store
 PROGRAMS := $(patsubst %,$(BUILD)/bin/multiclaw-%,$(DAEMONS) $(HELPERS)) $(BUILD)/bin/multiclaw
 DEVCHAIN := $(BUILD)/bin/multiclaw-devchain

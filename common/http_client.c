@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/curl_loop.h"
+
 #define CONNECT_MS_MAX 5000
 #define HOST_CONNECTIONS_MAX 16
 
@@ -28,15 +30,10 @@ struct transfer {
 TAILQ_HEAD(transfers, transfer);
 
 struct http_client {
-	struct event_base *base;
-	CURLM *multi;
-	struct event *timer; /* curl's */
+	struct curl_loop *loop;
 	struct event *tell;
 	struct transfers transfers;
 };
-
-/* ---- libcurl on the loop: its callbacks only set events, since no multi function may be called
- * from them */
 
 static void tell_later(struct http_client *client)
 {
@@ -69,74 +66,14 @@ static void set_outcome(struct transfer *t, CURLcode code)
 	    &t->err, late ? ERR_TIMEOUT : ERR_UNAVAILABLE, "http: %s", curl_easy_strerror(code));
 }
 
-static void collect(struct http_client *client)
-{
-	CURLMsg *message;
-	int left;
-
-	while ((message = curl_multi_info_read(client->multi, &left))) {
-		char *transfer = NULL;
-		if (message->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &transfer);
-		set_outcome((void *)transfer, message->data.result);
-		tell_later(client);
-	}
-}
-
-static void on_socket(evutil_socket_t fd, short what, void *arg)
+static void on_over(void *arg, CURL *easy, CURLcode code)
 {
 	struct http_client *client = arg;
-	int running, did = 0;
+	char *transfer = NULL;
 
-	did |= what & EV_READ ? CURL_CSELECT_IN : 0;
-	did |= what & EV_WRITE ? CURL_CSELECT_OUT : 0;
-	curl_multi_socket_action(client->multi, fd, did, &running);
-	collect(client);
-}
-
-static void on_timer(evutil_socket_t fd, short what, void *arg)
-{
-	struct http_client *client = arg;
-	int running;
-
-	(void)fd, (void)what;
-	curl_multi_socket_action(client->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	collect(client);
-}
-
-static int watch_socket(CURL *easy, curl_socket_t fd, int wanted, void *arg, void *watch)
-{
-	struct http_client *client = arg;
-	struct event *event = watch;
-
-	(void)easy;
-	if (event)
-		event_free(event);
-	event = NULL;
-	if (wanted != CURL_POLL_REMOVE) {
-		int in = wanted & CURL_POLL_IN ? EV_READ : 0,
-		    out = wanted & CURL_POLL_OUT ? EV_WRITE : 0;
-		event =
-		    event_new(client->base, fd, (short)(in | out | EV_PERSIST), on_socket, client);
-		bug_if(!event);
-		event_add(event, NULL);
-	}
-	curl_multi_assign(client->multi, fd, event);
-	return 0;
-}
-
-static int watch_time(CURLM *multi, long ms, void *arg)
-{
-	struct http_client *client = arg;
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
-
-	(void)multi;
-	if (ms < 0)
-		evtimer_del(client->timer);
-	else
-		evtimer_add(client->timer, &tv);
-	return 0;
+	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &transfer);
+	set_outcome((void *)transfer, code);
+	tell_later(client);
 }
 
 /* ---- transfers */
@@ -156,7 +93,7 @@ static void transfer_free(struct http_client *client, struct transfer *t)
 {
 	TAILQ_REMOVE(&client->transfers, t, link);
 	if (t->easy) {
-		curl_multi_remove_handle(client->multi, t->easy);
+		curl_loop_remove(client->loop, t->easy);
 		curl_easy_cleanup(t->easy);
 	}
 	curl_slist_free_all(t->headers);
@@ -191,7 +128,7 @@ static void set_common(struct transfer *t, const char *url, uint64_t timeout_ms)
 static void start(struct http_client *client, struct transfer *t)
 {
 	if (t->easy && t->err.code == ERR_NONE) {
-		if (curl_multi_add_handle(client->multi, t->easy) == CURLM_OK)
+		if (curl_loop_add(client->loop, t->easy) == 0)
 			return;
 	}
 	if (t->err.code == ERR_NONE)
@@ -373,23 +310,18 @@ static void on_tell(evutil_socket_t fd, short what, void *arg)
 
 struct http_client *http_client_new(struct event_base *base, struct error *err)
 {
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
-		error_set(err, ERR_INTERNAL, "cannot start libcurl");
-		return NULL;
-	}
 	struct http_client *client = calloc(1, sizeof(*client));
 	bug_if(!client);
+	client->loop = curl_loop_new(base, on_over, client, err);
+	if (!client->loop) {
+		free(client);
+		return NULL;
+	}
 	TAILQ_INIT(&client->transfers);
-	client->base = base;
-	client->timer = evtimer_new(base, on_timer, client);
 	client->tell = evtimer_new(base, on_tell, client);
-	client->multi = curl_multi_init();
-	bug_if(!client->timer || !client->tell || !client->multi);
-	curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
-	curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client);
-	curl_multi_setopt(client->multi, CURLMOPT_TIMERFUNCTION, watch_time);
-	curl_multi_setopt(client->multi, CURLMOPT_TIMERDATA, client);
-	curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS_MAX);
+	bug_if(!client->tell);
+	curl_multi_setopt(curl_loop_multi(client->loop), CURLMOPT_MAX_HOST_CONNECTIONS,
+	    (long)HOST_CONNECTIONS_MAX);
 	return client;
 }
 
@@ -417,9 +349,7 @@ void http_client_destroy(struct http_client **client)
 		return;
 	*client = NULL;
 	end_all(c);
-	curl_multi_cleanup(c->multi);
-	event_free(c->timer);
+	curl_loop_destroy(&c->loop);
 	event_free(c->tell);
 	free(c);
-	curl_global_cleanup();
 }

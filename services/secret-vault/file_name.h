@@ -6,7 +6,7 @@
 #ifndef SECRET_VAULT_FILE_NAME_H
 #define SECRET_VAULT_FILE_NAME_H
 
-#include "services/secret-vault/providers.h"
+#include "common/providers.h"
 
 #define FILE_CHANNELS "channels.json"
 #define FILE_GATEWAY_TOKEN "gateway-token"

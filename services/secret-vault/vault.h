@@ -10,7 +10,7 @@
 #include "common/codec.h"
 #include "common/service.h"
 #include "proto/registry.h"
-#include "services/secret-vault/providers.h"
+#include "common/providers.h"
 #include "services/secret-vault/records.h"
 
 struct answers;

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "common/scoped.h"
-#include "services/secret-vault/providers.h"
+#include "common/providers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

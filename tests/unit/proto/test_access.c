@@ -21,6 +21,7 @@ static const struct {
     {"oracle", ROLE_ORACLE},
     {"vault", ROLE_VAULT},
     {"sandbox", ROLE_SANDBOX},
+    {"gateway", ROLE_GATEWAY},
     {"service", ROLE_DAEMONS},
 };
 
@@ -118,6 +119,8 @@ static const struct {
     {"sandbox.halt", ROLE_OPERATOR_REVOKE},
     {"sandbox.wake", ROLE_OPERATOR_EXEC},
     {"sandbox.exec", ROLE_OPERATOR_EXEC},
+    {"gateway.admit", ROLE_SANDBOX},
+    {"gateway.leave", ROLE_SANDBOX},
     {"service.status", ROLE_OPERATOR_READ},
 };
 

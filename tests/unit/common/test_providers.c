@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/scoped.h"
-#include "services/secret-vault/providers.h"
+#include "common/providers.h"
 
 #define X64 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define A63 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
