@@ -24,6 +24,7 @@ void exchange_resume(struct exchange *exchange)
 		return;
 	exchange->is_suspended = false;
 	MHD_resume_connection(exchange->connection);
+	front_wake(exchange->gateway->front);
 }
 
 static enum MHD_Result suspend(struct exchange *exchange)
@@ -162,22 +163,30 @@ static void watch_client(struct exchange *exchange)
 	bug_if(!exchange->gone || event_add(exchange->gone, NULL) != 0);
 }
 
-static enum MHD_Result begin(struct exchange *exchange, const char *method)
+/* libmicrohttpd cuts a line where it lies, so that the version stands right behind the target, unless a NUL in it has made it end early. */
+static void look_for_nul(struct exchange *exchange, const char *version)
+{
+	if (version != exchange->whole + strlen(exchange->text) + 1)
+		exchange_refuse(exchange, 400, "target_malformed", "there is a NUL in the target");
+}
+
+static enum MHD_Result begin(struct exchange *exchange, const char *method, const char *version)
 {
 	exchange->stage = EXCHANGE_HEAD;
 	watch_client(exchange);
 	exchange_judge(exchange, method);
+	look_for_nul(exchange, version);
 	if (!exchange->refusal.status)
 		want_key(exchange);
 	return MHD_YES;
 }
 
-enum MHD_Result exchange_access(
-    struct exchange *exchange, const char *method, const char *bytes, size_t *len)
+enum MHD_Result exchange_access(struct exchange *exchange, const char *method, const char *version,
+    const char *bytes, size_t *len)
 {
 	if (exchange->is_cut)
 		return MHD_NO;
-	if (exchange->stage == EXCHANGE_NEW && begin(exchange, method) != MHD_YES)
+	if (exchange->stage == EXCHANGE_NEW && begin(exchange, method, version) != MHD_YES)
 		return MHD_NO;
 	if (exchange->stage == EXCHANGE_HEAD) {
 		if (exchange->refusal.status)
@@ -209,6 +218,7 @@ struct exchange *exchange_new(
 	exchange->connection = connection;
 	exchange->fd = -1;
 	exchange->began_us = clock_boot_us();
+	exchange->whole = text;
 	exchange->text = strdup(text);
 	exchange->up = evbuffer_new();
 	exchange->down = evbuffer_new();

@@ -16,8 +16,8 @@ struct exchange;
 struct exchange *exchange_new(
     struct gateway *gateway, struct MHD_Connection *connection, const char *text);
 /* libmicrohttpd's access handler. */
-enum MHD_Result exchange_access(
-    struct exchange *exchange, const char *method, const char *bytes, size_t *len);
+enum MHD_Result exchange_access(struct exchange *exchange, const char *method, const char *version,
+    const char *bytes, size_t *len);
 /* The request is over, however it ended. */
 void exchange_end(struct exchange *exchange);
 /* Ends it now: nothing that is not in the client's hands yet gets there. The front is run afterwards, to clear it away. Not from a callback of libcurl's or libmicrohttpd's. */

@@ -31,7 +31,8 @@ struct exchange {
 	struct gateway *gateway;
 	struct agent *agent; /* NULL: not known, or cut */
 	char agent_id[AGENT_ID_LEN + 1], method[8];
-	char *text; /* of the target */
+	char *text;        /* of the target */
+	const char *whole; /* where libmicrohttpd has it: only to be compared */
 	struct target target;
 	uint64_t began_us;
 

@@ -50,6 +50,12 @@ static void on_work(evutil_socket_t fd, short what, void *arg)
 	front_run(arg);
 }
 
+void front_wake(struct front *front)
+{
+	if (front)
+		event_active(front->timer, EV_TIMEOUT, 0);
+}
+
 /* ---- libmicrohttpd's callbacks */
 
 /* Who is not known is not read from. (A gateway that was started anew knows nobody for a moment: to a client that is a connection to try again.) */
@@ -84,8 +90,8 @@ static size_t leave_escaped(void *arg, struct MHD_Connection *connection, char *
 static enum MHD_Result on_access(void *arg, struct MHD_Connection *connection, const char *url,
     const char *method, const char *version, const char *bytes, size_t *len, void **exchange)
 {
-	(void)arg, (void)connection, (void)url, (void)version;
-	return *exchange ? exchange_access(*exchange, method, bytes, len) : MHD_NO;
+	(void)arg, (void)connection, (void)url;
+	return *exchange ? exchange_access(*exchange, method, version, bytes, len) : MHD_NO;
 }
 
 static void on_completed(void *arg, struct MHD_Connection *connection, void **exchange,

@@ -15,6 +15,8 @@ struct front *front_new(struct gateway *gateway, int listener, struct error *err
 void front_destroy(struct front **front);
 /* Does now what there is to do, unless it is doing so. */
 void front_run(struct front *front);
+/* Soon, on a stack of its own: a connection was resumed (libmicrohttpd does not notice by itself without a thread of its own). */
+void front_wake(struct front *front);
 size_t front_exchanges(const struct front *front); /* under way */
 
 #endif

@@ -102,7 +102,8 @@ class Behaviour(http.server.BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", len(data))
         self.end_headers()
-        self.wfile.write(data)
+        if self.command != "HEAD":
+            self.wfile.write(data)
 
     def chunk(self, data):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
@@ -121,7 +122,7 @@ class Behaviour(http.server.BaseHTTPRequestHandler):
         behaviour = path.split("/v1/", 1)[-1].split("/")
         if behaviour[0] == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
+            self.close_connection = True
             return
         length, digest, data = self.body()
         provider.seen.append({"method": self.command, "path": self.path, "headers": self.headers, "length": length, "sha256": digest, "body": data})

@@ -78,7 +78,8 @@ def test_each_way_to_show_the_token_is_taken(v, keyed, auth):
 def test_each_provider_gets_its_key_where_it_wants_it(v, keyed):
     for name in ("anthropic", "gemini", "query"):
         v.put(keyed.owner.token, "llm", name, f"key+of/{name}&=")
-    assert keyed.ask("POST", "/anthropic/v1/messages/batches", b"{}", auth="x-api-key")[0] == 200 if v.provider.released.set() is None else None
+    v.provider.released.set()
+    assert keyed.ask("POST", "/anthropic/v1/messages/batches", b"{}", auth="x-api-key")[0] == 200
     assert keyed.ask("POST", "/gemini/v1/models/g-1:generateContent?key=mine&alt=sse&k%65y=mine&keys=1", b"{}", auth="x-goog-api-key")[0] == 200
     assert keyed.ask("GET", "/query/v1/plain?api_key=mine&a=1")[0] == 200
     anthropic, gemini, query = v.provider.seen
@@ -208,7 +209,7 @@ def test_the_vault_is_asked_once_for_many(v, keyed):
 
 
 def test_a_key_that_would_break_a_header_is_not_used(v, keyed):
-    v.put(keyed.owner.token, "llm", "openai", "sk-a\r\nX-Evil: 1")
+    v.put(keyed.owner.token, "llm", "openai", "sk-a b")
     assert told(keyed.ask("GET", "/openai/v1/plain")) == (403, "key_not_usable") and not v.provider.seen
 
 
@@ -377,7 +378,8 @@ def test_heads_that_are_refused(v, keyed):
     assert status("GET /openai/v1/plain HTTP/9.9\r\n" + host + auth) in (0, 400, 505)
     assert status("GET /openai/v1/" + "x" * 9000 + " HTTP/1.1\r\n" + host + auth) in (400, 414)
     answer = keyed.raw(b"GET /openai/v1/pl\0ain HTTP/1.1\r\n" + (host + auth).encode() + b"\r\n")
-    assert len(v.provider.seen) == seen, (answer, v.provider.seen[seen:])
+    assert answer.startswith(b"HTTP/1.1 400 ") and b"target_malformed" in answer, answer
+    assert len(v.provider.seen) == seen
     assert status("GET /openai/v1/plain HTTP/1.0\r\n" + host + auth) == 200
 
 
@@ -451,11 +453,11 @@ def test_a_key_that_is_sent_back_is_covered(v, keyed, how):
 def test_without_the_vault_or_a_lease_nothing_is_served(v, keyed):
     connection, response = keyed.begin("GET", "/openai/v1/endless")
     assert response.readline()
+    time.sleep(0.5)  # (the owner's sign-in is an event as well)
+    assert answers(keyed)
     v.stop_vault()
     try:
-        other = Container(v, keyed.address, keyed.token)
-        assert other.ask("GET", "/openai/v1/plain")[0] == 200, "with the key that it has"
-        v.put  # (the vault is away)
+        assert answers(keyed), "with the key that it has"
         assert told(keyed.ask("GET", "/anthropic/v1/messages", auth="x-api-key")) == (503, "key_store_unavailable")
         assert response.readline(), "a stream goes on"
     finally:
