@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/scoped.h"
 #include "common/providers.h"
+#include "common/scoped.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -39,6 +39,20 @@ static void check_provider(const struct providers *providers, const struct provi
 	}
 }
 
+/* What the gateway sends to has no character that ends a URL's host or a header. */
+static void check_offer(const struct provider *provider)
+{
+	if (!provider->base_url[0])
+		return;
+	if (strncmp(provider->base_url, "https://", 8) != 0 || strpbrk(provider->base_url, "@?# \r\n") ||
+	    strpbrk(provider->header, ": \r\n") || strpbrk(provider->prefix, "\r\n") ||
+	    (!provider->header[0] && !provider->query[0]) || provider->npaths == 0)
+		abort();
+	for (size_t i = 0; i < provider->npaths; i++)
+		if (provider->path[i][0] != '/' || strstr(provider->path[i], ".."))
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
 	struct error err = {0};
@@ -52,8 +66,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	}
 	if (providers->len == 0 || providers->len > PROVIDERS_MAX)
 		abort();
-	for (size_t i = 0; i < providers->len; i++)
+	for (size_t i = 0; i < providers->len; i++) {
 		check_provider(providers, &providers->provider[i]);
+		check_offer(&providers->provider[i]);
+	}
 	providers_destroy(&providers);
 	return 0;
 }

@@ -39,6 +39,13 @@ static void reads_the_file_that_ships(void **state)
 	assert_string_equal(gemini->env[0], "GEMINI_API_KEY");
 	assert_string_equal(gemini->env[1], "GOOGLE_API_KEY");
 	assert_string_equal(providers_find(providers, "huggingface")->env[0], "HF_TOKEN");
+	assert_string_equal(gemini->base_url, "https://generativelanguage.googleapis.com");
+	assert_string_equal(gemini->query, "key");
+	assert_int_equal(gemini->shape, PROVIDER_GEMINI);
+	const struct provider *openai = providers_find(providers, "openai");
+	assert_string_equal(openai->prefix, "Bearer ");
+	assert_string_equal(openai->path[0], "/v1/chat/completions");
+	assert_string_equal(providers_find(providers, "litellm")->base_url, "");
 	assert_null(providers_find(providers, "nobody"));
 	assert_null(providers_find(providers, ""));
 	providers_destroy(&providers);
@@ -46,7 +53,19 @@ static void reads_the_file_that_ships(void **state)
 	providers_destroy(&providers);
 }
 
+#define BASE "\"base_url\":\"https://a.example\""
+#define AUTH "\"auth\":{\"header\":\"x-api-key\"}"
+#define PATHS "\"paths\":[\"/v1\"]"
+#define SHAPE "\"shape\":\"openai\""
+#define OFFER(base, auth, paths, shape) \
+	ONE("\"name\":\"a\",\"env\":[\"A\"]," base "," auth "," paths "," shape)
+
 static const char *const good[] = {
+    OFFER(BASE, AUTH, PATHS, SHAPE),
+    OFFER("\"base_url\":\"https://a.example:8443/b/c\"",
+	"\"auth\":{\"header\":\"a\",\"prefix\":\"Bearer \",\"query\":\"key\"}",
+	"\"paths\":[\"/v1/\",\"/v1beta/models:x\"]", "\"shape\":\"gemini\""),
+    OFFER(BASE, "\"auth\":{\"query\":\"key\"}", PATHS, "\"shape\":\"anthropic\""),
     ONE("\"name\":\"a\",\"env\":[\"A\"]"),
     ONE("\"name\":\"" X64 "\",\"env\":[\"A" A63 "\"]"),
     ONE("\"name\":\"a_-9\",\"env\":[\"A\",\"B_\",\"C9\",\"D\"],\"x-why\":{\"b\":[1]}"),
@@ -87,6 +106,34 @@ static const char *const bad[] = {
     ONE("\"name\":\"a\",\"env\":[\"A\",\"A\"]"),
     ONE("\"name\":\"a\",\"name\":\"b\",\"env\":[\"A\"]"),
     ONE("\"name\":\"a\",\"env\":[\"A\"],\"url\":\"b\""),
+    ONE("\"name\":\"a\",\"env\":[\"A\"],\"path\":[]"),
+    ONE("\"name\":\"a\",\"env\":[\"A\"]," BASE),
+    ONE("\"name\":\"a\",\"env\":[\"A\"]," AUTH "," PATHS "," SHAPE),
+    OFFER("\"base_url\":\"http://a.example\"", AUTH, PATHS, SHAPE),
+    OFFER("\"base_url\":\"https://\"", AUTH, PATHS, SHAPE),
+    OFFER("\"base_url\":\"https://a.example/\"", AUTH, PATHS, SHAPE),
+    OFFER("\"base_url\":\"https://a.example/b/../c\"", AUTH, PATHS, SHAPE),
+    OFFER("\"base_url\":\"https://a.example?b\"", AUTH, PATHS, SHAPE),
+    OFFER("\"base_url\":\"https://u:p@a.example\"", AUTH, PATHS, SHAPE),
+    OFFER("\"base_url\":\"https://a.example b\"", AUTH, PATHS, SHAPE),
+    OFFER("\"base_url\":1", AUTH, PATHS, SHAPE),
+    OFFER(BASE, "\"auth\":{}", PATHS, SHAPE),
+    OFFER(BASE, "\"auth\":\"x-api-key\"", PATHS, SHAPE),
+    OFFER(BASE, "\"auth\":{\"header\":\"x y\"}", PATHS, SHAPE),
+    OFFER(BASE, "\"auth\":{\"header\":\"x:\"}", PATHS, SHAPE),
+    OFFER(BASE, "\"auth\":{\"header\":\"x\",\"prefix\":\"a\\r\\nb\"}", PATHS, SHAPE),
+    OFFER(BASE, "\"auth\":{\"header\":\"x\",\"more\":1}", PATHS, SHAPE),
+    OFFER(BASE, "\"auth\":{\"query\":\"a&b\"}", PATHS, SHAPE),
+    OFFER(BASE, "\"auth\":{\"header\":1}", PATHS, SHAPE),
+    OFFER(BASE, AUTH, "\"paths\":[]", SHAPE),
+    OFFER(BASE, AUTH, "\"paths\":\"/v1\"", SHAPE),
+    OFFER(BASE, AUTH, "\"paths\":[\"v1\"]", SHAPE),
+    OFFER(BASE, AUTH, "\"paths\":[\"/v1/../x\"]", SHAPE),
+    OFFER(BASE, AUTH, "\"paths\":[\"/v1//x\"]", SHAPE),
+    OFFER(BASE, AUTH, "\"paths\":[\"/v1?x\"]", SHAPE),
+    OFFER(BASE, AUTH, "\"paths\":[1]", SHAPE),
+    OFFER(BASE, AUTH, PATHS, "\"shape\":\"other\""),
+    OFFER(BASE, AUTH, PATHS, "\"shape\":1"),
     TWO("\"name\":\"a\",\"env\":[\"A\"]", "\"name\":\"a\",\"env\":[\"B\"]"),
     TWO("\"name\":\"a\",\"env\":[\"A\"]", "\"name\":\"b\",\"env\":[\"B\",\"A\"]"),
 };
