@@ -54,8 +54,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int wanted, void *arg, voi
 	if (wanted != CURL_POLL_REMOVE) {
 		int in = wanted & CURL_POLL_IN ? EV_READ : 0,
 		    out = wanted & CURL_POLL_OUT ? EV_WRITE : 0;
-		event =
-		    event_new(loop->base, fd, (short)(in | out | EV_PERSIST), on_socket, loop);
+		event = event_new(loop->base, fd, (short)(in | out | EV_PERSIST), on_socket, loop);
 		bug_if(!event);
 		event_add(event, NULL);
 	}

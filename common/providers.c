@@ -88,7 +88,8 @@ static const char *read_base_url(const json_t *value, struct provider *provider)
 		return "base_url names no host";
 	if (strspn(text + host, PATH_CHARS) != strlen(text + host) || strstr(text + host, "//") ||
 	    strstr(text + host, "/.") || text[strlen(text) - 1] == '/')
-		return "base_url has something behind the host that is not a path, or ends in a slash";
+		return "base_url has something behind the host that is not a path, or ends in a "
+		       "slash";
 	snprintf(provider->base_url, sizeof(provider->base_url), "%s", text);
 	return NULL;
 }
@@ -187,7 +188,8 @@ static const char *read_provider(
 	if (!json_is_object(object))
 		return "it is not an object";
 	if (!has_only(object, "name env base_url auth paths shape"))
-		return "there is a member other than name, env, base_url, auth, paths, shape, x-...";
+		return "there is a member other than name, env, base_url, auth, paths, shape, "
+		       "x-...";
 	if (!name || !name[0] || strlen(name) > 64 || strspn(name, NAME_CHARS) != strlen(name))
 		return "name is not [a-z0-9_-]{1,64}";
 	if (providers_find(providers, name))

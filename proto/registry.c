@@ -18,6 +18,6 @@ SANDBOX_CALLS(PROTO_DEFINE)
 GATEWAY_CALLS(PROTO_DEFINE)
 
 #define ENTRY(svc, name, callers, kind, doc) &svc##_##name##_call,
-const struct proto_call *const proto_calls[] = {AUTH_CALLS(ENTRY) SESSION_CALLS(ENTRY)
-	ORACLE_CALLS(ENTRY) VAULT_CALLS(ENTRY) SANDBOX_CALLS(ENTRY) GATEWAY_CALLS(ENTRY) SERVICE_CALLS(ENTRY)};
+const struct proto_call *const proto_calls[] = {AUTH_CALLS(ENTRY) SESSION_CALLS(ENTRY) ORACLE_CALLS(
+    ENTRY) VAULT_CALLS(ENTRY) SANDBOX_CALLS(ENTRY) GATEWAY_CALLS(ENTRY) SERVICE_CALLS(ENTRY)};
 const size_t proto_ncalls = sizeof(proto_calls) / sizeof(proto_calls[0]);

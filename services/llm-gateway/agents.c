@@ -112,9 +112,9 @@ static int check(const struct gateway_admit_req *req, struct in_addr *address_r,
 	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
 	char id[AGENT_ID_LEN + 1];
 
-	if (pubkey_parse(req->asset, asset) != 0 ||
-	    pubkey_parse(req->wallet, wallet) != 0)
-		return error_refuse(err, ERR_INVALID, "admit_malformed", "not an address of the chain");
+	if (pubkey_parse(req->asset, asset) != 0 || pubkey_parse(req->wallet, wallet) != 0)
+		return error_refuse(
+		    err, ERR_INVALID, "admit_malformed", "not an address of the chain");
 	agent_id(asset, id);
 	if (strcmp(id, req->agent) != 0)
 		return error_refuse(
@@ -130,13 +130,26 @@ static int check(const struct gateway_admit_req *req, struct in_addr *address_r,
 	return 0;
 }
 
-static bool is_the_same(const struct agent *agent, const struct gateway_admit_req *req,
-    struct in_addr address)
+static bool is_the_same(
+    const struct agent *agent, const struct gateway_admit_req *req, struct in_addr address)
 {
 	return agent->address.s_addr == address.s_addr && strcmp(agent->id, req->agent) == 0 &&
 	       strcmp(agent->boot, req->boot_id) == 0 && strcmp(agent->wallet, req->wallet) == 0 &&
-	       agent->slot == req->slot && secret_equal(agent->token, req->token, strlen(req->token)) &&
+	       agent->slot == req->slot &&
+	       secret_equal(agent->token, req->token, strlen(req->token)) &&
 	       secret_equal(agent->grant, req->grant.data, req->grant.len);
+}
+
+static int copy(void *arg, uint8_t *bytes, size_t len)
+{
+	memcpy(bytes, arg, len);
+	return 0;
+}
+
+/* Small, and of as many agents as there are: in pages that they share. */
+static struct secret *secret_of(const void *bytes, size_t len)
+{
+	return secret_make_brief(len, copy, (void *)(uintptr_t)bytes);
 }
 
 static void add(struct agents *agents, const struct gateway_admit_req *req, struct in_addr address)
@@ -151,8 +164,8 @@ static void add(struct agents *agents, const struct gateway_admit_req *req, stru
 	snprintf(agent->boot, sizeof(agent->boot), "%s", req->boot_id);
 	agent->slot = req->slot;
 	agent->address = address;
-	agent->token = secret_new(req->token, strlen(req->token));
-	agent->grant = secret_new(req->grant.data, req->grant.len);
+	agent->token = secret_of(req->token, strlen(req->token));
+	agent->grant = secret_of(req->grant.data, req->grant.len);
 	TAILQ_INIT(&agent->slots);
 	TAILQ_INIT(&agent->exchanges);
 	TAILQ_INSERT_TAIL(&agents->all, agent, link);

@@ -26,7 +26,8 @@ struct agent {
 	uint64_t slot;
 	struct in_addr address;
 	struct secret *token, *grant;
-	uint64_t epoch; /* rises with whatever makes an answer of the vault that is under way void */
+	uint64_t
+	    epoch; /* rises with whatever makes an answer of the vault that is under way void */
 	struct key_slots slots;
 	struct exchange_list exchanges; /* under way; they point back */
 };
@@ -35,8 +36,7 @@ struct agents;
 struct agents *agents_new(struct gateway *gateway); /* caller owns the result */
 void agents_destroy(struct agents **agents);
 /* Takes the place of whoever has the id or the address, unless it is the same boot with the same address, token and grant. ERR_INVALID, or ERR_BUSY. */
-int agents_admit(
-    struct agents *agents, const struct gateway_admit_req *req, struct error *err);
+int agents_admit(struct agents *agents, const struct gateway_admit_req *req, struct error *err);
 bool agents_leave(struct agents *agents, const char *id, const char *boot);
 /* Borrowed; NULL: nobody. */
 struct agent *agents_at(const struct agents *agents, struct in_addr address);

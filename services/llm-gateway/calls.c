@@ -24,7 +24,8 @@ static bool is_of_this_host(struct gateway *gateway, struct bus_request *request
 		return true;
 	error_refuse(&err, ERR_DENIED, "not_this_host",
 	    own ? "another host's sandbox"
-		: "several sandboxes are listed: MULTICLAW_GATEWAY_SANDBOX has to say which is this host's");
+		: "several sandboxes are listed: MULTICLAW_GATEWAY_SANDBOX has to say which is "
+		  "this host's");
 	bus_fail(request, &err);
 	return false;
 }

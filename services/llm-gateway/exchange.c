@@ -121,7 +121,8 @@ static enum MHD_Result take(struct exchange *exchange, const char *bytes, size_t
 	size_t room, n;
 
 	if (!exchange->refusal.status && exchange->up_bytes + *len > most) {
-		exchange_refuse(exchange, 413, "body_too_large", "the request is larger than taken here");
+		exchange_refuse(
+		    exchange, 413, "body_too_large", "the request is larger than taken here");
 		exchange_stop(exchange);
 	}
 	if (exchange->refusal.status || exchange->is_over) {
@@ -158,8 +159,8 @@ static void watch_client(struct exchange *exchange)
 	    MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 
 	exchange->fd = info->connect_fd;
-	exchange->gone = event_new(
-	    exchange->gateway->process->base, exchange->fd, EV_CLOSED, on_gone, exchange);
+	exchange->gone =
+	    event_new(exchange->gateway->process->base, exchange->fd, EV_CLOSED, on_gone, exchange);
 	bug_if(!exchange->gone || event_add(exchange->gone, NULL) != 0);
 }
 
@@ -272,18 +273,18 @@ static void count(struct exchange *exchange)
 	snprintf(labels, sizeof(labels), "provider=\"%s\",source=\"%s\",class=\"%uxx\"",
 	    provider ? provider->name : "none", exchange->key ? exchange->key->source : "none",
 	    status / 100);
-	metric_add(metrics_counter(gateway->process->metrics, "multiclaw_gateway_requests_total",
-		       "Requests of agents, by provider, whose key, and class of the answer.", labels),
+	metric_add(
+	    metrics_counter(gateway->process->metrics, "multiclaw_gateway_requests_total",
+		"Requests of agents, by provider, whose key, and class of the answer.", labels),
 	    1);
 	metric_add(gateway->metrics.up_bytes, exchange->up_bytes);
 	metric_add(gateway->metrics.down_bytes, exchange->down_bytes);
 	if (exchange->refusal.status)
 		gateway_count_refusal(gateway, exchange->refusal.code);
 	log_info("call", "agent", exchange->agent_id[0] ? exchange->agent_id : NULL, "provider",
-	    provider ? provider->name : NULL, "method", exchange->method, "status",
-	    log_u64(status), "source", exchange->key ? exchange->key->source : NULL, "outcome",
-	    outcome(exchange), "up", log_u64(exchange->up_bytes), "down",
-	    log_u64(exchange->down_bytes), "ms",
+	    provider ? provider->name : NULL, "method", exchange->method, "status", log_u64(status),
+	    "source", exchange->key ? exchange->key->source : NULL, "outcome", outcome(exchange),
+	    "up", log_u64(exchange->up_bytes), "down", log_u64(exchange->down_bytes), "ms",
 	    log_u64((clock_boot_us() - exchange->began_us) / 1000));
 }
 

@@ -74,7 +74,8 @@ static int end_head(struct exchange *exchange)
 	if (exchange->status < 200) /* one of those that come before an answer */
 		return 0;
 	if (exchange->status > 599)
-		return refuse_answer(exchange, "provider_malformed", "the provider's status is none");
+		return refuse_answer(
+		    exchange, "provider_malformed", "the provider's status is none");
 	exchange->has_head = true;
 	if (exchange->status == 401 && exchange->agent)
 		keys_drop(exchange->agent, exchange->target.provider, exchange->key->version);
@@ -108,8 +109,8 @@ int exchange_answer_line(struct exchange *exchange, const char *line, size_t len
 		return 0;
 	exchange->answer_head_bytes += len;
 	if (exchange->answer_head_bytes > EXCHANGE_ANSWER_HEAD_MAX)
-		return refuse_answer(
-		    exchange, "provider_malformed", "the head of the provider's answer is too large");
+		return refuse_answer(exchange, "provider_malformed",
+		    "the head of the provider's answer is too large");
 	while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
 		len--;
 	if (len == 0)

@@ -13,8 +13,9 @@
 
 #define EXCHANGE_BUFFER 65536 /* what is kept of either direction, and a libcurl buffer more */
 #define EXCHANGE_FIELDS_MAX 100
-#define EXCHANGE_HEAD_MAX 32768        /* bytes of a request's head */
-#define EXCHANGE_ANSWER_HEAD_MAX 16384 /* and of an answer's: both fit into the memory of a connection */
+#define EXCHANGE_HEAD_MAX 32768 /* bytes of a request's head */
+#define EXCHANGE_ANSWER_HEAD_MAX \
+	16384 /* and of an answer's: both fit into the memory of a connection */
 #define EXCHANGE_LENGTH_UNKNOWN UINT64_MAX
 
 /* Which call of the access handler comes next. */
@@ -69,7 +70,8 @@ struct exchange {
 
 /* ---- exchange.c */
 /* What the client gets instead of an answer, unless one has begun; the first one counts. */
-void exchange_refuse(struct exchange *exchange, unsigned status, const char *code, const char *text);
+void exchange_refuse(
+    struct exchange *exchange, unsigned status, const char *code, const char *text);
 void exchange_resume(struct exchange *exchange);
 
 /* ---- exchange_request.c */
@@ -78,8 +80,10 @@ void exchange_judge(struct exchange *exchange, const char *method);
 
 /* ---- exchange_upstream.c */
 void exchange_start(struct exchange *exchange); /* it has a key */
-void exchange_stop(struct exchange *exchange);  /* nothing goes there any more; not from libcurl's callbacks */
-void exchange_poke(struct exchange *exchange);  /* there is something to send, or room for what comes: soon */
+void exchange_stop(
+    struct exchange *exchange); /* nothing goes there any more; not from libcurl's callbacks */
+void exchange_poke(
+    struct exchange *exchange); /* there is something to send, or room for what comes: soon */
 
 /* ---- exchange_answer.c */
 struct MHD_Response *exchange_problem(const struct exchange *exchange);

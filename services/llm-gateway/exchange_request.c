@@ -30,9 +30,12 @@ static void note_token(struct head *head, const char *name, const char *value)
 
 static void note_framing(struct head *head, const char *name, const char *value)
 {
-	static const char *const names[] = {"host", "content-length", "transfer-encoding", "connection"};
-	const char **const values[] = {&head->host, &head->length, &head->coding, &head->connection};
-	unsigned *const counts[] = {&head->hosts, &head->lengths, &head->codings, &head->connections};
+	static const char *const names[] = {
+	    "host", "content-length", "transfer-encoding", "connection"};
+	const char **const values[] = {
+	    &head->host, &head->length, &head->coding, &head->connection};
+	unsigned *const counts[] = {
+	    &head->hosts, &head->lengths, &head->codings, &head->connections};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (strcasecmp(name, names[i]) == 0) {
@@ -124,7 +127,8 @@ static void find_agent(struct exchange *exchange)
 {
 	const union MHD_ConnectionInfo *info =
 	    MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr_in *peer = (const struct sockaddr_in *)(const void *)info->client_addr;
+	const struct sockaddr_in *peer =
+	    (const struct sockaddr_in *)(const void *)info->client_addr;
 
 	if (!peer || peer->sin_family != AF_INET || !exchange->gateway->agents)
 		return;
@@ -194,17 +198,20 @@ static void judge_target(struct exchange *exchange, int wrong, const struct erro
 	if (!is_method(exchange->method))
 		exchange_refuse(exchange, 405, "method_refused", "this method is not offered here");
 	else if (wrong)
-		exchange_refuse(exchange, err->code == ERR_NOT_FOUND ? 404 : 400, err->reason, err->text);
+		exchange_refuse(
+		    exchange, err->code == ERR_NOT_FOUND ? 404 : 400, err->reason, err->text);
 	else if (exchange->body_len != EXCHANGE_LENGTH_UNKNOWN &&
 		 exchange->body_len > exchange->gateway->body_max_mib << 20)
-		exchange_refuse(exchange, 413, "body_too_large", "the request is larger than taken here");
+		exchange_refuse(
+		    exchange, 413, "body_too_large", "the request is larger than taken here");
 }
 
 static void judge_caller(struct exchange *exchange, const struct head *head)
 {
 	if (exchange->agent && head->tokens > 0 && head->tokens == head->good_tokens)
 		return;
-	log_audit("refused", "why", exchange->agent ? "not the token of this agent's boot" : "no agent has this address",
+	log_audit("refused", "why",
+	    exchange->agent ? "not the token of this agent's boot" : "no agent has this address",
 	    "agent", exchange->agent_id[0] ? exchange->agent_id : NULL);
 	exchange_refuse(exchange, 401, "token_refused", "not the token that this agent was given");
 }
@@ -213,7 +220,8 @@ void exchange_judge(struct exchange *exchange, const char *method)
 {
 	struct head head = {.exchange = exchange};
 	struct error err = {0}, why = {0};
-	int wrong = target_read(exchange->text, exchange->gateway->providers, &exchange->target, &why);
+	int wrong =
+	    target_read(exchange->text, exchange->gateway->providers, &exchange->target, &why);
 
 	snprintf(exchange->method, sizeof(exchange->method), "%s", method);
 	find_agent(exchange);

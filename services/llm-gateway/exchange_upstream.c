@@ -30,7 +30,8 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 		wait_for(exchange);
 		return;
 	}
-	exchange_refuse(exchange, 504, "provider_timeout", "the provider said nothing for too long");
+	exchange_refuse(
+	    exchange, 504, "provider_timeout", "the provider said nothing for too long");
 	exchange_stop(exchange);
 	exchange->is_over = exchange->has_failed = true;
 	exchange_resume(exchange);
@@ -135,7 +136,8 @@ static void judge_code(struct exchange *exchange, CURLcode code)
 	exchange->has_failed = code != CURLE_OK || !exchange->has_head;
 	if (!exchange->has_failed)
 		return;
-	exchange_refuse(exchange, is_late ? 504 : 502, is_late ? "provider_timeout" : "provider_unreachable",
+	exchange_refuse(exchange, is_late ? 504 : 502,
+	    is_late ? "provider_timeout" : "provider_unreachable",
 	    is_late ? "the provider cannot be reached in time"
 		    : "the provider cannot be reached, or broke off");
 	log_warn("no whole answer", "provider", exchange->target.provider->name, "why",
@@ -260,7 +262,8 @@ static bool set_request(struct exchange *exchange)
 	bool is_chunked = exchange->body_len == EXCHANGE_LENGTH_UNKNOWN;
 
 	if (is_chunked)
-		exchange->fields = curl_slist_append(exchange->fields, "Transfer-Encoding: chunked");
+		exchange->fields =
+		    curl_slist_append(exchange->fields, "Transfer-Encoding: chunked");
 	if (is_head)
 		SET(CURLOPT_NOBODY, 1L);
 	else if (exchange->body_len > 0 || strcmp(exchange->method, "GET") != 0)

@@ -3,8 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define TOKEN_CHARS \
-	"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~"
+#define TOKEN_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~"
 #define BEARER "Bearer "
 
 bool fields_is_name(const char *name, size_t len)
@@ -72,7 +71,8 @@ bool fields_go_up(const char *name, const char *connection, const struct provide
 bool fields_go_down(const char *name, const char *connection)
 {
 	/* the connection upstream is everybody's: no state of it, and no other way to it */
-	static const char *const names[] = {"content-length", "set-cookie", "set-cookie2", "alt-svc"};
+	static const char *const names[] = {
+	    "content-length", "set-cookie", "set-cookie2", "alt-svc"};
 
 	return !is_of_one_hop(name, connection) && !is_one_of(name, names, ARRAY_LEN(names));
 }

@@ -30,7 +30,8 @@ static void arm(struct front *front)
 		evtimer_del(front->timer);
 		return;
 	}
-	struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	struct timeval tv = {
+	    .tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 	evtimer_add(front->timer, &tv);
 }
 

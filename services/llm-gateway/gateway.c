@@ -18,9 +18,11 @@
 /* clang-format on */
 const struct setting gateway_settings[] = {
     ROW("LISTEN", STR, listen, 9, 21, "0.0.0.0:18790",
-	"Where containers reach it, IPv4; the host's rules let each reach it on its own link only."),
+	"Where containers reach it, IPv4; the host's rules let each reach it on its own link "
+	"only."),
     ROW("SANDBOX", STR, sandbox, 7, 40, "sandbox",
-	"Public key (Z85) of this host's sandbox, who alone says which agents are here; sandbox: the "
+	"Public key (Z85) of this host's sandbox, who alone says which agents are here; sandbox: "
+	"the "
 	"one that the list of peers has, if it has one only."),
     ROW("PROVIDERS", PATH, providers_path, 1, 256, "providers.json",
 	"The LLM providers that are known, and where they are; the same file as secret-vault's."),
@@ -31,7 +33,8 @@ const struct setting gateway_settings[] = {
     ROW("BODY_MAX_MIB", UINT, body_max_mib, 1, 4096, "64", "Larger requests are refused."),
     ROW("ANSWER_MAX_MIB", UINT, answer_max_mib, 1, 65536, "1024", "Larger answers are cut."),
     ROW("AGENTS_MAX", UINT, agents_max, 1, 65536, "4096", "Agents that may be here at one time."),
-    ROW("CONNECTIONS", UINT, connections, 8, 65536, "4096", "Connections at one time, of all agents."),
+    ROW("CONNECTIONS", UINT, connections, 8, 65536, "4096",
+	"Connections at one time, of all agents."),
     ROW("CONNECTIONS_PER_AGENT", UINT, connections_per_agent, 1, 4096, "64",
 	"Connections at one time, of each agent."),
     ROW("CLIENT_IDLE_S", UINT, client_idle_s, 1, 3600, "60",
@@ -185,7 +188,8 @@ static void make_metrics(struct gateway *gateway)
 	    .redactions = metrics_counter(metrics, "multiclaw_gateway_redactions_total",
 		"Keys that a provider sent back, and that were overwritten.", NULL),
 	    .cuts = metrics_counter(metrics, "multiclaw_gateway_cuts_total",
-		"Requests under way that were ended: by an event, a leave, a lost lease, or a client "
+		"Requests under way that were ended: by an event, a leave, a lost lease, or a "
+		"client "
 		"that went.",
 		NULL),
 	};
@@ -207,8 +211,8 @@ int gateway_open(void *self, struct error *err)
 		return -1;
 	if (getsockname(gateway->listener, (struct sockaddr *)&at, &len) != 0 ||
 	    at.sin_family != AF_INET)
-		return error_set(err, ERR_INVALID, "MULTICLAW_GATEWAY_LISTEN is not IPv4: %s",
-		    gateway->listen);
+		return error_set(
+		    err, ERR_INVALID, "MULTICLAW_GATEWAY_LISTEN is not IPv4: %s", gateway->listen);
 	gateway->port = ntohs(at.sin_port);
 	return 0;
 }

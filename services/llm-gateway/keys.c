@@ -82,6 +82,14 @@ static bool is_usable(const uint8_t *bytes, size_t len)
 	return len > 0;
 }
 
+static int copy_key(void *arg, uint8_t *bytes, size_t len)
+{
+	const struct vault_use_rsp *rsp = arg;
+
+	memcpy(bytes, rsp->key.data, len);
+	return 0;
+}
+
 static struct key *key_of(const struct vault_use_rsp *rsp, struct error *err)
 {
 	if (rsp->key.len == 0) {
@@ -97,7 +105,7 @@ static struct key *key_of(const struct vault_use_rsp *rsp, struct error *err)
 	struct key *key = calloc(1, sizeof(*key));
 	bug_if(!key);
 	key->refs = 1;
-	key->value = secret_new(rsp->key.data, rsp->key.len);
+	key->value = secret_make_brief(rsp->key.len, copy_key, (void *)(uintptr_t)rsp);
 	key->version = rsp->version;
 	snprintf(key->source, sizeof(key->source), "%s", rsp->source);
 	return key;

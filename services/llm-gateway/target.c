@@ -87,8 +87,8 @@ static int malformed(struct error *err)
 	    "not /<provider>/<path>, or with something in it that is not taken");
 }
 
-int target_read(const char *text, const struct providers *providers, struct target *target_r,
-    struct error *err)
+int target_read(
+    const char *text, const struct providers *providers, struct target *target_r, struct error *err)
 {
 	size_t len = strcspn(text, "?"), name_len;
 
@@ -139,8 +139,8 @@ static void put_query(const struct target *target, FILE *out, char *separator)
 
 	while (*at) {
 		size_t len = strcspn(at, "&");
-		if (len > 0 && !(target->provider->query[0] &&
-				   is_called(at, len, target->provider->query))) {
+		if (len > 0 &&
+		    !(target->provider->query[0] && is_called(at, len, target->provider->query))) {
 			fprintf(out, "%c%.*s", *separator, (int)len, at);
 			*separator = '&';
 		}

@@ -9,8 +9,9 @@
 #define TARGET_MAX 8192
 
 struct target {
-	const struct provider *provider; /* borrowed of the providers; NULL: unknown, with INVALID */
-	const char *path;                /* behind the provider's name, borrowed of the text */
+	const struct provider
+	    *provider;    /* borrowed of the providers; NULL: unknown, with INVALID */
+	const char *path; /* behind the provider's name, borrowed of the text */
 	size_t path_len;
 	const char *query; /* "" if there is none */
 };

@@ -44,9 +44,10 @@ static void check_offer(const struct provider *provider)
 {
 	if (!provider->base_url[0])
 		return;
-	if (strncmp(provider->base_url, "https://", 8) != 0 || strpbrk(provider->base_url, "@?# \r\n") ||
-	    strpbrk(provider->header, ": \r\n") || strpbrk(provider->prefix, "\r\n") ||
-	    (!provider->header[0] && !provider->query[0]) || provider->npaths == 0)
+	if (strncmp(provider->base_url, "https://", 8) != 0 ||
+	    strpbrk(provider->base_url, "@?# \r\n") || strpbrk(provider->header, ": \r\n") ||
+	    strpbrk(provider->prefix, "\r\n") || (!provider->header[0] && !provider->query[0]) ||
+	    provider->npaths == 0)
 		abort();
 	for (size_t i = 0; i < provider->npaths; i++)
 		if (provider->path[i][0] != '/' || strstr(provider->path[i], ".."))

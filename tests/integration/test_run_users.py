@@ -86,7 +86,7 @@ def test_every_key_file_belongs_to_its_daemon_alone(running):
 
 
 @as_root
-@pytest.mark.parametrize("who", [*(f"multiclaw-{d}" for d in (*DAEMONS, "sandbox", "snapshot-store", "redis", "devchain")), "www-data", "nobody"])
+@pytest.mark.parametrize("who", [*(f"multiclaw-{d}" for d in (*DAEMONS, "sandbox", "snapshot-store", "llm-gateway", "redis", "devchain")), "www-data", "nobody"])
 def test_nobody_reads_what_is_anothers(running, who):
     private = [running.state / path for path, mode, user in key_files() if mode == 0o600 and user != who]
     private += [running.state / "keys/curve/operator.key", running.state / "conf/chain-oracle.conf", running.state / "conf/secret-vault.conf"]

@@ -91,8 +91,9 @@ static void writes_errors_as_clients_read_them(void **state)
 	(void)state;
 	struct provider provider = {.shape = PROVIDER_OPENAI};
 	char *text = problem_text(NULL, 403, "key_not_available", "no \"key\"");
-	assert_string_equal(text, "{\"error\":{\"message\":\"no \\\"key\\\"\",\"type\":\"permission_error\","
-				  "\"param\":null,\"code\":\"key_not_available\"}}");
+	assert_string_equal(text,
+	    "{\"error\":{\"message\":\"no \\\"key\\\"\",\"type\":\"permission_error\","
+	    "\"param\":null,\"code\":\"key_not_available\"}}");
 	free(text);
 	provider.shape = PROVIDER_ANTHROPIC;
 	text = problem_text(&provider, 429, "too_many_requests", "t");
@@ -101,10 +102,11 @@ static void writes_errors_as_clients_read_them(void **state)
 	free(text);
 	provider.shape = PROVIDER_GEMINI;
 	text = problem_text(&provider, 504, "provider_timeout", "t");
-	assert_string_equal(text,
-	    "{\"error\":{\"code\":504,\"message\":\"t\",\"status\":\"DEADLINE_EXCEEDED\",\"details\":[{"
-	    "\"@type\":\"type.googleapis.com/google.rpc.ErrorInfo\",\"reason\":\"provider_timeout\","
-	    "\"domain\":\"multiclaw\"}]}}");
+	assert_string_equal(text, "{\"error\":{\"code\":504,\"message\":\"t\",\"status\":"
+				  "\"DEADLINE_EXCEEDED\",\"details\":[{"
+				  "\"@type\":\"type.googleapis.com/"
+				  "google.rpc.ErrorInfo\",\"reason\":\"provider_timeout\","
+				  "\"domain\":\"multiclaw\"}]}}");
 	free(text);
 }
 

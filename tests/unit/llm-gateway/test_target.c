@@ -124,7 +124,8 @@ static const struct {
     {"/openai/v1/chat?key=1&&b", NULL, "https://api.example/base/v1/chat?key=1&b"},
     {"/query/m", "a&b=c", "https://q.example/m?key=a%26b%3Dc"},
     {"/query/m?a=1", "k", "https://q.example/m?a=1&key=k"},
-    {"/query/m?key=x&a=1&key&k%65y=y&keys=2&ke=3", "k", "https://q.example/m?a=1&keys=2&ke=3&key=k"},
+    {"/query/m?key=x&a=1&key&k%65y=y&keys=2&ke=3", "k",
+	"https://q.example/m?a=1&keys=2&ke=3&key=k"},
 };
 
 static void sends_on_what_was_judged(void **state)
