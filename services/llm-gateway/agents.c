@@ -176,7 +176,7 @@ static void add(struct agents *agents, const struct gateway_admit_req *req, stru
 
 int agents_admit(struct agents *agents, const struct gateway_admit_req *req, struct error *err)
 {
-	struct in_addr address;
+	struct in_addr address = {0};
 	struct agent *there;
 
 	if (check(req, &address, err) != 0)

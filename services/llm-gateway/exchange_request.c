@@ -70,7 +70,7 @@ static enum MHD_Result on_field(void *arg, enum MHD_ValueKind kind, const char *
 
 static bool is_own_host(const struct exchange *exchange, const char *host)
 {
-	struct sockaddr_in own;
+	struct sockaddr_in own = {0};
 	socklen_t len = sizeof(own);
 	char text[INET_ADDRSTRLEN], whole[INET_ADDRSTRLEN + 8];
 

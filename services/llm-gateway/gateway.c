@@ -200,7 +200,7 @@ static void make_metrics(struct gateway *gateway)
 int gateway_open(void *self, struct error *err)
 {
 	struct gateway *gateway = self;
-	struct sockaddr_in at;
+	struct sockaddr_in at = {0};
 	socklen_t len = sizeof(at);
 
 	gateway->providers = providers_read(gateway->providers_path, err);

@@ -162,6 +162,35 @@ def test_who_reads_slowly_holds_back_the_provider(v, keyed):
     assert v.provider.broken.wait(5), "who goes ends it upstream as well"
 
 
+def test_many_streams_at_one_time(v, owner):
+    """Each is a thread of the provider here; what they take of the gateway is measured when all of them have begun."""
+    owners = [owner] + [v.new_owner() for _ in range(7)]
+    for one in owners:
+        v.put(one.token, "llm", "anthropic", random_key())
+    containers = [v.container(one) for one in owners]
+    before, streams = v.rss(), []
+    for container in containers:
+        for _ in range(30):
+            streams.append(container.begin("POST", "/anthropic/v1/messages", b"{}", auth="x-api-key", timeout=30))
+    for _, response in streams:
+        assert response.readline().startswith(b"event: message_start")
+    each = (v.rss() - before) / len(streams)
+    print(f"{len(streams)} streams, {each / 1024:.0f} KiB each")
+    assert v.metrics()["multiclaw_gateway_streams"] == len(streams)
+    assert SANITIZED or each < 256 << 10
+    # one agent's end is nobody else's
+    begin = time.monotonic()
+    v.tell("leave", agent=containers[0].admission["agent"], boot_id=containers[0].admission["boot_id"])
+    for _, response in streams[:30]:
+        ended_after(response, begin)
+    print(f"30 cut {1000 * (time.monotonic() - begin):.1f} ms after leave")
+    v.provider.released.set()
+    for connection, response in streams[30:]:
+        assert response.read().endswith(b'{"type":"message_stop"}\n\n')
+        connection.close()
+    wait_until("nothing is under way", lambda: v.metrics()["multiclaw_gateway_streams"] == 0, 5)
+
+
 # ---- whose key
 
 
