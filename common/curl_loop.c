@@ -1,6 +1,9 @@
 #include "common/curl_loop.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "common/heap.h"
 
 struct curl_loop {
 	struct event_base *base;
@@ -93,7 +96,9 @@ void curl_loop_remove(struct curl_loop *loop, CURL *easy)
 struct curl_loop *curl_loop_new(
     struct event_base *base, curl_loop_over over, void *arg, struct error *err)
 {
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+	/* keys, tokens and bodies pass through its buffers */
+	if (curl_global_init_mem(
+		CURL_GLOBAL_DEFAULT, malloc, heap_free, heap_move, strdup, calloc) != CURLE_OK) {
 		error_set(err, ERR_INTERNAL, "cannot start libcurl");
 		return NULL;
 	}

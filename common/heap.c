@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* The usable size covers what a block grew into, and both libraries' blocks may still end in plain free(). */
-static void wipe_and_free(void *block)
+void heap_free(void *block)
 {
 	if (block)
 		sodium_memzero(block, malloc_usable_size(block));
@@ -16,7 +16,7 @@ static void wipe_and_free(void *block)
 }
 
 /* realloc may move, and leaves the old block as it was. */
-static void *move_and_wipe(void *block, size_t size)
+void *heap_move(void *block, size_t size)
 {
 	size_t had = block ? malloc_usable_size(block) : 0;
 	void *moved = malloc(size);
@@ -25,7 +25,7 @@ static void *move_and_wipe(void *block, size_t size)
 		return NULL;
 	if (block)
 		memcpy(moved, block, had < size ? had : size);
-	wipe_and_free(block);
+	heap_free(block);
 	return moved;
 }
 
@@ -45,18 +45,18 @@ void _ZdlPvm(void *block, size_t size);
 
 void _ZdlPv(void *block)
 {
-	wipe_and_free(block);
+	heap_free(block);
 }
 
 void _ZdlPvm(void *block, size_t size)
 {
 	(void)size;
-	wipe_and_free(block);
+	heap_free(block);
 }
 #endif
 
 void heap_wipe_freed(void)
 {
-	json_set_alloc_funcs(malloc, wipe_and_free);
-	event_set_mem_functions(malloc, move_and_wipe, wipe_and_free);
+	json_set_alloc_funcs(malloc, heap_free);
+	event_set_mem_functions(malloc, heap_move, heap_free);
 }

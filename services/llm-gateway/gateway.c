@@ -203,6 +203,11 @@ int gateway_open(void *self, struct error *err)
 	struct sockaddr_in at = {0};
 	socklen_t len = sizeof(at);
 
+	if (strcmp(gateway->sandbox, "sandbox") != 0 && strlen(gateway->sandbox) != Z85_KEY_LEN)
+		return error_set(err, ERR_INVALID,
+		    "MULTICLAW_GATEWAY_SANDBOX must be sandbox, or a public key of %d characters: "
+		    "%s",
+		    Z85_KEY_LEN, gateway->sandbox);
 	gateway->providers = providers_read(gateway->providers_path, err);
 	if (!gateway->providers)
 		return -1;

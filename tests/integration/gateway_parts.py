@@ -142,7 +142,7 @@ class Behaviour(http.server.BaseHTTPRequestHandler):
         """Anthropic's stream: the first event, then the rest when the test says so."""
         self.stream()
         self.chunk(b'event: message_start\ndata: {"type":"message_start","message":{"usage":{"input_tokens":3}}}\n\n')
-        self.server.released.wait(10)
+        self.server.released.wait(60)
         for word in ("Hel", "lo"):
             self.chunk(b'event: content_block_delta\ndata: {"type":"content_block_delta","delta":{"type":"text_delta","text":"%s"}}\n\n' % word.encode())
         self.chunk(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')

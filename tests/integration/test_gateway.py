@@ -11,8 +11,9 @@ import time
 import pytest
 
 from gateway_parts import Container, Gateways, agent_id
+from parts import Refused
 from suite import SANITIZED, Wallet, wait_until
-from vault_parts import owner, random_key, refusal  # noqa: F401
+from vault_parts import owner, own, random_key, refusal  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -412,6 +413,20 @@ def test_heads_that_are_refused(v, keyed):
     assert status("GET /openai/v1/plain HTTP/1.0\r\n" + host + auth) == 200
 
 
+def test_a_client_that_waits_for_a_go_ahead_gets_it_if_it_may(v, keyed):
+    head = f"POST /openai/v1/plain HTTP/1.1\r\nHost: 127.0.0.1:{v.port}\r\nContent-Length: 4\r\nExpect: 100-continue\r\nAuthorization: Bearer ".encode()
+    with keyed.connect() as s:
+        s.sendall(head + keyed.token.encode() + b"\r\n\r\n")
+        assert s.recv(100).startswith(b"HTTP/1.1 100 ")
+        s.sendall(b"body")
+        answer = s.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 200 ") and answer.lower().count(b"\r\ndate:") == 1, answer
+    assert v.provider.seen[0]["body"] == b"body" and "expect" not in v.provider.seen[0]["headers"]
+    with keyed.connect() as s:
+        s.sendall(head + b"x\r\n\r\n")
+        assert s.recv(65536).startswith(b"HTTP/1.1 401 ")
+
+
 def test_bodies_that_are_too_large(v, keyed):
     status, headers, body = keyed.ask("POST", "/openai/v1/plain", b"", headers={"Content-Length": str((64 << 20) + 1)})
     assert (status, headers["X-Multiclaw-Error"]) == (413, "body_too_large") and not v.provider.seen
@@ -507,7 +522,8 @@ def test_without_the_vault_or_a_lease_nothing_is_served(v, keyed):
 def test_it_knows_nobody_after_a_restart_until_it_is_told(v, keyed):
     connection, response = keyed.begin("GET", "/openai/v1/endless")
     assert response.readline()
-    v.restart_gateway(MULTICLAW_GATEWAY_FIRST_BYTE_S=1, MULTICLAW_GATEWAY_IDLE_S=1, MULTICLAW_GATEWAY_KEY_S=1)
+    v.restart_gateway(MULTICLAW_GATEWAY_FIRST_BYTE_S=1, MULTICLAW_GATEWAY_IDLE_S=1, MULTICLAW_GATEWAY_KEY_S=1,
+                      MULTICLAW_GATEWAY_ANSWER_MAX_MIB=2)
     try:
         ended_after(response, 0)
         with pytest.raises((ConnectionError, OSError)):
@@ -520,12 +536,44 @@ def test_it_knows_nobody_after_a_restart_until_it_is_told(v, keyed):
         assert response.readline() == b"data: 1\n"
         took = ended_after(response, time.monotonic())
         assert 0.5 < took < 3
+        connection, response = keyed.begin("GET", "/openai/v1/flood/8")
+        with pytest.raises(Exception):
+            response.read()
         changed = random_key()
         v.put(keyed.owner.token, "llm", "openai", changed)
         time.sleep(1.1)
         assert keyed.ask("GET", "/openai/v1/plain")[0] == 200 and v.provider.seen[-1]["headers"]["Authorization"] == f"Bearer {changed}"
     finally:
         v.restart_gateway()
+
+
+def test_of_two_hosts_each_gateway_hears_its_own(own):
+    v = own(Gateways)
+    v.start()
+    other = v.new_key("sandbox2", "sandbox")
+    owner = v.new_owner()
+    body = v.admission(owner)
+    wait_until("the list is read", lambda: refused_as(v, body, "sandbox") == ("denied", "not_this_host"), 5)
+    assert refused_as(v, body, "sandbox2") == ("denied", "not_this_host"), "nobody says which it is"
+    v.restart_gateway(MULTICLAW_GATEWAY_SANDBOX=other)
+    wait_until("it is heard", lambda: refused_as(v, body, "sandbox2") is None, 5)
+    assert refused_as(v, body, "sandbox") == ("denied", "not_this_host")
+
+
+def refused_as(v, body, role):
+    """None: it was not."""
+    try:
+        v.tell("admit", role=role, **body)
+    except Refused as e:
+        return e.status, e.reason
+    except AssertionError:
+        return "no answer", ""
+
+
+def test_it_has_no_privilege(v):
+    status = open(f"/proc/{v.processes['llm-gateway-1'].pid}/status").read()
+    of = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}
+    assert (of["NoNewPrivs"], of["Seccomp"]) == ("1", "2") and all(int(of[caps], 16) == 0 for caps in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))
 
 
 def test_what_is_counted(v, keyed):
