@@ -339,6 +339,38 @@ def test_a_sign_in_cuts_nothing(v, keyed):
     assert before == 1
 
 
+def test_a_session_that_ends_cuts_and_the_agent_goes_on(v, keyed):
+    """What the gateway reads of an event and what sandbox has told it since are in no order: who may go on the vault says."""
+    connection, response = keyed.begin("GET", "/openai/v1/endless")
+    assert response.readline()
+    v.session.call("session.end", token=keyed.owner.token)
+    assert ended_after(response, time.monotonic()) < 1
+    assert answers(keyed)
+
+
+def test_who_waits_for_a_key_while_it_is_sold_gets_none(v, keyed):
+    v.signal("secret-vault-1", signal.SIGSTOP)
+    outcome = []
+
+    def ask():
+        try:
+            outcome.append(keyed.ask("GET", "/openai/v1/plain")[0])
+        except OSError as e:
+            outcome.append(type(e).__name__)
+
+    thread = threading.Thread(target=ask)
+    try:
+        thread.start()
+        time.sleep(0.2)
+        v.transfer(keyed.owner.asset, Wallet())
+        thread.join(3)
+    finally:
+        v.signal("secret-vault-1", signal.SIGCONT)
+    thread.join()
+    assert outcome and outcome != [200] and not v.provider.seen
+    assert told(keyed.ask("GET", "/openai/v1/plain"))[0] in (403, 503) and not v.provider.seen
+
+
 def test_leaving_cuts_at_once(v, keyed):
     connection, response = keyed.begin("GET", "/openai/v1/endless")
     assert response.readline()

@@ -290,6 +290,7 @@ def body_of(v, call, owner):
         "materialise": {"grant": grant, "boot_id": boot, "page": 0},
         "regrant": {"placement": placement, "boot_id": boot}, "note": {"placement": placement, "act": "exec", "detail": "x"},
         "keep": {"placement": placement, "base": 0, "digest": bytes(32)}, "hand_over": {"placement": placement},
+        "use": {"grant": placement, "provider": "openai"},
         "state": {}, "unseal": {"passphrase": "correct horse battery"}, "rotate": {},
         "global_put": {"provider": "openai", "value": b"sk-" + b"x" * 40}, "global_list": {}, "global_delete": {"provider": "openai"},
         "destroy_owner": {"asset": owner.asset, "wallet": owner.address}, "reinstate": {"asset": owner.asset, "wallet": owner.address},
@@ -321,7 +322,7 @@ def test_every_call_is_denied_to_every_role_but_its_own(v, owner, operators, cal
     v.put(owner.token, "custom", "kept", "as it was")
     before = v.listed(owner.token)
     body = body_of(v, call, owner)
-    for role in ("router", "auth", "session", "chain-oracle", "secret-vault", "sandbox", *operators):
+    for role in ("router", "auth", "session", "chain-oracle", "secret-vault", "sandbox", "llm-gateway", *operators):
         if role in CALLERS[call]:
             continue
         peer = Peer(v, role, "secret-vault")

@@ -33,6 +33,7 @@ CALLERS = {
     **{f"vault.{call}": {"router"} for call in ("put", "list", "delete", "resolve", "audit", "generate", "hot")},
     "vault.grant": {"router", "sandbox"},
     **{f"vault.{call}": {"sandbox"} for call in ("materialise", "regrant", "note", "keep", "hand_over")},
+    "vault.use": {"llm-gateway"},
     "vault.state": {"operator-read", "operator-vault"},
     **{f"vault.{call}": {"operator-vault"} for call in ("unseal", "rotate", "global_put", "global_list", "global_delete", "destroy_owner",
                                                         "reinstate", "reset_breaker", "export")},
