@@ -150,7 +150,8 @@ static ssize_t read_answer(void *arg, uint64_t at, char *bytes, size_t max)
 	struct exchange *exchange = arg;
 
 	(void)at;
-	if (exchange->is_cut)
+	/* a process that was paused gets here before its timers say that the lease is gone */
+	if (exchange->is_cut || gateway_serves(exchange->gateway, NULL) != 0)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	int n = evbuffer_remove(exchange->down, bytes, max);
 	if (n > 0) {

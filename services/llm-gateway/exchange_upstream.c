@@ -80,8 +80,10 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 static size_t on_send(char *bytes, size_t size, size_t n, void *arg)
 {
 	struct exchange *exchange = arg;
-	int taken = evbuffer_remove(exchange->up, bytes, size * n);
 
+	if (gateway_serves(exchange->gateway, NULL) != 0)
+		return CURL_READFUNC_ABORT;
+	int taken = evbuffer_remove(exchange->up, bytes, size * n);
 	wait_for(exchange);
 	if (exchange->wants_room && evbuffer_get_length(exchange->up) <= EXCHANGE_BUFFER / 2) {
 		exchange->wants_room = false;

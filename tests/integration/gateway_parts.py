@@ -160,7 +160,7 @@ class Behaviour(http.server.BaseHTTPRequestHandler):
         self.stream()
         try:
             while True:
-                self.chunk(b'data: {"tick":1}\n\n')
+                self.chunk(b'data: {"tick":%.3f}\n\n' % time.time())
                 time.sleep(0.005)
         except OSError:
             self.server.broken.set()

@@ -339,6 +339,26 @@ def test_a_sign_in_cuts_nothing(v, keyed):
     assert before == 1
 
 
+def test_one_that_was_paused_over_the_sale_hands_on_nothing(v, keyed):
+    connection, response = keyed.begin("GET", "/openai/v1/endless")
+    assert response.readline()
+    v.signal("llm-gateway-1", signal.SIGSTOP)
+    try:
+        paused = time.time()
+        v.transfer(keyed.owner.asset, Wallet())
+        time.sleep(2.5)
+    finally:
+        v.signal("llm-gateway-1", signal.SIGCONT)
+    rest = b""
+    try:
+        while data := response.read1(65536):
+            rest += data
+    except Exception:
+        pass
+    ticks = [float(tick.split(b"}")[0]) for tick in rest.split(b'"tick":')[1:] if b"}" in tick]
+    assert not ticks or max(ticks) < paused + 0.05, (paused, ticks[-3:])
+
+
 def test_a_session_that_ends_cuts_and_the_agent_goes_on(v, keyed):
     """What the gateway reads of an event and what sandbox has told it since are in no order: who may go on the vault says."""
     connection, response = keyed.begin("GET", "/openai/v1/endless")
