@@ -45,7 +45,7 @@ def test_sleep_saves_and_a_wake_needs_no_restore(v, owner):
     restores = v.metric("multiclaw_sandbox_restores_total")
     v.down(owner)
     listed = v.saves(owner).get("snapshots", [])
-    assert [(s["id"], s["trigger"], s["files"]) for s in listed] == [(1, "stop", 1)], (v.ask("state", token=owner.token), v.log("sandbox-1", 30))
+    assert [(s["id"], s["trigger"], s["files"]) for s in listed] == [(1, "stop", 1)], f"{v.ask('state', token=owner.token)}\n{v.log('sandbox-1', 30)}"
     v.up(owner)
     assert v.memory(owner) == "good night"
     v.down(owner)
