@@ -127,6 +127,7 @@ int cli_curl(struct cli *cli, int argc, char **argv)
 
 	if (code != CLI_OK)
 		return code;
+	bug_if(!wish.where);
 	scoped_answer struct web_answer answer = {0};
 	int rc = session_file_read(cli->session_path, &file, &err);
 	if (rc == 0)

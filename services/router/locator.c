@@ -23,6 +23,7 @@ struct locator {
 static void tell(struct look *look, const char *host, const struct error *err)
 {
 	locator_done done = look->done;
+	bug_if(!done); /* on the list: somebody waits */
 	LIST_REMOVE(look, link);
 	event_free(look->timer);
 	look->done = NULL;

@@ -41,7 +41,8 @@ static bool is_own(int probe, struct in_addr address)
 		return errno == EACCES; /* a broadcast address */
 	if (getsockname(probe, (struct sockaddr *)&at, &len) != 0)
 		return true;
-	connect(probe, &(const struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
+	(void)connect(
+	    probe, &(const struct sockaddr){.sa_family = AF_UNSPEC}, sizeof(struct sockaddr));
 	return at.sin_addr.s_addr == address.s_addr;
 }
 

@@ -36,7 +36,8 @@ static void take_mount(struct cgroups *cgroups, char *line)
 		return;
 	if (sscanf(line, "%*s %*s %*s %63s %95s", root, point) != 2 || strcmp(root, "/") != 0)
 		return;
-	if (sscanf(dash + 3, "%31s %*s %255s", type, options) != 2 || strncmp(type, "cgroup", 6))
+	if (sscanf(dash + 3, "%31s %*s %255s", type, options) != 2 ||
+	    strncmp(type, "cgroup", 6) != 0)
 		return;
 	struct cgroup_hierarchy *to = &cgroups->hierarchy[cgroups->n];
 	to->is_v2 = strcmp(type, "cgroup2") == 0;
@@ -94,6 +95,7 @@ static int check_limits(struct cgroups *cgroups, struct error *err)
 	bool has_memory = false, has_cpu = false;
 	char path[PATH_ROOM], text[256] = "";
 
+	bug_if(!cgroups->v2); /* find_mounts */
 	for (size_t i = 0; i < cgroups->n; i++) {
 		has_memory |= cgroups->hierarchy[i].has_memory;
 		has_cpu |= cgroups->hierarchy[i].has_cpu;
@@ -102,7 +104,7 @@ static int check_limits(struct cgroups *cgroups, struct error *err)
 		    file_exists(&cgroups->hierarchy[i], "memory.memsw.limit_in_bytes");
 	}
 	snprintf(path, sizeof(path), "%.*s/cgroup.controllers",
-	    (int)(strrchr(cgroups->v2->base, '/') - cgroups->v2->base), cgroups->v2->base);
+	    (int)(strlen(cgroups->v2->base) - strlen(cgroups->path)), cgroups->v2->base);
 	scoped_file FILE *file = fopen(path, "re");
 	if (file && fgets(text, sizeof(text), file)) {
 		for (char *c = text; *c; c++)

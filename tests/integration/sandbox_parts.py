@@ -268,7 +268,7 @@ class Hosts(Sandboxes):
 
     def processes_of(self, owner, replica=1):
         """What warden has of it."""
-        return (self.state / f"run/warden-{self.prefix}{replica}/agents" / agent_id(owner.asset)).exists()
+        return (self.state / f"run/warden-{self.prefix}{replica}/agents" / f"{agent_id(owner.asset)}.json").exists()
 
     def web(self, owner, *args, **kwargs):
         """Again, if a sandbox that was started anew cut it: it resets what it finds."""

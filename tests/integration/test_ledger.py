@@ -522,7 +522,7 @@ def test_an_agent_moves_from_the_host_that_has_it_alone(book):
     assert book.move(asset, "one", "two") == [book.history(), ""]
     book.place(asset, "one", "1")
     assert book.hold(asset, "sandbox:one")[6:] == ["one"]
-    assert book.hold(asset, "vault")[6:] == [""]
+    assert book.hold(asset, "vault")[6:] == ["one"]
     assert book.move(asset, "two", "two")[1] == ""
     event = book.move(asset, "one", "two")[1]
     assert book.client.xrevrange("mc:events", count=1)[0] == (event, {"h": book.history(), "a": asset, "k": "agent"})

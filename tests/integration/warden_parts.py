@@ -375,7 +375,15 @@ class Warden:
         return (self.state / "warden.log").read_text()
 
     def client(self):
-        self.clients.append(Client(self.socket))
+        """Not by the socket of one that was killed: a job that it had just forked may hold that for a moment."""
+
+        def connect():
+            try:
+                return Client(self.socket)
+            except ConnectionError:
+                return None
+
+        self.clients.append(wait_until("warden takes a connection", connect, 10))
         return self.clients[-1]
 
     def hang_up(self):

@@ -94,7 +94,7 @@ __attribute__((noreturn)) static int hog_connect(char **argv)
 				close(i);
 			continue;
 		}
-		connect(fd, (void *)&to, sizeof(to));
+		(void)connect(fd, (void *)&to, sizeof(to));
 		n++;
 	}
 }

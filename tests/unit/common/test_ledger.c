@@ -342,7 +342,7 @@ static void an_agent_has_one_place(void **state)
 	assert_true(ASK(b, ledger_move, ASSET, "other", "third", on_ended).ended.changed);
 	assert_string_equal(
 	    ASK(b, ledger_hold, ASSET, "sandbox:other", on_owner).owner.place, "third");
-	assert_string_equal(ASK(b, ledger_hold, ASSET, "vault", on_owner).owner.place, "");
+	assert_string_equal(ASK(b, ledger_hold, ASSET, "vault", on_owner).owner.place, "third");
 }
 
 static void limits_of_all_kinds_count(void **state)

@@ -109,7 +109,7 @@ static bool try_icmp(const struct sockaddr_storage *to, socklen_t len, unsigned 
 static bool try_one(const struct world_probe *probe, unsigned wait_ms)
 {
 	struct sockaddr_storage to;
-	socklen_t len;
+	socklen_t len = 0;
 
 	world_address(probe->to, probe->port, &to, &len);
 	if (probe->uid != 0 && setresuid(probe->uid, probe->uid, probe->uid) != 0)

@@ -289,7 +289,7 @@ static void the_resolvers_socket_hears_containers(void **state)
 	struct world *world = world_of(state);
 	struct error err = {0};
 	struct network_text to = network_text_of(network_resolver(world->network));
-	struct sockaddr_in from;
+	struct sockaddr_in from = {0};
 	socklen_t len = sizeof(from);
 	char data[8];
 

@@ -52,8 +52,8 @@ static unsigned udp_many(const char *to, unsigned n)
 		struct pollfd pollfd = {fd, POLLIN, 0};
 		char answer[4];
 		world_address(to, WORLD_OTHER, &address, &len);
-		connect(fd, (struct sockaddr *)&address, len);
-		if (send(fd, "ask", 3, 0) == 3 && poll(&pollfd, 1, 1000) == 1 &&
+		if (connect(fd, (struct sockaddr *)&address, len) == 0 &&
+		    send(fd, "ask", 3, 0) == 3 && poll(&pollfd, 1, 1000) == 1 &&
 		    recv(fd, answer, sizeof(answer), 0) == 3)
 			answered++;
 	}
