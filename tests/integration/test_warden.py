@@ -16,6 +16,7 @@ import pytest
 from suite import BIN, wait_until
 from warden_parts import (
     ENDED, ERASE, ERASED, EXEC, FAILED, GONE, MIB, PORT, SIZE, START, STARTED, UNION, Client, Left, Warden, agent_id, get, memfd, wallet,
+    wardens,
 )  # fmt: skip
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
@@ -38,16 +39,8 @@ def client(warden):
 
 @pytest.fixture
 def own():
-    """A warden of the test's own: own(SLOTS=2)."""
-    made = []
-
-    def make(**settings):
-        made.append(Warden("o1", "10.221.128.0/18", **{f"MULTICLAW_WARDEN_{k}": v for k, v in settings.items()}))
-        return made[-1].start()
-
-    yield make
-    for each in made:
-        each.__exit__()
+    with wardens("o1", "10.221.128.0/18") as make:
+        yield make
 
 
 @pytest.fixture(scope="module")

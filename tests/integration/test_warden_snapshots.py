@@ -16,7 +16,7 @@ import pytest
 from suite import wait_until
 from warden_parts import (
     ENDED, FAILED, FAILURE_ARCHIVE, FAILURE_NO_VOLUME, FAILURE_OTHER, FAILURE_VOLUME, GONE, MADE, MIB, NOT_SAVED, PORT, PRESENT, SAVING, SNAPSHOTTED,
-    STARTED, UNCHANGED, Left, Reader, Warden, Writer, agent_id, archive_of, get, memfd, wallet,
+    STARTED, UNCHANGED, Left, Reader, Warden, Writer, agent_id, archive_of, get, memfd, wallet, wardens,
 )  # fmt: skip
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
@@ -49,16 +49,8 @@ def client(warden):
 
 @pytest.fixture
 def own():
-    """A warden of the test's own: own(SLOTS=2)."""
-    made = []
-
-    def make(**settings):
-        made.append(Warden("o6", "10.221.240.0/20", **{f"MULTICLAW_WARDEN_{k}": v for k, v in settings.items()}))
-        return made[-1].start()
-
-    yield make
-    for each in made:
-        each.__exit__()
+    with wardens("o6", "10.221.240.0/20") as make:
+        yield make
 
 
 @pytest.fixture(scope="module")

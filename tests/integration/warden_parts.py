@@ -529,3 +529,19 @@ class Left:
         while (left := more()) and time.monotonic() < until:
             time.sleep(0.05)
         assert not left, left
+
+
+@contextlib.contextmanager
+def wardens(prefix, network):
+    """make(SLOTS=2): a warden of a test's own; all are stopped at the end."""
+    made = []
+
+    def make(**settings):
+        made.append(Warden(prefix, network, **{f"MULTICLAW_WARDEN_{k}": v for k, v in settings.items()}))
+        return made[-1].start()
+
+    try:
+        yield make
+    finally:
+        for each in made:
+            each.__exit__()
