@@ -42,6 +42,8 @@ void bus_fail(struct bus_request *request, const struct error *err); /* logged o
 uint64_t bus_request_deadline(const struct bus_request *request);    /* Unix ms */
 const char *bus_request_trace(const struct bus_request *request);
 unsigned bus_request_caller(const struct bus_request *request); /* roles of the peer */
+/* What the answer rests on is judged now: the answer's clock says so, however late this process is let to send it. */
+void bus_request_judged(struct bus_request *request);
 /* The peer's public key, Z85: which one of several hosts or operators it is. Borrowed until the answer. */
 const char *bus_request_peer(const struct bus_request *request);
 

@@ -28,6 +28,7 @@ struct bus_request {
 	unsigned roles;
 	char peer[Z85_KEY_LEN + 1]; /* its public key */
 	uint64_t id, deadline, began_us;
+	uint64_t judged_ms; /* Unix; 0: what it says is true when it is sent */
 	char trace[TRACE_LEN + 1];
 	void *req;
 };
@@ -161,7 +162,10 @@ void bus_reply(struct bus_request *request, const void *rsp)
 {
 	struct bus_server *server = request->server;
 	struct envelope_reply envelope = {
-	    .version = PROTO_VERSION, .id = request->id, .status = "ok", .clock = clock_unix_ms()};
+	    .version = PROTO_VERSION,
+	    .id = request->id,
+	    .status = "ok",
+	    .clock = request->judged_ms ? request->judged_ms : clock_unix_ms()};
 	struct error err = {0};
 
 	if (!is_awaited(request)) {
@@ -177,6 +181,11 @@ void bus_reply(struct bus_request *request, const void *rsp)
 	send_out(server, &request->routing);
 	count_answer(request, ERR_NONE);
 	request_free(request);
+}
+
+void bus_request_judged(struct bus_request *request)
+{
+	request->judged_ms = clock_unix_ms();
 }
 
 uint64_t bus_request_deadline(const struct bus_request *request)

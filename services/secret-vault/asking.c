@@ -87,6 +87,7 @@ static void answer(struct task *task)
 	struct asking *asking = &task->asking;
 	struct error err;
 	bool releases = task->plan->releases;
+	bus_request_judged(asking->request);
 	if (releases && may_go_on(task, &err) != 0) {
 		fail(task, &err);
 	} else if (releases && !holder_is_current(asking->vault->holder, asking->holding.asset,

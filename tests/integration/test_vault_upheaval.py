@@ -90,7 +90,8 @@ def test_an_older_store_is_taken_as_it_is_on_an_operators_word(own):
 
 
 def test_a_vault_that_is_paused_with_a_request_in_it_releases_nothing_beyond_its_lease(own):
-    """Caught at many points of the work. What it learnt before the pause is good for two seconds (ARCHITECTURE.md, I2), not for longer."""
+    """Caught at many points of the work. What it learnt before the pause is good for two seconds (ARCHITECTURE.md, I2), not for longer: an
+    answer of after the pause is judged after it, and its clock says when it was judged."""
     v = own().start()
     sandbox, caught = v.peer_of("sandbox"), 0
     for i in range(6):
@@ -106,7 +107,7 @@ def test_a_vault_that_is_paused_with_a_request_in_it_releases_nothing_beyond_its
         go_on(v)
         v.wait_vault()
         envelope, _ = sandbox.receive(10.0)
-        if envelope["clock"] > paused_ms:  # it was not answered before
+        if envelope["clock"] > paused_ms:  # it was not judged before
             caught += 1
             assert envelope["status"] != "ok", (i, envelope)
     assert caught > 0, "at least one was caught in the middle"
