@@ -10,7 +10,8 @@
 #include "services/packer/relay.h"
 
 #define TAR_BLOCK (128 * 1024)
-#define JOB_BYTES (2 << 20) /* of a worker's task; zstd's own four windows would take 70 MB more in all */
+#define JOB_BYTES \
+	(2 << 20) /* of a worker's task; zstd's own four windows would take 70 MB more in all */
 #define WORKERS 2 /* threads of zstd, beside the one that reads and scans and the one that seals */
 
 struct archive_out {
