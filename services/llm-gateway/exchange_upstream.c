@@ -310,6 +310,8 @@ static bool set_way(struct exchange *exchange)
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (gateway->ca_file[0])
 		SET(CURLOPT_CAINFO, gateway->ca_file);
+	/* with a folder of certificates besides, libcurl would read the file anew for each connection */
+	SET(CURLOPT_CAPATH, NULL);
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
