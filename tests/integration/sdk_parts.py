@@ -86,3 +86,16 @@ def check_sent(provider, keys, token):
         assert SENT["openai" if name == "anthropic" else "anthropic"] not in sent["headers"], "the other's place"
         assert token not in str(sent["headers"]) and token not in sent["path"]
     assert {name for name in keys} == {"anthropic" if "anthropic-version" in sent["headers"] else "openai" for sent in provider.seen}
+
+
+def node_image(state, name="node"):
+    """In an image store: the probes' image with node and the SDKs in it (`node /sdk/sdk.mjs`); its digest."""
+    from container_parts import SANDBOX, import_image
+
+    installed()
+    layout = SANDBOX / "node-image"
+    made_of = [ROOT / "tests/sandbox/node-image", SCRIPT, NODE_TESTS / "node_modules/.installed-for", SANDBOX / "image/index.json"]
+    if not (layout / "index.json").exists() or (layout / "index.json").stat().st_mtime < max(path.stat().st_mtime for path in made_of):
+        subprocess.run([ROOT / "tests/sandbox/node-image", SANDBOX / "image", layout], check=True, capture_output=True, timeout=300)
+        (layout / "index.json").touch()
+    return import_image(state, name, layout)
