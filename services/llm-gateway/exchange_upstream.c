@@ -114,13 +114,13 @@ static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
 
 static bool is_quiet(int fd, int own_port)
 {
-	struct sockaddr_storage own;
+	struct sockaddr_in own = {0};
 	socklen_t len = sizeof(own);
 	char byte;
 
-	/* (an address of IPv6 has its port in the same place) */
+	/* (of an address of IPv6 this is the beginning, and has the port in the same place) */
 	return getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
-	       ntohs(((struct sockaddr_in *)(void *)&own)->sin_port) == own_port &&
+	       ntohs(own.sin_port) == own_port &&
 	       recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) < 0;
 }
 

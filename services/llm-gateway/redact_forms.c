@@ -92,6 +92,7 @@ static void find_borders(struct redact_form *form)
 /* One more, unless it is there already. */
 static void keep(struct redact_forms *forms, uint8_t *bytes, size_t len)
 {
+	bug_if(len == 0);
 	for (size_t i = 0; i < forms->len; i++)
 		if (secret_equal(forms->form[i].text, bytes, len))
 			return;

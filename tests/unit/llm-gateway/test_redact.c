@@ -164,7 +164,7 @@ static void covers_it_in_large_pieces(void **state)
 	(void)state;
 	for (size_t at = 16384 - 11; at <= 16384; at++) {
 		memset(text, 's', SIZE);
-		memcpy(text + at, "sk-abcdefgh", 11);
+		memcpy(text + at, secret_bytes(key), secret_len(key));
 		struct large large = {.text = out};
 		struct redact *redact = redact_new(forms, put_large, &large);
 		redact_feed(redact, text, SIZE);
