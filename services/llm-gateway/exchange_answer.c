@@ -64,6 +64,7 @@ static void begin_head(struct exchange *exchange, const char *line)
 	exchange->answer_fields = NULL;
 	exchange->answer_connection[0] = '\0';
 	exchange->answer_len = EXCHANGE_LENGTH_UNKNOWN;
+	exchange->is_answer_chunked = false;
 	exchange->status = 0;
 	for (int i = 1; status && i <= 3 && status[i] >= '0' && status[i] <= '9'; i++)
 		exchange->status = exchange->status * 10 + (unsigned)(status[i] - '0');
@@ -83,15 +84,37 @@ static int end_head(struct exchange *exchange)
 	return 0;
 }
 
+/* RFC 9112 section 6.3: one length, or chunks. Whether it is a number libcurl has looked at. */
+static bool is_well_framed(struct exchange *exchange, const char *text)
+{
+	if (is_called(text, "transfer-encoding"))
+		exchange->is_answer_chunked = true;
+	if (is_called(text, "content-length")) {
+		uint64_t len = strtoull(value_of(text), NULL, 10);
+		if (exchange->answer_len != EXCHANGE_LENGTH_UNKNOWN && exchange->answer_len != len)
+			return false;
+		exchange->answer_len = len;
+	}
+	return !exchange->is_answer_chunked || exchange->answer_len == EXCHANGE_LENGTH_UNKNOWN;
+}
+
+static bool is_encoded(const char *text)
+{
+	return (is_called(text, "content-encoding") &&
+		   strcasecmp(value_of(text), "identity") != 0) ||
+	       (is_called(text, "transfer-encoding") && strcasecmp(value_of(text), "chunked") != 0);
+}
+
 static int note_field(struct exchange *exchange, const char *text)
 {
 	const char *value = value_of(text);
 
-	if (is_called(text, "content-encoding") && strcasecmp(value, "identity") != 0)
+	if (is_encoded(text))
 		return refuse_answer(exchange, "provider_encoded",
 		    "the provider answers in an encoding that was not asked for");
-	if (is_called(text, "content-length"))
-		exchange->answer_len = strtoull(value, NULL, 10);
+	if (!is_well_framed(exchange, text))
+		return refuse_answer(exchange, "provider_malformed",
+		    "the provider says twice how long its answer is");
 	if (is_called(text, "connection"))
 		snprintf(
 		    exchange->answer_connection, sizeof(exchange->answer_connection), "%s", value);
@@ -132,7 +155,7 @@ int exchange_answer_line(struct exchange *exchange, const char *line, size_t len
 static void add_field(struct exchange *exchange, struct MHD_Response *response, char *line)
 {
 	size_t name_len = strcspn(line, ":");
-	uint64_t found = redact_text(exchange->key->value, line, strlen(line));
+	uint64_t found = redact_text(exchange->key->forms, line, strlen(line));
 
 	metric_add(exchange->gateway->metrics.redactions, found);
 	if (found)

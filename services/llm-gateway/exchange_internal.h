@@ -60,12 +60,15 @@ struct exchange {
 	char *key_field; /* of fields: holds the key */
 	struct event *poke, *timer;
 	bool is_up_paused, is_down_paused, is_over, has_failed;
+	bool is_stale, is_fresh; /* what it got had something to read; wants a new one */
+	int socket;              /* of a new connection */
 	unsigned status;
 	bool has_head;
 	struct curl_slist *answer_fields;
 	size_t answer_head_bytes;
 	char answer_connection[256];
 	uint64_t answer_len;
+	bool is_answer_chunked;
 };
 
 /* ---- exchange.c */

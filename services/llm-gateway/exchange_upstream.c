@@ -1,6 +1,8 @@
+#include <netinet/in.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "common/log.h"
 #include "services/llm-gateway/exchange_internal.h"
@@ -20,13 +22,15 @@ static void wait_for(struct exchange *exchange)
 		evtimer_add(exchange->timer, &tv);
 }
 
-/* Nothing moved for too long; unless it is the client that takes nothing, which libmicrohttpd has a limit for. */
+/* Nothing moved for too long; unless it is the client that takes nothing, which libmicrohttpd has a limit for. (As long as it has not sent everything it can
+ * take nothing: then it is the provider that does not.) */
 static void on_time(evutil_socket_t fd, short what, void *arg)
 {
 	struct exchange *exchange = arg;
 
 	(void)fd, (void)what;
-	if (exchange->is_down_paused || evbuffer_get_length(exchange->down) > 0) {
+	if (exchange->stage == EXCHANGE_ANSWER &&
+	    (exchange->is_down_paused || evbuffer_get_length(exchange->down) > 0)) {
 		wait_for(exchange);
 		return;
 	}
@@ -64,6 +68,8 @@ static size_t on_body(char *bytes, size_t size, size_t n, void *arg)
 	struct exchange *exchange = arg;
 	uint64_t most = exchange->gateway->answer_max_mib << 20;
 
+	if (!exchange->has_head) /* another protocol's, after a 101 */
+		return 0;
 	wait_for(exchange);
 	if (evbuffer_get_length(exchange->down) >= EXCHANGE_BUFFER) {
 		exchange->is_down_paused = true;
@@ -97,7 +103,58 @@ static size_t on_send(char *bytes, size_t size, size_t n, void *arg)
 	return CURL_READFUNC_PAUSE;
 }
 
+static int on_socket(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+	struct exchange *exchange = arg;
+
+	(void)purpose;
+	exchange->socket = fd;
+	return CURL_SOCKOPT_OK;
+}
+
+static bool is_quiet(int fd, int own_port)
+{
+	struct sockaddr_in own = {0};
+	socklen_t len = sizeof(own);
+	char byte;
+
+	/* (of an address of IPv6 this is the beginning, and has the port in the same place) */
+	return getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
+	       ntohs(own.sin_port) == own_port &&
+	       recv(fd, &byte, sizeof(byte), MSG_PEEK | MSG_DONTWAIT) < 0;
+}
+
+/* Something to read on a kept connection, on which nothing is asked at the moment: the rest of what somebody else was answered, or the news that it is closed.
+ * It would be taken for this one's answer. (libcurl does not say which socket a kept connection has.) */
+static int on_connected(void *arg, char *ip, char *own_ip, int port, int own_port)
+{
+	struct exchange *exchange = arg;
+	int *socket = &exchange->gateway->sockets[(uint16_t)own_port];
+	long connects = 0;
+
+	(void)ip, (void)own_ip, (void)port;
+	curl_easy_getinfo(exchange->easy, CURLINFO_NUM_CONNECTS, &connects);
+	if (connects > 0)
+		*socket = exchange->socket;
+	else
+		exchange->is_stale = !is_quiet(*socket, own_port);
+	return exchange->is_stale ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 /* ---- both libraries' states brought together, on neither's stack */
+
+/* Nothing of it was sent. */
+static void begin_anew(struct exchange *exchange)
+{
+	struct curl_loop *loop = exchange->gateway->curl;
+
+	exchange->is_stale = false;
+	exchange->is_fresh = true;
+	curl_loop_remove(loop, exchange->easy);
+	curl_easy_setopt(exchange->easy, CURLOPT_FRESH_CONNECT, 1L);
+	bug_if(curl_loop_add(loop, exchange->easy) != 0);
+	wait_for(exchange);
+}
 
 static void on_poke(evutil_socket_t fd, short what, void *arg)
 {
@@ -107,6 +164,10 @@ static void on_poke(evutil_socket_t fd, short what, void *arg)
 	(void)fd, (void)what;
 	if (!exchange->easy || exchange->is_over)
 		return;
+	if (exchange->is_stale) {
+		begin_anew(exchange);
+		return;
+	}
 	if (exchange->is_down_paused && evbuffer_get_length(exchange->down) > EXCHANGE_BUFFER / 2)
 		paused |= CURLPAUSE_RECV;
 	if (exchange->is_up_paused && evbuffer_get_length(exchange->up) == 0 &&
@@ -162,6 +223,10 @@ void exchange_over(CURL *easy, CURLcode code)
 
 	curl_easy_getinfo(easy, CURLINFO_PRIVATE, &is);
 	struct exchange *exchange = (void *)is;
+	if (exchange->is_stale && !exchange->is_fresh) {
+		exchange_poke(exchange);
+		return;
+	}
 	evtimer_del(exchange->timer);
 	exchange->is_over = true;
 	redact_end(exchange->redact);
@@ -245,6 +310,8 @@ static bool set_way(struct exchange *exchange)
 	SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 	if (gateway->ca_file[0])
 		SET(CURLOPT_CAINFO, gateway->ca_file);
+	/* with a folder of certificates besides, libcurl would read the file anew for each connection */
+	SET(CURLOPT_CAPATH, NULL);
 	SET(CURLOPT_PROXY, "");
 	SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
 	SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
@@ -280,6 +347,10 @@ static bool set_request(struct exchange *exchange)
 	SET(CURLOPT_HEADERDATA, (void *)exchange);
 	SET(CURLOPT_WRITEFUNCTION, on_body);
 	SET(CURLOPT_WRITEDATA, (void *)exchange);
+	SET(CURLOPT_SOCKOPTFUNCTION, on_socket);
+	SET(CURLOPT_SOCKOPTDATA, (void *)exchange);
+	SET(CURLOPT_PREREQFUNCTION, on_connected);
+	SET(CURLOPT_PREREQDATA, (void *)exchange);
 	SET(CURLOPT_PRIVATE, (void *)exchange);
 	return ok;
 }
@@ -288,7 +359,7 @@ void exchange_start(struct exchange *exchange)
 {
 	struct event_base *base = exchange->gateway->process->base;
 
-	exchange->redact = redact_new(exchange->key->value, put_down, exchange);
+	exchange->redact = redact_new(exchange->key->forms, put_down, exchange);
 	exchange->poke = event_new(base, -1, 0, on_poke, exchange);
 	exchange->timer = evtimer_new(base, on_time, exchange);
 	exchange->easy = curl_easy_init();

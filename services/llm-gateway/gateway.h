@@ -27,6 +27,7 @@ struct gateway {
 	struct bus_client *vaults;
 	struct curl_loop *curl;
 	struct front *front;
+	int sockets[65536];  /* of the connections to providers, by their port here */
 	struct event *watch; /* of the lease */
 	struct event *sweep; /* of keys whose time is over */
 	struct gateway_metrics metrics;

@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "proto/vault.h"
 #include "services/llm-gateway/gateway.h"
+#include "services/llm-gateway/redact.h"
 
 #define VAULT_MS 5000
 #define WAITING_MAX 256 /* of one agent and provider */
@@ -43,6 +44,7 @@ void key_release(struct key **key)
 	*key = NULL;
 	if (!k || --k->refs > 0)
 		return;
+	redact_forms_destroy(&k->forms);
 	secret_destroy(&k->value);
 	free(k);
 }
@@ -79,7 +81,7 @@ static bool is_usable(const uint8_t *bytes, size_t len)
 	for (size_t i = 0; i < len; i++)
 		if (bytes[i] < 0x21 || bytes[i] > 0x7e)
 			return false;
-	return len > 0;
+	return len > 0 && len <= REDACT_KEY_MAX;
 }
 
 static int copy_key(void *arg, uint8_t *bytes, size_t len)
@@ -99,13 +101,16 @@ static struct key *key_of(const struct vault_use_rsp *rsp, struct error *err)
 	}
 	if (!is_usable(rsp->key.data, rsp->key.len)) {
 		error_refuse(err, ERR_DENIED, "key_not_usable",
-		    "the %s key of this provider holds something that no key holds", rsp->source);
+		    "the %s key of this provider is too long for one, or holds something that no "
+		    "key holds",
+		    rsp->source);
 		return NULL;
 	}
 	struct key *key = calloc(1, sizeof(*key));
 	bug_if(!key);
 	key->refs = 1;
 	key->value = secret_make_brief(rsp->key.len, copy_key, (void *)(uintptr_t)rsp);
+	key->forms = redact_forms_new(key->value);
 	key->version = rsp->version;
 	snprintf(key->source, sizeof(key->source), "%s", rsp->source);
 	return key;

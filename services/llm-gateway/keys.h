@@ -9,7 +9,8 @@
 struct key {
 	unsigned refs;
 	struct secret *value;
-	char source[6 + 1]; /* user or global */
+	struct redact_forms *forms; /* to look for it in what the provider sends */
+	char source[6 + 1];         /* user or global */
 	uint64_t version;
 };
 struct key *key_keep(struct key *key);

@@ -4,124 +4,104 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/llm-gateway/redact_forms.h"
+
+#define WINDOW 16384
+
 struct redact {
-	const uint8_t *key;
-	size_t len, held; /* so many bytes of the key were seen last, and held back */
+	const struct redact_forms *forms;
+	const uint8_t
+	    *begun; /* what is held back: so the form begins that was seen to begin last */
+	size_t held;
 	uint64_t found;
 	redact_out out;
 	void *arg;
-	uint32_t border[]; /* of each prefix of the key: its longest that is also its end */
 };
 
-static void find_borders(struct redact *redact)
+struct redact *redact_new(const struct redact_forms *forms, redact_out out, void *arg)
 {
-	uint32_t at = 0;
+	struct redact *redact = calloc(1, sizeof(*redact));
 
-	redact->border[0] = 0;
-	for (size_t i = 1; i < redact->len; i++) {
-		while (at > 0 && redact->key[i] != redact->key[at])
-			at = redact->border[at - 1];
-		at += redact->key[i] == redact->key[at];
-		redact->border[i] = at;
-	}
-}
-
-struct redact *redact_new(const struct secret *key, redact_out out, void *arg)
-{
-	size_t len = secret_len(key);
-	struct redact *redact = calloc(1, sizeof(*redact) + len * sizeof(redact->border[0]));
-
-	bug_if(!redact || len == 0);
-	redact->key = secret_bytes(key);
-	redact->len = len;
-	redact->out = out;
-	redact->arg = arg;
-	find_borders(redact);
+	bug_if(!redact);
+	*redact = (struct redact){.forms = forms, .out = out, .arg = arg};
 	return redact;
 }
 
 void redact_destroy(struct redact **redact)
 {
-	struct redact *r = *redact;
-
-	if (!r)
-		return;
+	free(*redact);
 	*redact = NULL;
-	/* where a key repeats itself says something of it */
-	sodium_memzero(r->border, r->len * sizeof(r->border[0]));
-	free(r);
 }
 
-static void cover(struct redact *redact)
+uint64_t redact_text(const struct redact_forms *forms, char *text, size_t len)
 {
-	static const char stars[] = "****************";
-	size_t left = redact->len;
+	const char *end = text + len;
+	uint64_t found = 0;
 
-	while (left > 0) {
-		size_t n = left < sizeof(stars) - 1 ? left : sizeof(stars) - 1;
-		redact->out(redact->arg, stars, n);
-		left -= n;
+	for (size_t i = 0; i < forms->len; i++) {
+		const struct secret *form = forms->form[i].text;
+		size_t form_len = secret_len(form);
+		char *at = text;
+		while ((at = memmem(at, (size_t)(end - at), secret_bytes(form), form_len))) {
+			memset(at, '*', form_len);
+			at += form_len;
+			found++;
+		}
 	}
-	redact->held = 0;
-	redact->found++;
+	return found;
 }
 
-/* The byte behind what is held back. Gives up as much of it as cannot begin the key any more. */
-static bool goes_on(struct redact *redact, uint8_t byte)
+static void hold_back(struct redact *redact, const uint8_t *text, size_t len)
 {
-	size_t held = redact->held, was = held;
+	redact->held = 0;
+	for (size_t i = 0; i < redact->forms->len; i++) {
+		const struct redact_form *form = &redact->forms->form[i];
+		size_t begun = redact_form_begun(form, text, len);
+		if (begun <= redact->held)
+			continue;
+		redact->held = begun;
+		redact->begun = secret_bytes(form->text);
+	}
+}
 
-	while (held > 0 && redact->key[held] != byte)
-		held = redact->border[held - 1];
-	if (was > held)
-		redact->out(redact->arg, redact->key, was - held);
-	redact->held = held;
-	return redact->key[held] == byte;
+/* What was held back stands in front of it again, so that a key is whole wherever the pieces end. */
+static void feed_window(struct redact *redact, const uint8_t *bytes, size_t len)
+{
+	uint8_t text[REDACT_FORM_LEN_MAX + WINDOW];
+	size_t held = redact->held;
+
+	if (held > 0)
+		memcpy(text, redact->begun, held);
+	memcpy(text + held, bytes, len);
+	len += held;
+	redact->found += redact_text(redact->forms, (char *)text, len);
+	hold_back(redact, text, len);
+	len -= redact->held;
+	if (len > 0)
+		redact->out(redact->arg, text, len);
+	sodium_memzero(text + len, redact->held);
 }
 
 void redact_feed(struct redact *redact, const void *bytes, size_t len)
 {
-	const uint8_t *at = bytes, *const end = at + len;
+	const uint8_t *at = bytes;
 
-	while (at < end) {
-		if (redact->held == 0) {
-			const uint8_t *first = memchr(at, redact->key[0], (size_t)(end - at));
-			size_t plain = (size_t)((first ? first : end) - at);
-			if (plain > 0)
-				redact->out(redact->arg, at, plain);
-			at += plain;
-			if (!first)
-				return;
-		}
-		if (!goes_on(redact, *at))
-			continue; /* nothing is held now: it is looked at as the first one */
-		at++;
-		if (++redact->held == redact->len)
-			cover(redact);
+	while (len > 0) {
+		size_t n = len < WINDOW ? len : WINDOW;
+		feed_window(redact, at, n);
+		at += n;
+		len -= n;
 	}
 }
 
 void redact_end(struct redact *redact)
 {
 	if (redact->held > 0)
-		redact->out(redact->arg, redact->key, redact->held);
+		redact->out(redact->arg, redact->begun, redact->held);
 	redact->held = 0;
 }
 
 uint64_t redact_found(const struct redact *redact)
 {
 	return redact->found;
-}
-
-uint64_t redact_text(const struct secret *key, char *text, size_t len)
-{
-	uint64_t found = 0;
-	char *at = text;
-
-	while ((at = memmem(at, len - (size_t)(at - text), secret_bytes(key), secret_len(key)))) {
-		memset(at, '*', secret_len(key));
-		at += secret_len(key);
-		found++;
-	}
-	return found;
 }

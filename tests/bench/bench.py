@@ -21,6 +21,7 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 from bench_agents import bench_agents  # noqa: E402
+from bench_gateway import bench_gateway  # noqa: E402
 from bench_snapshots import bench_snapshots  # noqa: E402
 from bench_vault import bench_release, bench_sale  # noqa: E402
 from suite import BUILD, ROOT, Suite, Wallet, free_port, wait_until  # noqa: E402
@@ -393,7 +394,7 @@ def bench_vault():
 def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-bench-"))
     parts = {"core": lambda: bench_core(folder), "vault": bench_vault, "agents": lambda: bench_agents(sys.modules[__name__]),
-             "snapshots": lambda: bench_snapshots(sys.modules[__name__])}
+             "snapshots": lambda: bench_snapshots(sys.modules[__name__]), "gateway": lambda: bench_gateway(sys.modules[__name__])}
     only = os.environ.get("BENCH_ONLY", "")
     if only and only not in parts:
         sys.exit(f"BENCH_ONLY is one of {', '.join(parts)}")

@@ -37,13 +37,13 @@ class Provider(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self):
+    def __init__(self, behaviour=None):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-tls-"))
         self.ca = self.folder / "cert.pem"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                         "-keyout", self.folder / "key.pem", "-out", self.ca, "-subj", "/CN=provider", "-addext", "subjectAltName=IP:127.0.0.1"],
                        check=True, capture_output=True)
-        super().__init__(("127.0.0.1", 0), Behaviour)
+        super().__init__(("127.0.0.1", 0), behaviour or Behaviour)
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(self.ca, self.folder / "key.pem")
         self.seen, self.refuses, self.broken = [], set(), threading.Event()
@@ -264,8 +264,8 @@ class Container:
 
 
 class Gateways(Vaults):
-    def __init__(self, **settings):
-        self.provider = Provider()
+    def __init__(self, behaviour=None, **settings):
+        self.provider = Provider(behaviour)
         self.port = free_port()
         self.of_gateway = {"MULTICLAW_REPLICA": "llm-gateway-1", "MULTICLAW_GATEWAY_LISTEN": f"0.0.0.0:{self.port}",
                            "MULTICLAW_GATEWAY_CA_FILE": str(self.provider.ca),
@@ -279,7 +279,7 @@ class Gateways(Vaults):
         closed = free_port()
         providers = [
             {"name": "openai", "env": ["OPENAI_API_KEY"], "base_url": url, "auth": bearer, "paths": ["/v1/"], "shape": "openai"},
-            {"name": "anthropic", "env": ["ANTHROPIC_API_KEY"], "base_url": url, "auth": {"header": "x-api-key"}, "paths": ["/v1/messages", "/v1/echo"],
+            {"name": "anthropic", "env": ["ANTHROPIC_API_KEY"], "base_url": url, "auth": {"header": "x-api-key"}, "paths": ["/v1/messages", "/v1/models", "/v1/echo"],
              "shape": "anthropic"},
             {"name": "gemini", "env": ["GEMINI_API_KEY"], "base_url": f"{url}/sub", "auth": {"header": "x-goog-api-key", "query": "key"},
              "paths": ["/v1/models"], "shape": "gemini"},

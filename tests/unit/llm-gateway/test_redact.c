@@ -49,7 +49,8 @@ static void feed(size_t i, size_t first, size_t second)
 	size_t len = strlen(in);
 	struct secret *key = secret_new(cases[i].key, strlen(cases[i].key));
 	struct sink sink = {.len = 0};
-	struct redact *redact = redact_new(key, put, &sink);
+	struct redact_forms *forms = redact_forms_new(key);
+	struct redact *redact = redact_new(forms, put, &sink);
 
 	redact_feed(redact, in, first);
 	redact_feed(redact, in + first, second - first);
@@ -59,6 +60,7 @@ static void feed(size_t i, size_t first, size_t second)
 	assert_int_equal(redact_found(redact), cases[i].found);
 	redact_destroy(&redact);
 	assert_null(redact);
+	redact_forms_destroy(&forms);
 	secret_destroy(&key);
 }
 
@@ -79,14 +81,101 @@ static void covers_it_byte_by_byte(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
 		struct secret *key = secret_new(cases[i].key, strlen(cases[i].key));
 		struct sink sink = {.len = 0};
-		struct redact *redact = redact_new(key, put, &sink);
+		struct redact_forms *forms = redact_forms_new(key);
+		struct redact *redact = redact_new(forms, put, &sink);
 		for (const char *at = cases[i].in; *at; at++)
 			redact_feed(redact, at, 1);
 		redact_end(redact);
 		assert_string_equal(sink.text, cases[i].out);
 		redact_destroy(&redact);
+		redact_forms_destroy(&forms);
 		secret_destroy(&key);
 	}
+}
+
+static void covers_it_in_other_forms(void **state)
+{
+	(void)state;
+	struct secret *key = secret_new("sk-/+>?~ab\"c", 12);
+	struct redact_forms *forms = redact_forms_new(key);
+	/* in base64: the key alone; behind x; behind xx; with - and _ */
+	static const char *const texts[][2] = {
+	    {"c2stLys+P35hYiJj", "****************"},
+	    {"eHNrLS8rPj9+YWIiYw==", "eH***************w=="},
+	    {"eHhzay0vKz4/fmFiImM=", "eHh***************M="},
+	    {"c2stLys-P35hYiJj", "****************"},
+	    {"736b2d2f2b3e3f7e61622263", "************************"},
+	    {"<736B2D2F2B3E3F7E61622263", "<************************"},
+	    {"sk-%2F%2B%3E%3F~ab%22c.", "**********************."},
+	    {"sk-%2f%2b%3e%3f~ab%22c.", "**********************."},
+	    {"\"sk-/+>?~ab\\\"c\"", "\"*************\""},
+	    {"\"sk-\\/+>?~ab\\\"c\"", "\"**************\""},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		for (size_t cut = 0; cut <= strlen(texts[i][0]); cut++) {
+			struct sink sink = {.len = 0};
+			struct redact *redact = redact_new(forms, put, &sink);
+			redact_feed(redact, texts[i][0], cut);
+			redact_feed(redact, texts[i][0] + cut, strlen(texts[i][0]) - cut);
+			redact_end(redact);
+			assert_string_equal(sink.text, texts[i][1]);
+			assert_int_equal(redact_found(redact), 1);
+			redact_destroy(&redact);
+		}
+	}
+	redact_forms_destroy(&forms);
+	secret_destroy(&key);
+}
+
+static void looks_for_a_short_key_as_it_is_only(void **state)
+{
+	(void)state;
+	struct secret *key = secret_new("1234567", 7);
+	struct redact_forms *forms = redact_forms_new(key);
+	char text[] = "31323334353637";
+
+	assert_int_equal(redact_text(forms, text, strlen(text)), 0);
+	redact_forms_destroy(&forms);
+	secret_destroy(&key);
+}
+
+struct large {
+	char *text;
+	size_t len;
+};
+
+static void put_large(void *arg, const void *bytes, size_t len)
+{
+	struct large *large = arg;
+
+	memcpy(large->text + large->len, bytes, len);
+	large->len += len;
+}
+
+/* Larger than what is looked at at one time, and the key over its edges. */
+static void covers_it_in_large_pieces(void **state)
+{
+	enum { SIZE = 40000 };
+	static char text[SIZE], out[SIZE];
+	struct secret *key = secret_new("sk-abcdefgh", 11);
+	struct redact_forms *forms = redact_forms_new(key);
+
+	(void)state;
+	for (size_t at = 16384 - 11; at <= 16384; at++) {
+		memset(text, 's', SIZE);
+		memcpy(text + at, secret_bytes(key), secret_len(key));
+		struct large large = {.text = out};
+		struct redact *redact = redact_new(forms, put_large, &large);
+		redact_feed(redact, text, SIZE);
+		redact_end(redact);
+		memset(text + at, '*', 11);
+		assert_int_equal(large.len, SIZE);
+		assert_memory_equal(text, out, SIZE);
+		redact_destroy(&redact);
+	}
+	redact_forms_destroy(&forms);
+	secret_destroy(&key);
 }
 
 static void holds_back_only_what_may_become_the_key(void **state)
@@ -94,7 +183,8 @@ static void holds_back_only_what_may_become_the_key(void **state)
 	(void)state;
 	struct secret *key = secret_new("sk-abc", 6);
 	struct sink sink = {.len = 0};
-	struct redact *redact = redact_new(key, put, &sink);
+	struct redact_forms *forms = redact_forms_new(key);
+	struct redact *redact = redact_new(forms, put, &sink);
 
 	redact_feed(redact, "data: 1\n\n", 9);
 	assert_string_equal(sink.text, "data: 1\n\n");
@@ -106,6 +196,7 @@ static void holds_back_only_what_may_become_the_key(void **state)
 	assert_string_equal(sink.text, "data: 1\n\nxsk-s");
 	redact_destroy(&redact);
 	redact_destroy(&redact);
+	redact_forms_destroy(&forms);
 	secret_destroy(&key);
 }
 
@@ -113,11 +204,13 @@ static void covers_it_within_a_text(void **state)
 {
 	(void)state;
 	struct secret *key = secret_new("abab", 4);
+	struct redact_forms *forms = redact_forms_new(key);
 	char text[] = "X-Echo: ababab, abab";
 
-	assert_int_equal(redact_text(key, text, strlen(text)), 2);
+	assert_int_equal(redact_text(forms, text, strlen(text)), 2);
 	assert_string_equal(text, "X-Echo: ****ab, ****");
-	assert_int_equal(redact_text(key, text, strlen(text)), 0);
+	assert_int_equal(redact_text(forms, text, strlen(text)), 0);
+	redact_forms_destroy(&forms);
 	secret_destroy(&key);
 }
 
@@ -126,6 +219,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(covers_it_however_it_is_cut),
 	    cmocka_unit_test(covers_it_byte_by_byte),
+	    cmocka_unit_test(covers_it_in_other_forms),
+	    cmocka_unit_test(looks_for_a_short_key_as_it_is_only),
+	    cmocka_unit_test(covers_it_in_large_pieces),
 	    cmocka_unit_test(holds_back_only_what_may_become_the_key),
 	    cmocka_unit_test(covers_it_within_a_text),
 	};
