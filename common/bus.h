@@ -62,6 +62,8 @@ void bus_send(struct bus_client *client, const struct proto_call *call, const vo
     uint64_t deadline, const char *trace, bus_done done, void *arg);
 /* How many replicas are ready now; largest clock skew seen in the last 10 s, ms. */
 size_t bus_client_ready(const struct bus_client *client);
+/* How many times a replica was connected: what a server keeps in memory is gone when it was started anew, which nothing else shows if it is quick. */
+uint64_t bus_client_connections(const struct bus_client *client);
 uint64_t bus_client_skew_ms(const struct bus_client *client);
 
 /* ---- the bell: "an event was added; read sooner" (architecture, rule 9). May be lost, late, doubled, out of order. ---- */

@@ -44,6 +44,7 @@ struct bus_client {
 	struct bus_replica *replicas;
 	size_t *unanswered; /* tries out, per replica */
 	size_t nreplicas, turn;
+	uint64_t connections; /* that replicas were ready */
 	struct event *tick;
 	TAILQ_HEAD(calls, call) calls;
 	size_t in_flight;

@@ -19,6 +19,7 @@ static void on_ready(void *arg, struct bus_replica *replica)
 	struct bus_client *client = arg;
 	struct call *call, *next;
 
+	client->connections++;
 	log_info("replica ready", "service", client->service, "address", replica->address);
 	count_ready(client);
 	for (call = TAILQ_FIRST(&client->calls); call; call = next) {
@@ -169,6 +170,11 @@ void bus_client_destroy(struct bus_client **client)
 	free(c->service);
 	free(c);
 	*client = NULL;
+}
+
+uint64_t bus_client_connections(const struct bus_client *client)
+{
+	return client->connections;
 }
 
 size_t bus_client_ready(const struct bus_client *client)

@@ -80,11 +80,11 @@ static bool has_port(const struct sockaddr_storage *at)
 	return ((const struct sockaddr_in6 *)at)->sin6_port != 0;
 }
 
-static int listen_inet(const char *address, struct error *err)
+static int listen_inet(const char *address, bool is_early, struct error *err)
 {
 	struct sockaddr_storage at = {0};
 	int len = sizeof(at);
-	int on = 1;
+	int on = 1, early = is_early;
 
 	if (evutil_parse_sockaddr_port(address, (struct sockaddr *)&at, &len) != 0 ||
 	    !has_port(&at))
@@ -92,6 +92,8 @@ static int listen_inet(const char *address, struct error *err)
 		    err, ERR_INVALID, "not unix:path or a numeric address:port: %s", address);
 	scoped_fd int fd = stream_socket(at.ss_family);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+	    (at.ss_family == AF_INET &&
+		setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &early, sizeof(early)) != 0) ||
 	    bind(fd, (struct sockaddr *)&at, (socklen_t)len) != 0)
 		return error_set(err, ERR_UNAVAILABLE, "%s: %s", address, strerror(errno));
 	return keep(&fd);
@@ -101,5 +103,10 @@ int http_listen(const char *address, struct error *err)
 {
 	const char *path = http_listen_path(address);
 
-	return path ? listen_unix(path, err) : listen_inet(address, err);
+	return path ? listen_unix(path, err) : listen_inet(address, false, err);
+}
+
+int http_listen_early(const char *address, struct error *err)
+{
+	return listen_inet(address, true, err);
 }

@@ -48,6 +48,8 @@ static bool is_env_taken(const struct providers *providers, const char *env)
 		for (size_t k = 0; k < provider->nenv; k++)
 			if (strcmp(provider->env[k], env) == 0)
 				return true;
+		if (i < providers->len && strcmp(provider->base_url_env, env) == 0)
+			return true;
 	}
 	return false;
 }
@@ -180,6 +182,26 @@ static const char *read_offer(const json_t *object, struct provider *provider)
 	return why ? why : read_shape(shape, provider);
 }
 
+static const char *read_client(
+    const struct providers *providers, const json_t *object, struct provider *provider)
+{
+	if (!read_text(
+		object, "base_url_env", provider->base_url_env, sizeof(provider->base_url_env)) ||
+	    (provider->base_url_env[0] && !is_env(provider->base_url_env)))
+		return "base_url_env is not [A-Z][A-Z0-9_]{0,63}";
+	if (provider->base_url_env[0] && is_env_taken(providers, provider->base_url_env))
+		return "base_url_env is a name that was there before";
+	if (!read_text(
+		object, "client_path", provider->client_path, sizeof(provider->client_path)) ||
+	    strspn(provider->client_path, PATH_CHARS) != strlen(provider->client_path) ||
+	    (provider->client_path[0] && provider->client_path[0] != '/'))
+		return "client_path is no path";
+	if (!read_text(object, "openclaw", provider->openclaw, sizeof(provider->openclaw)) ||
+	    strspn(provider->openclaw, NAME_CHARS) != strlen(provider->openclaw))
+		return "openclaw is not [a-z0-9_-]{1,64}";
+	return NULL;
+}
+
 static const char *read_provider(
     const struct providers *providers, const json_t *object, struct provider *provider)
 {
@@ -187,16 +209,18 @@ static const char *read_provider(
 
 	if (!json_is_object(object))
 		return "it is not an object";
-	if (!has_only(object, "name env base_url auth paths shape"))
+	if (!has_only(
+		object, "name env base_url auth paths shape base_url_env client_path openclaw"))
 		return "there is a member other than name, env, base_url, auth, paths, shape, "
-		       "x-...";
+		       "base_url_env, client_path, openclaw, x-...";
 	if (!name || !name[0] || strlen(name) > 64 || strspn(name, NAME_CHARS) != strlen(name))
 		return "name is not [a-z0-9_-]{1,64}";
 	if (providers_find(providers, name))
 		return "name was there before";
 	snprintf(provider->name, sizeof(provider->name), "%s", name);
 	const char *why = read_envs(providers, json_object_get(object, "env"), provider);
-	return why ? why : read_offer(object, provider);
+	why = why ? why : read_offer(object, provider);
+	return why ? why : read_client(providers, object, provider);
 }
 
 static int read_list(struct providers *providers, const json_t *root, struct error *err)

@@ -11,6 +11,10 @@
  *		a parameter that is taken out of what a client sends, because this provider takes it for a key, too.
  *	paths: what may be asked for, behind base_url: 1 to 16, each begins with a slash. One ends where a client's path ends, at a slash or before a colon.
  *	shape: of its errors: openai, anthropic or gemini.
+ * What an agent is told (services/sandbox/llm.h), each may be absent:
+ *	base_url_env: as env, the name that clients take the base URL by.
+ *	client_path: what belongs behind the provider in it, "/v1" for most clients of shape openai.
+ *	openclaw: OpenClaw's name of this provider, if it is another.
  * Members that start with "x-" are ignored, anything else unknown is refused, with where.
  */
 #ifndef COMMON_PROVIDERS_H
@@ -31,6 +35,7 @@ struct provider {
 	char path[PROVIDER_PATHS_MAX][96 + 1];
 	size_t npaths;
 	enum provider_shape shape;
+	char base_url_env[64 + 1], client_path[32 + 1], openclaw[64 + 1];
 };
 struct providers {
 	size_t len;

@@ -17,7 +17,7 @@
 	F(M, STR, token, 64, 64, SECRET, "hex, of this boot: what the container shows") \
 	F(M, BIN, grant, 1, 256, SECRET, "gateway_grant of vault.materialise, for vault.use")
 #define gateway_admit_RSP(F, M) \
-	F(M, UINT, port, 1, 65535, MUST, "that it listens on: http://<host's end of the link>:<port>/<provider>/...")
+	F(M, UINT, port, 1, 65535, MUST, "that it listens on: http://<address of the containers' resolver>:<port>/<provider>/...")
 
 #define gateway_leave_REQ(F, M) \
 	F(M, STR, agent, 32, 32, MUST, "its id") \

@@ -5,10 +5,10 @@
 #include "common/schema.h"
 
 #define VAULT_VALUE_MAX 65536
-#define VAULT_SECRETS_MAX 1000    /* of one owner */
-#define VAULT_PAGE_BYTES 196608   /* of files in one reply: a frame holds 256 KiB */
+#define VAULT_SECRETS_MAX 1000  /* of one owner */
+#define VAULT_PAGE_BYTES 196608 /* of files in one reply: a frame holds 256 KiB */
 #define VAULT_GRANT_MS 30000
-#define VAULT_BOOT_ID_LEN 32      /* hex of 128 random bits, made for each start of a container */
+#define VAULT_BOOT_ID_LEN 32 /* hex of 128 random bits, made for each start of a container */
 #define VAULT_VOLUME_KEY_LEN 32
 #define VAULT_SNAPSHOT_KEY_LEN 32
 #define VAULT_DIGEST_LEN 32
@@ -23,7 +23,8 @@
 #define vault_put_REQ(F, M) \
 	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
 	VAULT_NAME(F, M) \
-	F(M, BIN, value, 0, VAULT_VALUE_MAX, MAY_SECRET, "UTF-8 without NUL; empty is refused")
+	F(M, BIN, value, 0, VAULT_VALUE_MAX, MAY_SECRET, "UTF-8 without NUL; empty is refused") \
+	F(M, STR, delivery, 0, 7, MAY, "of kind llm alone: gateway (absent: the same), whose key is in no container; or file")
 #define vault_put_RSP(F, M) \
 	F(M, UINT, version, 1, UINT64_MAX, MUST, "of this value")
 
@@ -31,6 +32,7 @@
 	F(M, STR, kind, 1, 8, MUST, "llm, bot, custom or wallet") \
 	F(M, STR, name, 1, 64, MUST, "of the secret") \
 	F(M, STR, preview, 0, 32, MAY, "8 characters at most, a quarter of the value at most, none under 20 characters") \
+	F(M, STR, delivery, 0, 7, MAY, "of kind llm: gateway or file") \
 	F(M, UINT, version, 1, UINT64_MAX, MUST, "grows with each change") \
 	F(M, UINT, updated_ms, 1, UINT64_MAX, MUST, "Unix milliseconds")
 PROTO_ITEM(secrets)
@@ -49,7 +51,8 @@ PROTO_ITEM(secrets)
 	F(M, STR, provider, 1, 64, MUST, "as in the data file of providers") \
 	F(M, STR, source, 4, 6, MUST, "user, global or none") \
 	F(M, STR, own, 3, 7, MUST, "the owner's own: set, deleted or none") \
-	F(M, STR, preview, 0, 32, MAY, "of the owner's own; nothing of a global one is shown")
+	F(M, STR, preview, 0, 32, MAY, "of the owner's own; nothing of a global one is shown") \
+	F(M, STR, delivery, 0, 7, MAY, "of the key that it comes from: gateway or file; absent: there is none")
 PROTO_ITEM(providers)
 #define vault_resolve_REQ(F, M) \
 	F(M, STR, token, 1, 4096, SECRET, "session of the owner")
@@ -123,7 +126,7 @@ PROTO_ITEM(files)
 	F(M, UINT, slot, 0, UINT64_MAX, MUST, "of proof: with asset and wallet, what the host holds") \
 	F(M, LIST, files, 0, 64, MUST, "of this page") \
 	F(M, BIN, bytes, 0, VAULT_PAGE_BYTES, MAY_SECRET, "of all of them") \
-	F(M, LIST, providers, 0, 128, MUST, "page 0: where each provider's key comes from; global ones are no files") \
+	F(M, LIST, providers, 0, 128, MUST, "page 0: where each provider's key comes from, and how it is delivered; those of the gateway are no files") \
 	F(M, UINT, period, 0, UINT64_MAX, MAY, "page 0: slot of the ownership period, which names the volume") \
 	F(M, BIN, volume_key, 0, VAULT_VOLUME_KEY_LEN, MAY_SECRET, "page 0: of the period's volume; derived from its data key, gone with it") \
 	F(M, BIN, placement, 0, 256, MAY_SECRET, "page 0: for vault.regrant, of this host's key") \

@@ -36,14 +36,18 @@ static const struct cli_command commands[] = {
 	"service that is not on localhost, MULTICLAW_AGENTS_DOMAIN says where its agents live. -i "
 	"prints the status first."},
     {"events", cli_events, "events", "Show this agent's events as they happen.", NULL},
-    {"secrets", cli_secrets, "secrets [list | set KIND NAME | rm KIND NAME]",
+    {"secrets", cli_secrets,
+	"secrets [list | set KIND NAME [--delivery gateway|file] | rm KIND NAME]",
 	"What the agent's owner keeps in the vault: list it redacted, set, destroy.",
 	"KIND is llm (NAME: a provider, see 'llm keys'), bot (telegram, discord, slack) or custom. "
 	"The value comes "
 	"from standard\n"
 	"input (one newline at its end is taken away) or is typed unseen; it is never shown again. "
 	"A value typed on the command\n"
-	"line could be read by everybody on this machine, so it is not taken from there."},
+	"line could be read by everybody on this machine, so it is not taken from there. A "
+	"provider's "
+	"key stays on the agent's host\n"
+	"and is put on its requests there, unless --delivery file puts it into the agent."},
     {"llm", cli_llm, "llm keys", "Where the key of each LLM provider comes from.",
 	"user: the owner's own; global: the operators', through their gateway; none."},
     {"wallet", cli_wallet, "wallet hot [create --keypair FILE --out FILE|--show]",

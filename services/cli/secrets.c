@@ -26,17 +26,19 @@ static int path_of(const char *kind, const char *name, char path[PATH_SIZE])
 	return CLI_OK;
 }
 
-/* {"value":"..."}; NULL: not UTF-8. */
-static char *body_of(const struct secret *value)
+/* {"value":"..."}, and delivery unless it is NULL; NULL: not UTF-8. */
+static char *body_of(const struct secret *value, const char *delivery)
 {
 	scoped_json json_t *text =
 	    json_stringn((const char *)secret_bytes(value), secret_len(value));
-	scoped_json json_t *body = text ? json_pack("{sO}", "value", text) : NULL;
+	scoped_json json_t *body =
+	    text ? json_pack("{sO s:s*}", "value", text, "delivery", delivery) : NULL;
 
 	return body ? json_dumps(body, JSON_COMPACT) : NULL;
 }
 
-static int put(struct cli *cli, const char *path, const char *id, struct error *err)
+static int put(
+    struct cli *cli, const char *path, const char *id, const char *delivery, struct error *err)
 {
 	char question[160];
 
@@ -45,7 +47,7 @@ static int put(struct cli *cli, const char *path, const char *id, struct error *
 	scoped_secret struct secret *value = prompt_secret(&prompt, err);
 	if (!value)
 		return -1;
-	scoped_wiped char *body = body_of(value);
+	scoped_wiped char *body = body_of(value, delivery);
 	if (!body)
 		return error_set(err, ERR_INVALID, "the value is not UTF-8 text");
 	return web_change(cli, "PUT", path, body, err);
@@ -61,7 +63,7 @@ static int check_session(const struct cli *cli, struct error *err)
 	return rc;
 }
 
-static int set(struct cli *cli, const char *kind, const char *name)
+static int set(struct cli *cli, const char *kind, const char *name, const char *delivery)
 {
 	struct error err = {0};
 	char path[PATH_SIZE], id[PATH_SIZE], done[PATH_SIZE + 64];
@@ -69,7 +71,7 @@ static int set(struct cli *cli, const char *kind, const char *name)
 	if (path_of(kind, name, path) != CLI_OK)
 		return CLI_USAGE;
 	snprintf(id, sizeof(id), "%s/%s", kind, name);
-	if (check_session(cli, &err) < 0 || put(cli, path, id, &err) < 0)
+	if (check_session(cli, &err) < 0 || put(cli, path, id, delivery, &err) < 0)
 		return cli_fail(&err);
 	snprintf(done, sizeof(done), "Stored %s; the agent gets it at its next start.", id);
 	return cli_report(cli, "stored", id, done);
@@ -123,7 +125,9 @@ static int list(struct cli *cli)
 		    json_integer_value(json_object_get(secret, "version")));
 		print_padded(web_text(secret, "updated_at"), 25);
 		cli_print_text(preview);
-		puts(preview[0] ? "..." : "");
+		printf("%s%s\n", preview[0] ? "..." : "",
+		    strcmp(web_text(secret, "delivery"), "file") == 0 ? "  (a file in the agent)"
+								      : "");
 	}
 	return CLI_OK;
 }
@@ -133,15 +137,17 @@ int cli_secrets(struct cli *cli, int argc, char **argv)
 	if (argc == 1 || (argc == 2 && strcmp(argv[1], "list") == 0))
 		return list(cli);
 	if (argc == 4 && strcmp(argv[1], "set") == 0)
-		return set(cli, argv[2], argv[3]);
+		return set(cli, argv[2], argv[3], NULL);
+	if (argc == 6 && strcmp(argv[1], "set") == 0 && strcmp(argv[4], "--delivery") == 0)
+		return set(cli, argv[2], argv[3], argv[5]);
 	if (argc == 4 && strcmp(argv[1], "rm") == 0)
 		return rm(cli, argv[2], argv[3]);
 	if (argc > 4 && strcmp(argv[1], "set") == 0)
 		return cli_usage(
 		    "secrets set: the value comes from standard input or is typed: on the "
 		    "command line others could read it");
-	return cli_usage(
-	    "secrets: 'secrets list', 'secrets set KIND NAME' or 'secrets rm KIND NAME'");
+	return cli_usage("secrets: 'secrets list', 'secrets set KIND NAME [--delivery "
+			 "gateway|file]' or 'secrets rm KIND NAME'");
 }
 
 static void print_provider(const json_t *provider)

@@ -18,8 +18,8 @@
 /* clang-format on */
 const struct setting gateway_settings[] = {
     ROW("LISTEN", STR, listen, 9, 21, "0.0.0.0:18790",
-	"Where containers reach it, IPv4; the host's rules let each reach it on its own link "
-	"only."),
+	"Where containers reach it, IPv4: best the address of their resolver alone, the last but "
+	"one of MULTICLAW_WARDEN_NETWORK, which need not be there yet."),
     ROW("SANDBOX", STR, sandbox, 7, 40, "sandbox",
 	"Public key (Z85) of this host's sandbox, who alone says which agents are here; sandbox: "
 	"the "
@@ -211,7 +211,7 @@ int gateway_open(void *self, struct error *err)
 	gateway->providers = providers_read(gateway->providers_path, err);
 	if (!gateway->providers)
 		return -1;
-	gateway->listener = http_listen(gateway->listen, err);
+	gateway->listener = http_listen_early(gateway->listen, err);
 	if (gateway->listener < 0)
 		return -1;
 	if (getsockname(gateway->listener, (struct sockaddr *)&at, &len) != 0 ||

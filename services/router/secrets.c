@@ -22,10 +22,10 @@ static void on_list(void *arg, const void *rsp, const struct error *err)
 	json_t *list = json_array();
 	for (size_t i = 0; i < found->secrets.len; i++) {
 		const struct secrets_item *s = &found->secrets.item[i];
-		json_array_append_new(
-		    list, json_pack("{s:s, s:s, s:o, s:I, s:o}", "kind", s->kind, "name", s->name,
-			      "preview", text_or_null(s->preview), "version",
-			      (json_int_t)s->version, "updated_at", api_time(s->updated_ms)));
+		json_array_append_new(list,
+		    json_pack("{s:s, s:s, s:o, s:o, s:I, s:o}", "kind", s->kind, "name", s->name,
+			"preview", text_or_null(s->preview), "delivery", text_or_null(s->delivery),
+			"version", (json_int_t)s->version, "updated_at", api_time(s->updated_ms)));
 	}
 	api_reply(call, 200, json_pack("{s:o}", "secrets", list));
 }
@@ -62,8 +62,9 @@ static void on_put(void *arg, const void *rsp, const struct error *err)
 static int read_put(struct api_call *call, struct vault_put_req *req, struct error *err)
 {
 	char *value = (char *)req->value.data;
-	const struct api_field field = {"value", value, sizeof(req->value.data), false};
-	if (api_fields(call, &field, 1, err) != 0)
+	const struct api_field fields[] = {{"value", value, sizeof(req->value.data), false},
+	    {"delivery", req->delivery, sizeof(req->delivery), true}};
+	if (api_fields(call, fields, ARRAY_LEN(fields), err) != 0)
 		return -1;
 	req->value.len = strlen(value);
 	return read_name(call, req->kind, sizeof(req->kind), req->name, sizeof(req->name), err);
@@ -123,8 +124,9 @@ static void on_keys(void *arg, const void *rsp, const struct error *err)
 		const struct providers_item *p = &found->providers.item[i];
 		bool is_own = strcmp(p->source, "user") == 0;
 		json_array_append_new(
-		    list, json_pack("{s:s, s:s, s:o}", "provider", p->provider, "source", p->source,
-			      "preview", is_own ? text_or_null(p->preview) : json_null()));
+		    list, json_pack("{s:s, s:s, s:o, s:o}", "provider", p->provider, "source",
+			      p->source, "preview", is_own ? text_or_null(p->preview) : json_null(),
+			      "delivery", text_or_null(p->delivery)));
 	}
 	api_reply(call, 200, json_pack("{s:o}", "providers", list));
 }

@@ -7,8 +7,11 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/scoped.h"
 #include "services/sandbox/asking.h"
 #include "services/sandbox/exec.h"
+#include "services/sandbox/files.h"
+#include "services/sandbox/gateway_link.h"
 #include "services/sandbox/offer.h"
 #include "services/sandbox/restore.h"
 #include "services/sandbox/start.h"
@@ -27,6 +30,39 @@ const char *agent_origin(const struct agent *agent, char *buf, size_t size)
 	snprintf(buf, size, "%s%s.%s", agent->sandbox->scheme, agent->id,
 	    agent->sandbox->process->settings.agents_domain);
 	return buf;
+}
+
+static void token_text(char text[BOOT_TOKEN_LEN + 1], const struct secret *token)
+{
+	memcpy(text, secret_bytes(token), BOOT_TOKEN_LEN);
+	text[BOOT_TOKEN_LEN] = '\0';
+}
+
+int agent_finish_files(const struct agent *agent, struct files *files, const char *kind,
+    bool is_search, int *fd_r, struct error *err)
+{
+	const struct sandbox *sandbox = agent->sandbox;
+	const struct record *record = &agent->record;
+	scoped_secret struct secret *gateway =
+	    boot_token(BOOT_TOKEN_GATEWAY, record->placement, record->placement_len, record->boot);
+	scoped_secret struct secret *llm =
+	    boot_token(BOOT_TOKEN_LLM, record->placement, record->placement_len, record->boot);
+	char origin[512], gateway_text[BOOT_TOKEN_LEN + 1], llm_text[BOOT_TOKEN_LEN + 1], at[32];
+	inet_ntop(AF_INET, &sandbox->resolver, at, sizeof(at));
+	snprintf(at + strlen(at), sizeof(at) - strlen(at), ":%u", (unsigned)sandbox->llm_port);
+	token_text(gateway_text, gateway);
+	token_text(llm_text, llm);
+	const struct files_own own = {.token = gateway_text,
+	    .origin = agent_origin(agent, origin, sizeof(origin)),
+	    .is_openclaw = strcmp(kind, "openclaw") == 0,
+	    .is_search = is_search,
+	    .providers = record->gateway_grant_len > 0 ? sandbox->providers : NULL,
+	    .llm_token = llm_text,
+	    .llm_address = at};
+	int rc = files_finish(files, &own, fd_r, err);
+	sodium_memzero(gateway_text, sizeof(gateway_text));
+	sodium_memzero(llm_text, sizeof(llm_text));
+	return rc;
 }
 
 static int has_room_beside(const struct sandbox *sandbox, size_t others, struct error *err)
@@ -136,6 +172,7 @@ static void end(struct agent *agent, enum machine_action action)
 	struct sandbox *sandbox = agent->sandbox;
 	const struct driver_boot of = {agent->id, agent->boot};
 	struct error err;
+	gateway_link_settle(agent); /* it is told, not waited for */
 	if (agent->start) {
 		drop_start(agent);
 		return;
@@ -197,6 +234,7 @@ void agent_step(struct agent *agent)
 	if (agent->sandbox->is_stopping)
 		return;
 	act(agent);
+	gateway_link_settle(agent);
 	if (agent->record.wish != lasting_wish(agent) && agent->record.wallet[0] &&
 	    !agent->is_damaged)
 		agent_save(agent, NULL, NULL);

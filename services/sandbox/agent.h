@@ -71,6 +71,13 @@ struct agent {
 	struct error failure;          /* of the last start, for those who wait */
 	bool has_failure;
 
+	/* gateway_link.c: what the llm-gateway was told of it */
+	struct {
+		char boot[VAULT_BOOT_ID_LEN + 1]; /* "": nothing, or that it left */
+		uint64_t connection;              /* by which it knows; 0: it may not */
+		bool is_asked;                    /* and has not answered */
+	} admitted;
+
 	/* holder.c */
 	struct {
 		TAILQ_ENTRY(agent) link;
@@ -121,6 +128,10 @@ int agent_has_room(const struct agent *agent, struct error *err);
 /* The same for an agent that is new here. */
 int agents_have_room(const struct sandbox *sandbox, struct error *err);
 bool agent_runs(const struct agent *agent);
+struct files;
+/* What this host adds to the vault's files of the last start (record), for one or, with is_search, for the search for secrets. *fd_r: borrowed from files. */
+int agent_finish_files(const struct agent *agent, struct files *files, const char *kind,
+    bool is_search, int *fd_r, struct error *err);
 const char *agent_origin(const struct agent *agent, char *buf, size_t size);
 
 /* As everybody is told it; NULL: one that was never here. */

@@ -6,6 +6,7 @@
 #include "services/sandbox/agent.h"
 #include "services/sandbox/asking.h"
 #include "services/sandbox/exec.h"
+#include "services/sandbox/gateway_link.h"
 #include "services/sandbox/holder.h"
 #include "services/sandbox/offer.h"
 #include "services/sandbox/restore.h"
@@ -55,6 +56,7 @@ static void agent_free(struct agent *agent)
 	error_refuse(&err, ERR_UNAVAILABLE, "service_unavailable", "stopping");
 	if (agent->start)
 		start_cancel(&agent->start);
+	gateway_link_leave(agent);
 	restore_destroy(&agent->restore);
 	offer_destroy(&agent->offer);
 	snapshot_destroy(agent);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "services/sandbox/gateway_link.h"
 
 #define VAULT_MS 10000
 #define PAGES_MAX 1024
@@ -99,6 +100,9 @@ static void ask_page(struct fetch *fetch, uint64_t page)
 	req.grant.len = fetch->grant_len;
 	memcpy(req.grant.data, fetch->grant, fetch->grant_len);
 	memcpy(req.boot_id, fetch->boot, sizeof(req.boot_id));
+	if (page == 0)
+		snprintf(req.gateway_key, sizeof(req.gateway_key), "%s",
+		    gateway_link_key(fetch->ask.sandbox));
 	if (page > 0)
 		snprintf(req.after, sizeof(req.after), "%s", files_last(fetch->files));
 	bus_send(fetch->ask.sandbox->vaults, &vault_materialise_call, &req,

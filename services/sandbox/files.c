@@ -8,7 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/scoped.h"
 #include "proto/warden.h"
+#include "services/sandbox/llm.h"
 #include "services/sandbox/openclaw.h"
 #include "services/sandbox/roots.h"
 
@@ -25,6 +27,8 @@ struct files {
 	struct secret *channels, *excluded;
 	struct egress egress;
 	bool allows_workers;
+	size_t noffered;
+	char offered[PROVIDERS_MAX][64 + 1]; /* providers that have a key at the gateway */
 };
 
 struct files *files_new(void)
@@ -107,9 +111,20 @@ static int add(
 	return put_file(files, item->path, (unsigned)item->mode & 0400, bytes, item->size, err);
 }
 
+static void take_offered(struct files *files, const struct vault_materialise_rsp *page)
+{
+	for (size_t i = 0; i < page->providers.len && files->noffered < PROVIDERS_MAX; i++) {
+		const struct providers_item *item = &page->providers.item[i];
+		if (strcmp(item->delivery, "gateway") == 0)
+			memcpy(files->offered[files->noffered++], item->provider,
+			    sizeof(item->provider));
+	}
+}
+
 int files_add_page(struct files *files, const struct vault_materialise_rsp *page, struct error *err)
 {
 	size_t at = 0;
+	take_offered(files, page);
 	for (size_t i = 0; i < page->files.len; i++) {
 		const struct files_item *item = &page->files.item[i];
 		if (item->size > page->bytes.len - at)
@@ -125,20 +140,42 @@ int files_add_page(struct files *files, const struct vault_materialise_rsp *page
 	return 0;
 }
 
-static int put_openclaw(
-    struct files *files, const char *token, const char *origin, struct error *err)
+static int put_llm_file(void *arg, const char *path, const char *text, struct error *err)
 {
-	scoped_secret struct secret *text = openclaw_write(token, origin, files->channels, err);
+	return put_file(arg, path, 0400, (const uint8_t *)text, strlen(text), err);
+}
+
+static int put_openclaw(struct files *files, const struct files_own *own,
+    const struct llm_offer *llm, struct error *err)
+{
+	scoped_json json_t *providers = llm_openclaw(llm);
+	scoped_secret struct secret *text =
+	    openclaw_write(own->token, own->origin, files->channels, providers, err);
 	if (!text)
 		return -1;
 	return put_file(files, "openclaw.json", 0400, secret_bytes(text), secret_len(text), err);
 }
 
-int files_finish(struct files *files, const char *token, const char *origin, bool is_openclaw,
-    int *fd_r, struct error *err)
+static int put_own(struct files *files, const struct files_own *own, struct error *err)
 {
-	if (put_file(files, TOKEN, 0400, (const uint8_t *)token, strlen(token), err) != 0 ||
-	    (is_openclaw && put_openclaw(files, token, origin, err) != 0))
+	const struct llm_offer llm = {.providers = own->providers,
+	    .token = own->llm_token,
+	    .address = own->llm_address,
+	    .noffered = own->is_search || !own->providers ? 0 : files->noffered,
+	    .offered = (const char(*)[64 + 1]) files->offered};
+	if (put_file(files, TOKEN, 0400, (const uint8_t *)own->token, strlen(own->token), err) != 0)
+		return -1;
+	if (own->is_search && own->providers &&
+	    put_llm_file(files, "llm-token", own->llm_token, err) != 0)
+		return -1;
+	if (llm_write(&llm, put_llm_file, files, err) != 0)
+		return -1;
+	return own->is_openclaw ? put_openclaw(files, own, &llm, err) : 0;
+}
+
+int files_finish(struct files *files, const struct files_own *own, int *fd_r, struct error *err)
+{
+	if (put_own(files, own, err) != 0)
 		return -1;
 	if (fcntl(files->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) != 0 ||
 	    lseek(files->fd, 0, SEEK_SET) != 0)
@@ -179,16 +216,20 @@ bool files_allows_workers(const struct files *files)
 	return files->allows_workers;
 }
 
-struct secret *gateway_token(const uint8_t *placement, size_t len, const char *boot)
+struct secret *boot_token(
+    enum boot_token which, const uint8_t *placement, size_t len, const char *boot)
 {
-	static const char label[] = "multiclaw gateway token v1";
-	uint8_t key[32], made[GATEWAY_TOKEN_LEN / 2];
-	char text[GATEWAY_TOKEN_LEN + 1];
-	crypto_generichash(key, sizeof(key), placement, len, (const uint8_t *)label, sizeof(label));
+	static const char *const labels[] = {
+	    "multiclaw gateway token v1", "multiclaw llm token v1"};
+	const char *label = labels[which];
+	uint8_t key[32], made[BOOT_TOKEN_LEN / 2];
+	char text[BOOT_TOKEN_LEN + 1];
+	crypto_generichash(
+	    key, sizeof(key), placement, len, (const uint8_t *)label, strlen(label) + 1);
 	crypto_generichash(
 	    made, sizeof(made), (const uint8_t *)boot, strlen(boot), key, sizeof(key));
 	sodium_bin2hex(text, sizeof(text), made, sizeof(made));
-	struct secret *token = secret_new(text, GATEWAY_TOKEN_LEN);
+	struct secret *token = secret_new(text, BOOT_TOKEN_LEN);
 	sodium_memzero(key, sizeof(key));
 	sodium_memzero(made, sizeof(made));
 	sodium_memzero(text, sizeof(text));

@@ -1,9 +1,11 @@
 /* files - the secrets of one start, as warden takes them (proto/warden.h): a memfd, sealed when it is complete, so that nobody changes it under warden's
- * hands. What sandbox itself needs of them it takes out while they pass: the channels, the list of hosts, whether service workers are allowed.
+ * hands. What sandbox itself needs of them it takes out while they pass: the channels, the list of hosts, whether service workers are allowed, which
+ * providers have a key at the gateway.
  */
 #ifndef SANDBOX_FILES_H
 #define SANDBOX_FILES_H
 
+#include "common/providers.h"
 #include "common/secret.h"
 #include "proto/vault.h"
 #include "services/sandbox/egress.h"
@@ -13,12 +15,20 @@
 struct files;
 struct files *files_new(void); /* caller owns the result */
 void files_destroy(struct files **files);
-/* The files of one page of vault.materialise. Its gateway-token is left out: sandbox gives its own (gateway_token.h). */
+/* The files of one page of vault.materialise. Its gateway-token is left out: sandbox gives its own. */
 int files_add_page(
     struct files *files, const struct vault_materialise_rsp *page, struct error *err);
-/* token: hex. origin: the agent's. is_openclaw: openclaw.json goes in, too. Then sealed; borrowed until files_destroy. */
-int files_finish(struct files *files, const char *token, const char *origin, bool is_openclaw,
-    int *fd_r, struct error *err);
+/* What this host adds. All is borrowed for the call. */
+struct files_own {
+	const char *token, *origin; /* of the agent's gateway, hex; the agent's origin */
+	bool is_openclaw;           /* openclaw.json goes in, too */
+	bool is_search;             /* for finding secrets: tokens, but nothing that is none */
+	const struct providers *providers; /* NULL: no llm-gateway */
+	const char *llm_token;             /* hex; that it takes */
+	const char *llm_address;           /* address:port */
+};
+/* Then sealed; borrowed until files_destroy. */
+int files_finish(struct files *files, const struct files_own *own, int *fd_r, struct error *err);
 int files_fd(const struct files *files); /* once it is finished; borrowed */
 /* Path of the last one added, for the next page. */
 const char *files_last(const struct files *files);
@@ -29,9 +39,11 @@ int files_excluded(const struct files *files, char *excluded_r, struct error *er
 /* The owner's secret custom/allow-service-workers says "yes". */
 bool files_allows_workers(const struct files *files);
 
-/* The token that an agent's gateway wants, of one boot: made from the vault's placement and the boot id, so that a sandbox that was started anew knows it
- * again without writing it down. It opens nothing but a port that only this host's proxy reaches. */
-#define GATEWAY_TOKEN_LEN 64
-struct secret *gateway_token(const uint8_t *placement, size_t len, const char *boot);
+/* Tokens of one boot: made from the vault's placement and the boot id, so that a sandbox that was started anew knows them again without writing them down. One opens
+ * the agent's own gateway, a port that only this host's proxy reaches; the other is good from the agent's own address alone, at this host's llm-gateway. */
+#define BOOT_TOKEN_LEN 64
+enum boot_token { BOOT_TOKEN_GATEWAY, BOOT_TOKEN_LLM };
+struct secret *boot_token(
+    enum boot_token which, const uint8_t *placement, size_t len, const char *boot);
 
 #endif

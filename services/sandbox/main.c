@@ -21,7 +21,8 @@ int main(int argc, char **argv)
 	    .follow = {sandbox_on_event, sandbox_on_restart, sandbox_on_heard},
 	    .ready = {{"warden", sandbox_has_driver}, {"holdings", sandbox_has_looked},
 		{"peers", sandbox_reaches_peers}, {"image", sandbox_has_image, .is_optional = true},
-		{"store", sandbox_has_store, .is_optional = true}},
+		{"store", sandbox_has_store, .is_optional = true},
+		{"gateway", sandbox_has_gateway, .is_optional = true}},
 	};
 	return service_main(argc, argv, &service);
 }

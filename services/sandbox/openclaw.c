@@ -26,11 +26,16 @@ static int add_channels(json_t *config, const struct secret *channels, struct er
 	return 0;
 }
 
-struct secret *openclaw_write(
-    const char *token, const char *origin, const struct secret *channels, struct error *err)
+struct secret *openclaw_write(const char *token, const char *origin, const struct secret *channels,
+    const json_t *providers, struct error *err)
 {
 	scoped_json json_t *config = json_pack("{s:o}", "gateway", gateway(token, origin));
 	bug_if(!config);
+	if (json_object_size(providers) > 0 &&
+	    json_object_set_new(config, "models",
+		json_pack("{s:s, s:O}", "mode", "merge", "providers",
+		    (json_t *)(uintptr_t)providers)) != 0)
+		bug_if(true);
 	if (channels && add_channels(config, channels, err) != 0)
 		return NULL;
 	char *text = json_dumps(config, JSON_INDENT(1));

@@ -4,12 +4,14 @@
 #ifndef SANDBOX_OPENCLAW_H
 #define SANDBOX_OPENCLAW_H
 
+#include <jansson.h>
+
 #include "common/secret.h"
 
 #define OPENCLAW_PORT 18789
 
-/* origin: the agent's own. channels: channels.json, or NULL. The caller owns the result; NULL and err: channels is not what the vault makes. */
-struct secret *openclaw_write(
-    const char *token, const char *origin, const struct secret *channels, struct error *err);
+/* origin: the agent's own. channels: channels.json, or NULL. providers: of llm_openclaw; borrowed. The caller owns the result; NULL and err: channels is not what the vault makes. */
+struct secret *openclaw_write(const char *token, const char *origin, const struct secret *channels,
+    const json_t *providers, struct error *err);
 
 #endif

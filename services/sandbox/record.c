@@ -42,21 +42,24 @@ static json_t *egress_json(const struct egress *egress)
 
 char *record_text(const struct record *record)
 {
-	char placement[2 * sizeof(record->placement) + 1];
+	char placement[2 * sizeof(record->placement) + 1],
+	    grant[2 * sizeof(record->gateway_grant) + 1];
+	sodium_bin2hex(grant, sizeof(grant), record->gateway_grant, record->gateway_grant_len);
 	sodium_bin2hex(placement, sizeof(placement), record->placement, record->placement_len);
-	scoped_json json_t *json =
-	    json_pack("{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:s, s:s, s:o}",
-		"version", VERSION, "asset", record->asset, "wallet", record->wallet, "slot",
-		(json_int_t)record->slot, "period",
-		record->has_period ? json_integer((json_int_t)record->period) : json_null(), "boot",
-		record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
-		placement, "egress", egress_json(&record->egress), "workers",
-		record->allows_workers, "former", former_json(record), "epoch", record->epoch,
-		"kind", record->kind, "saved", saved_json(&record->saved));
+	scoped_json json_t *json = json_pack(
+	    "{s:i, s:s, s:s, s:I, s:o, s:s, s:s, s:s, s:s, s:o, s:b, s:o, s:s, s:s, s:o, s:s}",
+	    "version", VERSION, "asset", record->asset, "wallet", record->wallet, "slot",
+	    (json_int_t)record->slot, "period",
+	    record->has_period ? json_integer((json_int_t)record->period) : json_null(), "boot",
+	    record->boot, "image", record->image, "wish", wishes[record->wish], "placement",
+	    placement, "egress", egress_json(&record->egress), "workers", record->allows_workers,
+	    "former", former_json(record), "epoch", record->epoch, "kind", record->kind, "saved",
+	    saved_json(&record->saved), "gateway", grant);
 	bug_if(!json);
 	char *text = json_dumps(json, JSON_INDENT(1) | JSON_ENSURE_ASCII);
 	bug_if(!text);
 	sodium_memzero(placement, sizeof(placement));
+	sodium_memzero(grant, sizeof(grant));
 	return text;
 }
 
@@ -111,16 +114,23 @@ static bool take_wish(const json_t *from, struct record *record)
 	return false;
 }
 
-static bool take_placement(const json_t *from, struct record *record)
+static bool take_sealed(const json_t *from, const char *key, uint8_t to[256], size_t *len_r)
 {
-	char text[2 * sizeof(record->placement) + 1];
+	char text[2 * 256 + 1];
 	const char *end;
-	bool is_good = take_text(from, "placement", text, sizeof(text)) &&
-		       sodium_hex2bin(record->placement, sizeof(record->placement), text,
-			   strlen(text), NULL, &record->placement_len, &end) == 0 &&
+	bool is_good = take_text(from, key, text, sizeof(text)) &&
+		       sodium_hex2bin(to, 256, text, strlen(text), NULL, len_r, &end) == 0 &&
 		       *end == '\0';
 	sodium_memzero(text, sizeof(text));
 	return is_good;
+}
+
+/* Records that are older than gateways have no grant. */
+static bool take_placement(const json_t *from, struct record *record)
+{
+	return take_sealed(from, "placement", record->placement, &record->placement_len) &&
+	       (!json_object_get(from, "gateway") ||
+		   take_sealed(from, "gateway", record->gateway_grant, &record->gateway_grant_len));
 }
 
 static bool take_egress(const json_t *from, struct record *record)
@@ -275,7 +285,8 @@ void record_set_period(struct record *record, uint64_t period, uint64_t now_ms)
 void record_drop_placement(struct record *record)
 {
 	sodium_memzero(record->placement, sizeof(record->placement));
-	record->placement_len = 0;
+	sodium_memzero(record->gateway_grant, sizeof(record->gateway_grant));
+	record->placement_len = record->gateway_grant_len = 0;
 }
 
 void record_end_period(struct record *record, uint64_t now_ms)

@@ -1,6 +1,6 @@
 /* record - what this host holds for one asset, as it stands on disk: a file of its agent's name, written before a secret is fetched or anything is made
- * (architecture, rule 14), so that whatever happens to this process, the next one knows what to look at. No secret stands in it but the placement, which
- * is sealed by the vault and of no use without this host's key.
+ * (architecture, rule 14), so that whatever happens to this process, the next one knows what to look at. No secret stands in it but placement and
+ * gateway grant, which are sealed by the vault and of no use without the keys of this host's sandbox and llm-gateway.
  */
 #ifndef SANDBOX_RECORD_H
 #define SANDBOX_RECORD_H
@@ -37,6 +37,8 @@ struct record {
 	enum machine_wish wish;
 	size_t placement_len;
 	uint8_t placement[256];
+	size_t gateway_grant_len; /* 0: this host had no llm-gateway at the last start */
+	uint8_t gateway_grant[256];
 	struct egress egress; /* of the last start */
 	bool allows_workers;  /* service workers; as of the last start */
 	/* of the ledger, at the last start with the owner's session; "": none yet */
@@ -62,7 +64,7 @@ struct record_former *record_find_former(
 void record_drop_former(struct record *record, struct record_former *former);
 /* Another host has it from now on, with its snapshots: what is left here is a volume to be erased. */
 void record_move_away(struct record *record, uint64_t now_ms);
-/* The next start needs its owner. */
+/* The next start needs its owner; nothing of it may use the gateway. */
 void record_drop_placement(struct record *record);
 
 #endif

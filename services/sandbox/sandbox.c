@@ -7,6 +7,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "services/sandbox/agent.h"
+#include "services/sandbox/gateway_link.h"
 #include "services/sandbox/holder.h"
 #include "services/sandbox/housekeeping.h"
 #include "services/sandbox/names.h"
@@ -82,6 +83,17 @@ const struct setting sandbox_settings[] = {
 	"Command line that is run in a running agent before it is saved: words by spaces, no "
 	"shell."),
     ROW("RESUME", STR, snapshot_resume, 0, 1000, "", "The same, after it was read."),
+    ROW("GATEWAY", STR, gateway, 0, 200, "",
+	"Bus address of this host's llm-gateway; empty: there is none, and of LLM keys agents have "
+	"those alone that their owners want as files."),
+    ROW("GATEWAY_KEY", STR, gateway_key, 11, 40, "llm-gateway",
+	"Public key (Z85) of this host's llm-gateway; llm-gateway: the one that the list of peers "
+	"has, if it has one only."),
+    ROW("PROVIDERS", PATH, providers_path, 1, 256, "providers.json",
+	"The LLM providers that are known; the same file as llm-gateway's."),
+    {"MULTICLAW_LLM_PORT", SETTING_UINT, offsetof(struct sandbox, llm_port), 1, 65535, "18790",
+	"Port on which agents reach this host's llm-gateway; the same as warden's and "
+	"llm-gateway's."},
     {"MULTICLAW_DENY_CIDRS", SETTING_LIST, offsetof(struct sandbox, denied_cidrs), 0, 64, "",
 	"Networks whose addresses no container is told, besides all that is not public; the same "
 	"as warden's."},
@@ -227,6 +239,12 @@ int sandbox_service_start(void *arg, struct error *err)
 	self->names = names_new(self, err);
 	if (!self->names)
 		return -1;
+	if (self->gateway[0]) {
+		self->providers = providers_read(self->providers_path, err);
+		self->gateway_link = self->providers ? gateway_link_new(self, err) : NULL;
+		if (!self->gateway_link)
+			return -1;
+	}
 	self->store = store_link_new(process->base, self->store_socket);
 	self->housekeeping = housekeeping_new(self);
 	const struct driver_config config = {.base = process->base,
@@ -251,6 +269,7 @@ void sandbox_service_stop(void *arg)
 		snapshot_destroy(agents_at(self->agents, i));
 	bus_client_destroy(&self->sessions);
 	bus_client_destroy(&self->vaults);
+	gateway_link_destroy(&self->gateway_link);
 	housekeeping_destroy(&self->housekeeping);
 	records_destroy(&self->records);
 	self->driver->close(self->driven);
@@ -259,6 +278,8 @@ void sandbox_service_stop(void *arg)
 	agents_destroy(&self->agents);
 	holder_destroy(&self->holder);
 	names_destroy(&self->names);
+	if (self->providers)
+		providers_destroy(&self->providers);
 }
 
 /* ---- events */
@@ -352,6 +373,15 @@ bool sandbox_has_store(void *arg, char *why, size_t size)
 		return store_link_is_ready(self->store, why, size);
 	snprintf(why, size, "not yet");
 	return false;
+}
+
+bool sandbox_has_gateway(void *arg, char *why, size_t size)
+{
+	const struct sandbox *self = arg;
+	if (self->gateway_link)
+		return gateway_link_is_ready(self->gateway_link, why, size);
+	snprintf(why, size, "none is set: LLM keys are for agents as files alone");
+	return true;
 }
 
 bool sandbox_has_looked(void *arg, char *why, size_t size)

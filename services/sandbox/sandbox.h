@@ -8,6 +8,7 @@
 #include "common/codec.h"
 #include "common/marks.h"
 #include "common/origin.h"
+#include "common/providers.h"
 #include "common/service.h"
 #include "proto/registry.h"
 #include "services/sandbox/driver.h"
@@ -15,6 +16,7 @@
 #include "services/sandbox/records.h"
 
 struct agents;
+struct gateway_link;
 struct holder;
 struct housekeeping;
 struct names;
@@ -31,6 +33,8 @@ struct sandbox {
 
 	/* settings */
 	struct setting_list denied_cidrs;
+	char *gateway, *gateway_key, *providers_path;
+	uint64_t llm_port;
 	char *warden, *image, *images, *state_folder, *upstreams, *store_socket, *snapshot_roots,
 	    *snapshot_exclude, *snapshot_quiesce, *snapshot_resume;
 	uint64_t idle_s, ready_ms, grace_ms, restarts_max, memory_mb, cpu_percent, pids, volume_mb,
@@ -53,6 +57,9 @@ struct sandbox {
 	struct names *names;
 	struct bus_client *sessions, *vaults;
 	struct store_link *store;
+	struct providers *providers;       /* NULL: no gateway */
+	struct gateway_link *gateway_link; /* NULL: none is set */
+	struct in_addr resolver;           /* as the driver says */
 	char roots[WARDEN_ROOTS_BYTES], excluded[WARDEN_ROOTS_BYTES];
 	size_t nsaving;
 	struct sandbox_metrics metrics;
@@ -68,6 +75,7 @@ void sandbox_on_event(void *self, const struct ledger_event *event);
 void sandbox_on_heard(void *self, const struct ledger_event *event);
 void sandbox_on_restart(void *self, const char *history, struct event_id head);
 bool sandbox_has_driver(void *self, char *why, size_t size);
+bool sandbox_has_gateway(void *self, char *why, size_t size);
 bool sandbox_has_store(void *self, char *why, size_t size);
 bool sandbox_has_looked(void *self, char *why, size_t size);
 bool sandbox_has_image(void *self, char *why, size_t size);

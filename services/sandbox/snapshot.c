@@ -269,15 +269,8 @@ static int exclude(struct snapshot *snapshot, struct error *err)
 static int finish_files(struct snapshot *snapshot, struct error *err)
 {
 	struct agent *agent = snapshot->agent;
-	char origin[512], token[GATEWAY_TOKEN_LEN + 1];
-	scoped_secret struct secret *gateway =
-	    gateway_token(agent->record.placement, agent->record.placement_len, agent->record.boot);
 	int fd;
-	memcpy(token, secret_bytes(gateway), GATEWAY_TOKEN_LEN);
-	token[GATEWAY_TOKEN_LEN] = '\0';
-	int rc = files_finish(snapshot->files, token, agent_origin(agent, origin, sizeof(origin)),
-	    strcmp(agent->record.kind, "openclaw") == 0, &fd, err);
-	sodium_memzero(token, sizeof(token));
+	int rc = agent_finish_files(agent, snapshot->files, agent->record.kind, true, &fd, err);
 	return rc == 0 ? exclude(snapshot, err) : -1;
 }
 

@@ -107,7 +107,6 @@ static void hand_over(struct start *start)
 {
 	struct sandbox *sandbox = start->sandbox;
 	struct agent *agent = start->agent;
-	char origin[512], token[GATEWAY_TOKEN_LEN + 1];
 	struct driver_start ask = {.of = {agent->id, start->boot},
 	    .image = &start->image,
 	    .wallet = agent->record.wallet,
@@ -124,12 +123,8 @@ static void hand_over(struct start *start)
 	ask.archive = &archive;
 	ask.range = ranges;
 	ask.nranges = egress_ranges(&agent->record.egress, ranges);
-	memcpy(token, secret_bytes(start->gateway_token), GATEWAY_TOKEN_LEN);
-	token[GATEWAY_TOKEN_LEN] = '\0';
-	bool is_openclaw = strcmp(start->image.kind, "openclaw") == 0;
-	int rc = files_finish(start->files, token, agent_origin(agent, origin, sizeof(origin)),
-	    is_openclaw, &ask.files, &err);
-	sodium_memzero(token, sizeof(token));
+	int rc =
+	    agent_finish_files(agent, start->files, start->image.kind, false, &ask.files, &err);
 	if (rc == 0 && agent->restore)
 		rc = restore_open(agent->restore, &archive_fd, &archive, &err);
 	ask.archive_fd = archive_fd;
@@ -278,7 +273,10 @@ static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, s
 	record_set_period(record, rsp->period, clock_unix_ms());
 	record->placement_len = rsp->placement.len;
 	memcpy(record->placement, rsp->placement.data, rsp->placement.len);
-	start->gateway_token = gateway_token(record->placement, record->placement_len, start->boot);
+	record->gateway_grant_len = rsp->gateway_grant.len;
+	memcpy(record->gateway_grant, rsp->gateway_grant.data, rsp->gateway_grant.len);
+	start->gateway_token =
+	    boot_token(BOOT_TOKEN_GATEWAY, record->placement, record->placement_len, start->boot);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "services/sandbox/asking.h"
 #include "services/sandbox/exec.h"
 #include "services/sandbox/files.h"
+#include "services/sandbox/gateway_link.h"
 #include "services/sandbox/housekeeping.h"
 #include "services/sandbox/names.h"
 #include "services/sandbox/restore.h"
@@ -108,7 +109,7 @@ static void adopt(struct agent *agent, const struct driver_found *found, int log
 	agent->used_ms = clock_boot_ms();
 	secret_destroy(&agent->gateway_token);
 	agent->gateway_token =
-	    gateway_token(record->placement, record->placement_len, record->boot);
+	    boot_token(BOOT_TOKEN_GATEWAY, record->placement, record->placement_len, record->boot);
 	machine_found(&agent->machine, false);
 	agent->is_found = true;
 	saved_filled(&agent->record.saved, agent->boot);
@@ -157,6 +158,7 @@ static void on_ready(void *arg, const struct driver_ready *ready, int resolver)
 	struct sandbox *sandbox = arg;
 	sandbox->is_driver_ready = true;
 	sandbox->slots = ready->slots;
+	sandbox->resolver = ready->resolver;
 	names_listen(sandbox->names, resolver);
 	for (size_t i = 0; i < agents_count(sandbox->agents); i++)
 		settle(agents_at(sandbox->agents, i));
@@ -196,6 +198,8 @@ static void on_starting(void *arg, const struct driver_boot *of, struct in_addr 
 	struct agent *agent = find(arg, of);
 	if (agent && agent->machine.phase == MACHINE_STARTING)
 		agent_set_address(agent, address);
+	if (agent)
+		gateway_link_settle(agent); /* before anything of it runs */
 }
 
 /* The volume is filled. What was to be taken over, and had to wait for that, is at the next start. */

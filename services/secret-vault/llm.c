@@ -18,6 +18,7 @@ static int resolve_all(const struct providers *providers, struct desk *desk,
 		snprintf(item->source, sizeof(item->source), "%s", resolved.source);
 		snprintf(item->own, sizeof(item->own), "%s", resolved.own);
 		memcpy(item->preview, resolved.preview, sizeof(item->preview));
+		snprintf(item->delivery, sizeof(item->delivery), "%s", resolved.delivery);
 	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <sodium.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/scoped.h"
 #include "services/secret-vault/channels.h"
@@ -166,6 +167,12 @@ static void add_gateway_token(struct page *page)
 	sodium_memzero(text, sizeof(text));
 }
 
+/* A key of a provider is the gateway's, unless its owner wants it in the container. */
+static bool is_file(const struct record_shown *item)
+{
+	return !item->deleted && (strcmp(item->kind, "llm") != 0 || item->is_as_file);
+}
+
 static int add_records(struct page *page, struct error *err)
 {
 	const struct record_list *list = page->list;
@@ -176,7 +183,7 @@ static int add_records(struct page *page, struct error *err)
 		char path[FILE_PATH_MAX + 1];
 		memcpy(name.kind, item->kind, sizeof(name.kind));
 		memcpy(name.name, item->name, sizeof(name.name));
-		if (!item->deleted && file_name_compare(&name, after) > 0 &&
+		if (is_file(item) && file_name_compare(&name, after) > 0 &&
 		    file_name_path(page->asking->vault->providers, &name, path) &&
 		    add_record(page, item, path, err) != 0)
 			return -1;

@@ -20,7 +20,8 @@ struct holding {
 	char asset[PUBKEY_TEXT_MAX + 1], wallet[PUBKEY_TEXT_MAX + 1];
 	uint64_t slot;       /* of the caller's own proof (session, grant): above other_slot */
 	uint64_t other_slot; /* of the record: a period since before or at it is over */
-	uint8_t place[PLACE_LEN]; /* BLAKE2b-128 of the name of the host that has the agent; of "": none has it */
+	uint8_t place
+	    [PLACE_LEN]; /* BLAKE2b-128 of the name of the host that has the agent; of "": none has it */
 };
 /* The live period of that holding: of that wallet, since above other_slot; of several the newest. 1: open; 0: there is none; -1: ERR_INTERNAL
  * secret_undecryptable or secret_rolled_back (a period of that wallet that the marks know is missing, or one that they know is gone is back);
@@ -48,7 +49,9 @@ struct record {
 /* -1: secret_undecryptable, or secret_rolled_back if it is older than its mark or missing although it has one. */
 int records_read(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, struct record *record_r, struct error *err);
-/* Next version; seals value and preview, raises the mark. preview: text to be shown, "" for none. kind and name are checked already (value.h).
+/* Begins the preview of a value that goes into containers as a file: sealed with it, so that nobody who writes to the store can make one go there. No UTF-8 has it. */
+#define RECORD_AS_FILE "\xff"
+/* Next version; seals value and preview, raises the mark. preview: text to be shown, "" for none; may begin with RECORD_AS_FILE. kind and name are checked already (value.h).
  * ERR_CONFLICT secrets_exhausted at 1,000 of a period, or 4,000 names with the deleted ones. */
 int records_write(struct desk *desk, const struct open_period *period, const char *kind,
     const char *name, const void *value, size_t len, const char *preview, uint64_t *version_r,
@@ -62,6 +65,7 @@ struct record_shown {
 	char kind[8 + 1], name[64 + 1], preview[32 + 1 + 16];
 	uint64_t version, updated_ms;
 	bool deleted;
+	bool is_as_file; /* RECORD_AS_FILE; preview is without it */
 };
 /* Tombstones are left out. */
 typedef void (*record_shown_row)(void *arg, const struct record_shown *shown);
@@ -89,8 +93,9 @@ struct secret *records_read_listed(struct desk *desk, const struct record_list *
 
 /* user, global or none for one provider (rule: undecryptable is an error). */
 struct resolved {
-	const char *source; /* "user", "global", "none" */
-	const char *own;    /* "set", "deleted", "none" */
+	const char *source;   /* "user", "global", "none" */
+	const char *own;      /* "set", "deleted", "none" */
+	const char *delivery; /* "gateway", "file"; "": there is none */
 	char preview[32 + 1];
 };
 /* own: of records_list_all; global: of records_list_names, so that one that is damaged is trouble only for who would use it. NULL if there is no such period.

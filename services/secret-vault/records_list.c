@@ -88,6 +88,9 @@ static int show(struct listing *listing, const struct store_record *row)
 		return 0;
 	memcpy(shown.kind, row->kind, sizeof(shown.kind));
 	memcpy(shown.name, row->name, sizeof(shown.name));
+	shown.is_as_file = shown.preview[0] == RECORD_AS_FILE[0];
+	if (shown.is_as_file)
+		memmove(shown.preview, shown.preview + 1, len);
 	listing->row(listing->arg, &shown);
 	sodium_memzero(&shown, sizeof(shown));
 	return 0;

@@ -21,8 +21,10 @@ static int resolve_global(struct desk *desk, const struct record_list *global, c
 		return 0;
 	if (records_read(desk, global->period, PROVIDER_KIND, provider, &record, err) != 0)
 		return -1;
-	if (record.found == RECORD_SET)
+	if (record.found == RECORD_SET) {
 		resolved_r->source = "global";
+		resolved_r->delivery = "gateway";
+	}
 	secret_destroy(&record.value);
 	return 0;
 }
@@ -46,10 +48,11 @@ int records_resolve(struct desk *desk, const struct record_list *own,
 {
 	const struct record_shown *mine = find(own, provider);
 
-	*resolved_r = (struct resolved){.source = "none", .own = "none"};
+	*resolved_r = (struct resolved){.source = "none", .own = "none", .delivery = ""};
 	if (is_set(mine)) {
 		resolved_r->source = "user";
 		resolved_r->own = "set";
+		resolved_r->delivery = mine->is_as_file ? "file" : "gateway";
 		snprintf(resolved_r->preview, sizeof(resolved_r->preview), "%.*s",
 		    (int)sizeof(resolved_r->preview) - 1, mine->preview);
 		return opens_own ? see_that_it_opens(desk, own, mine, err) : 0;

@@ -2,10 +2,25 @@
 #include "services/secret-vault/secrets.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "services/secret-vault/asking.h"
 #include "services/secret-vault/channels.h"
 #include "services/secret-vault/value.h"
+
+static bool is_as_file(const struct vault_put_req *req)
+{
+	return strcmp(req->delivery, "file") == 0;
+}
+
+static int check_delivery(const struct vault_put_req *req, struct error *err)
+{
+	if (!req->delivery[0] || (strcmp(req->kind, "llm") == 0 &&
+				     (is_as_file(req) || strcmp(req->delivery, "gateway") == 0)))
+		return 0;
+	return error_refuse(
+	    err, ERR_INVALID, "delivery_invalid", "delivery is gateway or file, and of llm alone");
+}
 
 static int check_put(const struct vault *vault, const struct vault_put_req *req, struct error *err)
 {
@@ -18,7 +33,7 @@ static int check_put(const struct vault *vault, const struct vault_put_req *req,
 	if (strcmp(req->kind, "bot") == 0 && req->value.len > BOT_TOKEN_MAX)
 		return error_refuse(err, ERR_INVALID, "secret_value_invalid",
 		    "a bot's token has %d bytes at most", BOT_TOKEN_MAX);
-	return 0;
+	return check_delivery(req, err);
 }
 
 static int put(struct asking *asking, struct desk *desk, struct error *err)
@@ -26,10 +41,10 @@ static int put(struct asking *asking, struct desk *desk, struct error *err)
 	const struct vault_put_req *req = asking->req;
 	struct vault_put_rsp *rsp = asking->rsp;
 	scoped_open_period struct open_period period = {0};
-	char preview[PREVIEW_MAX + 1];
+	char preview[PREVIEW_MAX + 2] = RECORD_AS_FILE;
 	if (records_make_period(desk, &asking->holding, &period, &asking->has_made, err) < 0)
 		return -1;
-	value_preview(req->value.data, req->value.len, preview);
+	value_preview(req->value.data, req->value.len, preview + is_as_file(req));
 	if (records_write(desk, &period, req->kind, req->name, req->value.data, req->value.len,
 		preview, &rsp->version, err) != 0)
 		return -1;
@@ -37,6 +52,7 @@ static int put(struct asking *asking, struct desk *desk, struct error *err)
 	    .by = asking->by,
 	    .kind = req->kind,
 	    .name = req->name,
+	    .detail = is_as_file(req) ? "delivery file" : NULL,
 	    .version = rsp->version};
 	return records_audit(desk, &period.row.period, &note, err);
 }
@@ -66,6 +82,9 @@ void secrets_row(void *arg, const struct record_shown *shown)
 	bool is_wallet = strcmp(shown->kind, "wallet") == 0;
 	snprintf(item->preview, sizeof(item->preview), "%.*s", is_wallet ? 8 : PREVIEW_MAX,
 	    shown->preview);
+	if (strcmp(shown->kind, "llm") == 0)
+		snprintf(item->delivery, sizeof(item->delivery), "%s",
+		    shown->is_as_file ? "file" : "gateway");
 	item->version = shown->version;
 	item->updated_ms = shown->updated_ms;
 }

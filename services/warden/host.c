@@ -105,6 +105,7 @@ int host_network_open(struct host *host, struct error *err)
 	    .pool = settings->pool,
 	    .pool_bits = settings->pool_bits,
 	    .agent_port = WARDEN_AGENT_PORT,
+	    .gateway_port = (uint16_t)settings->llm_port,
 	    .callers = settings->callers,
 	    .ncallers = settings->ncallers,
 	    .denied = (const char *const *)settings->denied_cidrs.item,

@@ -90,6 +90,7 @@ static int take_config(
 	snprintf(network->prefix, sizeof(network->prefix), "%s", config->prefix);
 	network->pool = (struct cidr){config->pool, config->pool_bits};
 	network->agent_port = config->agent_port;
+	network->gateway_port = config->gateway_port;
 	network->callers = calloc(config->ncallers + 1, sizeof(*network->callers));
 	bug_if(!network->callers);
 	if (config->ncallers)

@@ -32,6 +32,8 @@ struct network_config {
 	struct in_addr pool; /* first address */
 	unsigned pool_bits;  /* 8-30; the last /31 is the resolver's */
 	uint16_t agent_port; /* at least 1024 */
+	/* of the host's llm-gateway: each container reaches it at the resolver's address; 0: there is none */
+	uint16_t gateway_port;
 	const uid_t *
 	    callers; /* who may connect to agents: nginx's workers; root always may, for readiness probes */
 	size_t ncallers;
@@ -88,7 +90,7 @@ int network_link_forget(const struct network *network, uint32_t slot,
 /* Destroys every TCP socket of this host whose peer is the container: both ends learn it at once. */
 int network_reset(const struct network *network, uint32_t slot, struct error *err);
 
-/* Established TCP connections from the host to it. */
+/* Established TCP connections from the host to it; those to the llm-gateway are its own and do not count. */
 int network_count(
     const struct network *network, uint32_t slot, uint64_t *open_r, struct error *err);
 

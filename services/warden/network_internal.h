@@ -17,7 +17,7 @@ struct network {
 	char prefix[5];
 	uint32_t group; /* interface group of the host's ends; of this prefix alone */
 	struct cidr pool;
-	uint16_t agent_port;
+	uint16_t agent_port, gateway_port;
 	uid_t *callers;
 	size_t ncallers;
 	struct cidr *denied; /* IPv4 only: no IPv6 passes */

@@ -1,5 +1,6 @@
 #include "services/warden/network_internal.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/inet_diag.h>
@@ -26,6 +27,7 @@ static void scoped_mnl_fn(struct mnl_socket **nl)
 
 /* Sockets of one family and peer. Gathered whole before any is destroyed: the kernel's dump goes on by position, and would step over some. */
 struct found {
+	uint16_t spared; /* port of ours, network order; 0: none */
 	struct inet_diag_req_v2 *socket;
 	size_t n, room;
 };
@@ -35,6 +37,8 @@ static int on_socket(const struct nlmsghdr *message, void *arg)
 	struct found *found = arg;
 	const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
 
+	if (found->spared && socket->id.idiag_sport == found->spared)
+		return MNL_CB_OK;
 	if (found->n == found->room) {
 		found->room = found->room ? 2 * found->room : 64;
 		found->socket = reallocarray(found->socket, found->room, sizeof(*found->socket));
@@ -152,7 +156,7 @@ int network_reset(const struct network *network, uint32_t slot, struct error *er
 int network_count(const struct network *network, uint32_t slot, uint64_t *open_r, struct error *err)
 {
 	scoped_mnl struct mnl_socket *lister = open_diag();
-	struct found found = {0};
+	struct found found = {.spared = htons(network->gateway_port)};
 	struct network_link link;
 
 	network_link_of(network, slot, &link);

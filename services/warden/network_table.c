@@ -71,10 +71,13 @@ static void print_input(FILE *f, const struct network *network)
 	    "ct state established ct direction reply accept\n"
 	    "ct state related meta l4proto icmp accept\n"
 	    "ct direction original ip daddr $resolver udp dport 53 accept\n"
-	    "ct direction original ip daddr $resolver tcp dport 53 accept\n"
-	    "drop\n"
-	    "}\n",
+	    "ct direction original ip daddr $resolver tcp dport 53 accept\n",
 	    network->group);
+	if (network->gateway_port)
+		fprintf(f, "ct direction original ip daddr $resolver tcp dport %u accept\n",
+		    network->gateway_port);
+	fprintf(f, "drop\n"
+		   "}\n");
 }
 
 static void print_forward(FILE *f, const struct network *network)

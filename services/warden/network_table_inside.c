@@ -81,6 +81,8 @@ static void print_inside_output(
 		   "ct state related meta l4proto icmp accept\n"
 		   "ip daddr $resolver udp dport 53 goto begin\n"
 		   "ip daddr $resolver tcp dport 53 goto begin\n");
+	if (network->gateway_port)
+		fprintf(f, "ip daddr $resolver tcp dport %u goto begin\n", network->gateway_port);
 	network_table_denied(f, network, inside->local, inside->nlocal);
 	fprintf(f, " goto refuse\n"
 		   "tcp dport 25 goto refuse\n");

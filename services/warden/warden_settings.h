@@ -29,6 +29,7 @@ struct warden_settings {
 	uint64_t orphan_s, quarantine_s;  /* MULTICLAW_WARDEN_ORPHAN_S, _QUARANTINE_S */
 	uint64_t slots;                   /* MULTICLAW_WARDEN_SLOTS */
 	bool stops_on_exit;               /* MULTICLAW_WARDEN_STOP_ON_EXIT */
+	uint64_t llm_port;                /* MULTICLAW_LLM_PORT */
 	struct setting_list denied_cidrs; /* MULTICLAW_DENY_CIDRS */
 
 	/* made of them */

@@ -25,7 +25,7 @@ def fill(vaults, count, owners=4):
     for _ in range(owners):
         owner = vaults.new_owner()
         for name in PROVIDERS[:count]:
-            vaults.put(owner.token, "llm", name, f"sk-{name}-" + os.urandom(24).hex())
+            vaults.put(owner.token, "llm", name, f"sk-{name}-" + os.urandom(24).hex(), delivery="file")
         grants.append(owner)
     return grants
 

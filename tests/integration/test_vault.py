@@ -441,12 +441,26 @@ def test_nothing_is_released_without_a_lease(own):
     assert v.materialise(grant, boot)[0]
 
 
+def test_a_delivery_is_of_a_providers_key_and_one_of_two(v, owner):
+    for kind, name, delivery in (("llm", "openai", "mail"), ("llm", "openai", "FILE"), ("custom", "x", "file"), ("bot", "telegram", "gateway")):
+        assert refusal(v.put, owner.token, kind, name, random_key(), delivery=delivery) == ("invalid", "delivery_invalid")
+    assert v.listed(owner.token) == {}
+    key = random_key()
+    for delivery, files in (("file", True), (None, False), ("file", True), ("gateway", False)):
+        v.put(owner.token, "llm", "openai", key, **({"delivery": delivery} if delivery else {}))
+        assert ("llm/OPENAI_API_KEY" in v.materialise(*v.grant(owner.token))[0]) == files, delivery
+    v.delete(owner.token, "llm", "openai")
+    assert "llm/OPENAI_API_KEY" not in v.materialise(*v.grant(owner.token))[0]
+
+
 def test_the_files_of_a_container_are_private_and_never_hold_a_global_key(v, owner):
     key, theirs, bot = random_key(), random_key("sk-global-"), "123456:" + secrets.token_urlsafe(30)
     v.operate("global_put", provider="groq", value=theirs.encode())
     try:
-        v.put(owner.token, "llm", "anthropic", key)
-        v.put(owner.token, "llm", "gemini", key + "g")
+        v.put(owner.token, "llm", "anthropic", key, delivery="file")
+        v.put(owner.token, "llm", "gemini", key + "g", delivery="file")
+        v.put(owner.token, "llm", "mistral", key + "m")  # the gateway's, as is "gateway"
+        v.put(owner.token, "llm", "xai", key + "x", delivery="gateway")
         v.put(owner.token, "bot", "telegram", bot)
         v.put(owner.token, "custom", "my-thing", "some text\nof two lines\n")
         grant, boot = v.grant(owner.token)
@@ -454,10 +468,15 @@ def test_the_files_of_a_container_are_private_and_never_hold_a_global_key(v, own
         assert (first["asset"], first["wallet"]) == (owner.asset, owner.address) and first["slot"] > 0
         sources = {p["provider"]: p["source"] for p in first["providers"]}
         assert (sources["anthropic"], sources["groq"], sources["openai"]) == ("user", "global", "none")
+        delivered = {p["provider"]: p.get("delivery", "") for p in first["providers"]}
+        assert [delivered[p] for p in ("anthropic", "mistral", "xai", "groq", "openai")] == ["file", "gateway", "gateway", "gateway", ""]
+        listed = v.listed(owner.token)
+        assert (listed["llm", "gemini"]["delivery"], listed["llm", "mistral"]["delivery"]) == ("file", "gateway")
+        assert listed["llm", "gemini"]["preview"] == key[:8] and not listed["custom", "my-thing"].get("delivery")
         for path, (mode, data) in files.items():
             assert mode == 0o400, path
             assert re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", path), path
-            assert theirs.encode() not in data
+            assert theirs.encode() not in data and (key + "m").encode() not in data and (key + "x").encode() not in data
         assert set(files) == {"channels.json", "gateway-token", "custom/my-thing", "llm/ANTHROPIC_API_KEY", "llm/GEMINI_API_KEY"}
         data_of = {path: data for path, (_, data) in files.items()}
         assert data_of["llm/ANTHROPIC_API_KEY"] == key.encode() and data_of["llm/GEMINI_API_KEY"] == (key + "g").encode()

@@ -59,7 +59,7 @@ def test_the_whole_journey_of_an_owners_secrets(suite, owner):
     listed = suite.listed(owner.token)
     assert list(listed) == [("bot", "telegram"), ("custom", "short"), ("llm", "anthropic")]
     for item in listed.values():
-        assert set(item) == {"kind", "name", "preview", "version", "updated_at"}
+        assert set(item) == {"kind", "name", "preview", "delivery", "version", "updated_at"}
         assert abs(time.time() - time.mktime(time.strptime(item["updated_at"][:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 10
     assert listed["llm", "anthropic"]["preview"] == preview_of(key) and listed["bot", "telegram"]["preview"] == preview_of(bot)
     assert not listed["custom", "short"]["preview"]
@@ -80,9 +80,9 @@ def test_llm_keys_come_from_the_owner_then_from_operators_then_from_nowhere(suit
     theirs, own = random_key("sk-global-"), random_key()
     suite.cli("vault", "global", "set", "openai", input=theirs + "\n")
     try:
-        assert suite.keys(owner.token)["openai"] == {"provider": "openai", "source": "global", "preview": None}
+        assert suite.keys(owner.token)["openai"] == {"provider": "openai", "source": "global", "preview": None, "delivery": "gateway"}
         suite.put(owner.token, "llm", "openai", own)
-        assert suite.keys(owner.token)["openai"] == {"provider": "openai", "source": "user", "preview": own[:8]}
+        assert suite.keys(owner.token)["openai"] == {"provider": "openai", "source": "user", "preview": own[:8], "delivery": "gateway"}
         shown = suite.cli("vault", "global", "list").stdout
         assert "openai" in shown and theirs[:8] in shown and theirs[:12] not in shown
         suite.delete(owner.token, "llm", "openai")

@@ -44,7 +44,7 @@ def test_what_one_vault_stores_the_other_serves(v, owner):
     assert v.vault_state["store"] == "postgres"
     assert v.put(owner.token, "llm", "anthropic", key) == 1
     assert v.listed(owner.token, replica=2)["llm", "anthropic"]["preview"] == key[:8]
-    assert v.put(owner.token, "llm", "anthropic", key + "2", replica=2) == 2
+    assert v.put(owner.token, "llm", "anthropic", key + "2", replica=2, delivery="file") == 2
     grant, boot = v.grant(owner.token)
     assert v.materialise(grant, boot, replica=2)[0]["llm/ANTHROPIC_API_KEY"] == (0o400, (key + "2").encode())
     assert v.delete(owner.token, "llm", "anthropic", replica=2) is True

@@ -9,8 +9,9 @@ class VaultSuite(Suite):
     def __init__(self, **settings):
         super().__init__(**{"MULTICLAW_VAULT_PUTS_PER_MINUTE": 1000000, "MULTICLAW_VAULT_ERASE_EVERY_S": 1, **settings})
 
-    def put(self, token, kind, name, value, **kwargs):
-        return self.http("PUT", f"/v1/secrets/{kind}/{name}", {"value": value}, token=token, **kwargs)
+    def put(self, token, kind, name, value, delivery=None, **kwargs):
+        body = {"value": value, **({"delivery": delivery} if delivery else {})}
+        return self.http("PUT", f"/v1/secrets/{kind}/{name}", body, token=token, **kwargs)
 
     def delete(self, token, kind, name):
         return self.http("DELETE", f"/v1/secrets/{kind}/{name}", token=token)

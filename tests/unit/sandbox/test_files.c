@@ -82,7 +82,9 @@ static void pages_become_one_sealed_file(void **state)
 	page->files.len = page->bytes.len = 0;
 	add("custom/egress-hosts", 0400, "api.example.com\n");
 	assert_int_equal(files_add_page(files, page, &err), 0);
-	assert_int_equal(files_finish(files, "abcd", "https://x.example", true, &fd, &err), 0);
+	const struct files_own own = {
+	    .token = "abcd", .origin = "https://x.example", .is_openclaw = true};
+	assert_int_equal(files_finish(files, &own, &fd, &err), 0);
 	scoped_free char *word = find(fd, "custom/word"), *token = find(fd, "gateway-token"),
 			 *config = find(fd, "openclaw.json");
 	assert_string_equal(word, "w");
@@ -159,7 +161,7 @@ static void openclaws_configuration_has_gateway_and_channels(void **state)
 	int port;
 	(void)state;
 	scoped_secret struct secret *text =
-	    openclaw_write("t0", "https://a.example:8443", channels, &err);
+	    openclaw_write("t0", "https://a.example:8443", channels, NULL, &err);
 	assert_non_null(text);
 	scoped_json json_t *json =
 	    json_loadb((const char *)secret_bytes(text), secret_len(text), 0, &where);
@@ -184,23 +186,128 @@ static void channels_that_are_none_are_refused(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		scoped_secret struct secret *channels = secret_new(bad[i], strlen(bad[i]));
-		assert_null(openclaw_write("t", "https://a.example", channels, &err));
+		assert_null(openclaw_write("t", "https://a.example", channels, NULL, &err));
 	}
-	scoped_secret struct secret *without = openclaw_write("t", "https://a.example", NULL, &err);
+	scoped_secret struct secret *without =
+	    openclaw_write("t", "https://a.example", NULL, NULL, &err);
 	assert_non_null(without);
 }
 
-static void the_gateways_token_is_of_one_boot_and_known_again(void **state)
+static struct secret *token_of(enum boot_token which, const char *placement, const char *boot)
+{
+	return boot_token(which, (const uint8_t *)placement, strlen(placement), boot);
+}
+
+static void tokens_are_of_one_boot_and_known_again(void **state)
 {
 	(void)state;
-	scoped_secret struct secret *a = gateway_token((const uint8_t *)"place", 5, "b1"),
-				    *same = gateway_token((const uint8_t *)"place", 5, "b1"),
-				    *boot = gateway_token((const uint8_t *)"place", 5, "b2"),
-				    *other = gateway_token((const uint8_t *)"plaza", 5, "b1");
-	assert_int_equal(secret_len(a), GATEWAY_TOKEN_LEN);
-	assert_true(secret_equal(a, secret_bytes(same), GATEWAY_TOKEN_LEN));
-	assert_false(secret_equal(a, secret_bytes(boot), GATEWAY_TOKEN_LEN));
-	assert_false(secret_equal(a, secret_bytes(other), GATEWAY_TOKEN_LEN));
+	for (enum boot_token which = BOOT_TOKEN_GATEWAY; which <= BOOT_TOKEN_LLM; which++) {
+		scoped_secret struct secret *a = token_of(which, "place", "b1"),
+					    *same = token_of(which, "place", "b1"),
+					    *boot = token_of(which, "place", "b2"),
+					    *other = token_of(which, "plaza", "b1"),
+					    *kind = token_of(!which, "place", "b1");
+		assert_int_equal(secret_len(a), BOOT_TOKEN_LEN);
+		assert_true(secret_equal(a, secret_bytes(same), BOOT_TOKEN_LEN));
+		assert_false(secret_equal(a, secret_bytes(boot), BOOT_TOKEN_LEN));
+		assert_false(secret_equal(a, secret_bytes(other), BOOT_TOKEN_LEN));
+		assert_false(secret_equal(a, secret_bytes(kind), BOOT_TOKEN_LEN));
+	}
+}
+
+static void offer(const char *provider, const char *source, const char *delivery)
+{
+	struct providers_item *item = &page->providers.item[page->providers.len++];
+	snprintf(item->provider, sizeof(item->provider), "%s", provider);
+	snprintf(item->source, sizeof(item->source), "%s", source);
+	snprintf(item->delivery, sizeof(item->delivery), "%s", delivery);
+}
+
+static const char providers_text[] =
+    "{\"providers\":["
+    "{\"name\":\"openai\",\"env\":[\"OPENAI_API_KEY\"],\"base_url\":\"https://"
+    "a.example\",\"auth\":{"
+    "\"header\":\"x\"},\"paths\":[\"/"
+    "v1\"],\"shape\":\"openai\",\"base_url_env\":\"OPENAI_BASE_URL\","
+    "\"client_path\":\"/v1\"},"
+    "{\"name\":\"gemini\",\"env\":[\"GEMINI_API_KEY\",\"GOOGLE_API_KEY\"],\"base_url\":\"https://"
+    "b.example\",\"auth\":{\"header\":\"x\"},\"paths\":[\"/v1\"],\"shape\":\"gemini\",\"openclaw\":"
+    "\"google\"},"
+    "{\"name\":\"groq\",\"env\":[\"GROQ_API_KEY\"]},"
+    "{\"name\":\"xai\",\"env\":[\"XAI_API_KEY\"],\"base_url\":\"https://"
+    "c.example\",\"auth\":{\"header\":"
+    "\"x\"},\"paths\":[\"/v1\"],\"shape\":\"openai\"}]}";
+
+static void providers_with_a_key_are_told_with_the_boots_token(void **state)
+{
+	struct files *files = files_new();
+	struct error err;
+	int fd;
+	(void)state;
+	struct providers *providers =
+	    providers_parse(providers_text, sizeof(providers_text) - 1, &err);
+	assert_non_null(providers);
+	offer("openai", "user", "gateway");
+	offer("gemini", "global", "gateway");
+	offer("groq", "user", "gateway"); /* no gateway has it */
+	offer("xai", "user", "file");
+	offer("nobody", "none", "");
+	assert_int_equal(files_add_page(files, page, &err), 0);
+	const struct files_own own = {.token = "abcd",
+	    .origin = "https://x.example",
+	    .is_openclaw = true,
+	    .providers = providers,
+	    .llm_token = "t0k",
+	    .llm_address = "10.0.0.6:18790"};
+	assert_int_equal(files_finish(files, &own, &fd, &err), 0);
+	scoped_free char *key = find(fd, "llm/OPENAI_API_KEY"),
+			 *url = find(fd, "llm/OPENAI_BASE_URL"),
+			 *second = find(fd, "llm/GOOGLE_API_KEY"), *env = find(fd, "llm.env"),
+			 *config = find(fd, "openclaw.json");
+	assert_string_equal(key, "t0k");
+	assert_string_equal(url, "http://10.0.0.6:18790/openai/v1");
+	assert_string_equal(second, "t0k");
+	assert_string_equal(env,
+	    "OPENAI_API_KEY=t0k\nOPENAI_BASE_URL=http://10.0.0.6:18790/openai/v1\n"
+	    "GEMINI_API_KEY=t0k\nGOOGLE_API_KEY=t0k\n");
+	assert_null(find(fd, "llm/GROQ_API_KEY"));
+	assert_null(find(fd, "llm/XAI_API_KEY"));
+	scoped_json json_t *json = json_loads(config, 0, NULL);
+	const char *base, *api_key, *google;
+	assert_int_equal(
+	    json_unpack(json, "{s:{s:{s:{s:s, s:s}, s:{s:s}}}}", "models", "providers", "openai",
+		"baseUrl", &base, "apiKey", &api_key, "google", "baseUrl", &google),
+	    0);
+	assert_string_equal(base, "http://10.0.0.6:18790/openai/v1");
+	assert_string_equal(api_key, "t0k");
+	assert_string_equal(google, "http://10.0.0.6:18790/gemini");
+	files_destroy(&files);
+	providers_destroy(&providers);
+}
+
+/* A base URL is no secret: an agent that keeps it in its files is saved all the same. */
+static void the_search_has_the_token_alone(void **state)
+{
+	struct files *files = files_new();
+	struct error err;
+	int fd;
+	(void)state;
+	struct providers *providers =
+	    providers_parse(providers_text, sizeof(providers_text) - 1, &err);
+	offer("openai", "user", "gateway");
+	assert_int_equal(files_add_page(files, page, &err), 0);
+	const struct files_own own = {.token = "abcd",
+	    .origin = "https://x.example",
+	    .is_search = true,
+	    .providers = providers,
+	    .llm_token = "t0k",
+	    .llm_address = "10.0.0.6:18790"};
+	assert_int_equal(files_finish(files, &own, &fd, &err), 0);
+	scoped_free char *token = find(fd, "llm-token");
+	assert_string_equal(token, "t0k");
+	assert_null(find(fd, "llm/OPENAI_BASE_URL"));
+	files_destroy(&files);
+	providers_destroy(&providers);
 }
 
 int main(void)
@@ -213,7 +320,9 @@ int main(void)
 	    TEST(a_page_that_contradicts_itself_is_refused),
 	    TEST(openclaws_configuration_has_gateway_and_channels),
 	    TEST(channels_that_are_none_are_refused),
-	    TEST(the_gateways_token_is_of_one_boot_and_known_again),
+	    TEST(tokens_are_of_one_boot_and_known_again),
+	    TEST(providers_with_a_key_are_told_with_the_boots_token),
+	    TEST(the_search_has_the_token_alone),
 	};
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -98,6 +98,19 @@ static const char *file(const char *path)
 	return found;
 }
 
+/* A provider's key whose owner wants it in the container. */
+static void put_file(const char *provider, const char *value)
+{
+	struct vault_put_req req = {.token = "t", .kind = "llm", .delivery = "file"};
+	snprintf(req.name, sizeof(req.name), "%s", provider);
+	req.value.len = strlen(value);
+	memcpy(req.value.data, value, req.value.len);
+	world.answers = 0;
+	world.message = &vault_put_rsp_message;
+	vault_put(&world.vault, &req, &world.request);
+	assert_int_equal(world.answers, 1);
+}
+
 static void who_stored_nothing_gets_a_gateway_token_and_no_channels(void **state)
 {
 	(void)state;
@@ -127,16 +140,18 @@ static void every_boot_has_another_gateway_token(void **state)
 static void each_kind_of_secret_is_in_its_place(void **state)
 {
 	(void)state;
-	put("llm", "anthropic", KEY);
-	put("llm", "gemini", "gemini-key");
+	put_file("anthropic", KEY);
+	put_file("gemini", "gemini-key");
 	put("bot", "telegram", "123:abc\"");
 	put("bot", "slack", "xoxb");
 	put("bot", "slack_app", "xapp");
 	put("bot", "signal", "+4917");
 	put("custom", "diary", "two\nlines\n");
+	put("llm", "openai", "the gateway's");
 	start_container();
 	assert_string_equal(file("llm/ANTHROPIC_API_KEY"), KEY);
 	assert_string_equal(file("llm/GEMINI_API_KEY"), "gemini-key");
+	assert_null(file("llm/OPENAI_API_KEY"));
 	assert_string_equal(file("bot/signal"), "+4917");
 	assert_string_equal(file("custom/diary"), "two\nlines\n");
 	assert_null(file("bot/telegram"));
@@ -158,7 +173,7 @@ static void global_keys_are_named_and_never_files(void **state)
 	(void)state;
 	put_global("openai", "sk-global-openai-000000000000000");
 	put_global("anthropic", "sk-global-anthropic-000000000000");
-	put("llm", "anthropic", KEY);
+	put_file("anthropic", KEY);
 	start_container();
 	assert_int_equal(got.len, 3);
 	assert_string_equal(file("llm/ANTHROPIC_API_KEY"), KEY);
@@ -173,7 +188,7 @@ static void global_keys_are_named_and_never_files(void **state)
 static void each_released_secret_is_noted_before_it_leaves(void **state)
 {
 	(void)state;
-	put("llm", "anthropic", KEY);
+	put_file("anthropic", KEY);
 	put("bot", "telegram", "123:abc");
 	put("custom", "a", "1");
 	put("custom", "a", "2");
@@ -205,8 +220,8 @@ static void a_deleted_secret_is_no_file(void **state)
 static void a_provider_that_left_the_data_file_is_no_file(void **state)
 {
 	(void)state;
-	put("llm", "gemini", "gemini-key");
-	put("llm", "openai", KEY);
+	put_file("gemini", "gemini-key");
+	put_file("openai", KEY);
 	world.vault.providers->provider[1] = world.vault.providers->provider[2];
 	world.vault.providers->len = 2;
 	start_container();
