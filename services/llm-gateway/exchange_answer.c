@@ -65,6 +65,7 @@ static void begin_head(struct exchange *exchange, const char *line)
 	exchange->answer_connection[0] = '\0';
 	exchange->answer_len = EXCHANGE_LENGTH_UNKNOWN;
 	exchange->status = 0;
+	exchange->is_events = false;
 	for (int i = 1; status && i <= 3 && status[i] >= '0' && status[i] <= '9'; i++)
 		exchange->status = exchange->status * 10 + (unsigned)(status[i] - '0');
 }
@@ -77,6 +78,7 @@ static int end_head(struct exchange *exchange)
 		return refuse_answer(
 		    exchange, "provider_malformed", "the provider's status is none");
 	exchange->has_head = true;
+	usage_begin(&exchange->usage, exchange->is_events);
 	if (exchange->status == 401 && exchange->agent)
 		keys_drop(exchange->agent, exchange->target.provider, exchange->key->version);
 	exchange_resume(exchange);
@@ -92,6 +94,8 @@ static int note_field(struct exchange *exchange, const char *text)
 		    "the provider answers in an encoding that was not asked for");
 	if (is_called(text, "content-length"))
 		exchange->answer_len = strtoull(value, NULL, 10);
+	if (is_called(text, "content-type"))
+		exchange->is_events = strncasecmp(value, "text/event-stream", 17) == 0;
 	if (is_called(text, "connection"))
 		snprintf(
 		    exchange->answer_connection, sizeof(exchange->answer_connection), "%s", value);
