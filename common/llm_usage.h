@@ -9,7 +9,7 @@
 #include "common/redis.h"
 
 #define LLM_USAGE_DAYS_MAX 31
-#define LLM_USAGE_MODELS_MAX 64 /* of one agent in one day; others are counted as "other" */
+#define LLM_USAGE_MODELS_MAX 16 /* of one agent in one day; others are counted as "other" */
 #define LLM_USAGE_NAME_MAX 128
 
 struct llm_usage_rates { /* 0: no limit */

@@ -44,7 +44,7 @@ static bool is_name(const struct usage *usage, const char *name)
 
 static uint8_t wanted_count(const struct usage *usage)
 {
-	for (uint8_t i = 0; i < USAGE_COUNTS; i++)
+	for (size_t i = 0; i < USAGE_COUNTS; i++)
 		if (is_name(usage, counts[i]))
 			return (uint8_t)(NUMBER + i);
 	return NOTHING;

@@ -31,7 +31,7 @@ struct router {
 	struct http_server *api;
 	struct authz *authz;
 	struct streams *streams;
-	LIST_HEAD(, usage_wait) usages; /* usage.c's */
+	LIST_HEAD(usage_waits, usage_wait) usages; /* usage.c's */
 };
 
 extern const struct setting router_settings[];
