@@ -63,6 +63,7 @@ $(BUILD)/obj/%.o: %.c
 
 # the scripts that run inside Redis are part of the binary: nothing to install, nothing to get out of step
 $(BUILD)/obj/common/ledger.o $(BUILD)/fuzz/obj/common/ledger.o: common/ledger.lua
+$(BUILD)/obj/common/llm_usage.o $(BUILD)/fuzz/obj/common/llm_usage.o: common/llm_usage.lua
 $(BUILD)/obj/services/warden/bundle_seccomp.o $(BUILD)/fuzz/obj/services/warden/bundle_seccomp.o: services/warden/seccomp.json
 
 $(COMMON_LIB): $(call obj,$(COMMON_SRC))

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -15,6 +16,7 @@
 #define TOKEN_CHARS NAME_CHARS UPPER
 #define PATH_CHARS TOKEN_CHARS "./:"
 #define HTTPS "https://"
+#define PRICE_MAX 1000000.0
 
 /* Are all of its members among these (by spaces), or begin with "x-"? */
 static bool has_only(const json_t *object, const char *names)
@@ -164,6 +166,41 @@ static const char *read_shape(const json_t *value, struct provider *provider)
 	return "shape is not openai, anthropic or gemini";
 }
 
+static const char *read_price(const json_t *object, struct provider_price *price)
+{
+	const json_t *input = json_object_get(object, "input"),
+		     *output = json_object_get(object, "output");
+
+	if (!json_is_object(object) || !has_only(object, "model input output"))
+		return "prices holds something other than model, input and output";
+	if (!read_text(object, "model", price->model, sizeof(price->model)) || !price->model[0] ||
+	    strspn(price->model, TOKEN_CHARS "./:@") != strlen(price->model))
+		return "prices holds a model that is no name";
+	price->input = json_number_value(input);
+	price->output = json_number_value(output);
+	if (!json_is_number(input) || !json_is_number(output) || price->input < 0 ||
+	    price->output < 0 || price->input > PRICE_MAX || price->output > PRICE_MAX)
+		return "prices holds a price that is not 0 to 1000000";
+	return NULL;
+}
+
+static const char *read_prices(const json_t *list, struct provider *provider)
+{
+	size_t len = json_array_size(list);
+
+	if (!list)
+		return NULL;
+	if (!json_is_array(list) || len > PROVIDER_PRICES_MAX)
+		return "prices is not a list of at most 64";
+	for (size_t i = 0; i < len; i++) {
+		const char *why =
+		    read_price(json_array_get(list, i), &provider->price[provider->nprices++]);
+		if (why)
+			return why;
+	}
+	return NULL;
+}
+
 static const char *read_offer(const json_t *object, struct provider *provider)
 {
 	const json_t *base_url = json_object_get(object, "base_url"),
@@ -173,13 +210,14 @@ static const char *read_offer(const json_t *object, struct provider *provider)
 	const char *why;
 
 	if (!base_url && !auth && !paths && !shape)
-		return NULL;
+		return json_object_get(object, "prices") ? "prices without base_url" : NULL;
 	if (!base_url || !auth || !paths || !shape)
 		return "base_url, auth, paths and shape come together";
 	why = read_base_url(base_url, provider);
 	why = why ? why : read_auth(auth, provider);
 	why = why ? why : read_paths(paths, provider);
-	return why ? why : read_shape(shape, provider);
+	why = why ? why : read_shape(shape, provider);
+	return why ? why : read_prices(json_object_get(object, "prices"), provider);
 }
 
 static const char *read_client(
@@ -209,10 +247,10 @@ static const char *read_provider(
 
 	if (!json_is_object(object))
 		return "it is not an object";
-	if (!has_only(
-		object, "name env base_url auth paths shape base_url_env client_path openclaw"))
+	if (!has_only(object,
+		"name env base_url auth paths shape prices base_url_env client_path openclaw"))
 		return "there is a member other than name, env, base_url, auth, paths, shape, "
-		       "base_url_env, client_path, openclaw, x-...";
+		       "prices, base_url_env, client_path, openclaw, x-...";
 	if (!name || !name[0] || strlen(name) > 64 || strspn(name, NAME_CHARS) != strlen(name))
 		return "name is not [a-z0-9_-]{1,64}";
 	if (providers_find(providers, name))
@@ -302,4 +340,46 @@ const struct provider *providers_find(const struct providers *providers, const c
 		if (strcmp(providers->provider[i].name, name) == 0)
 			return &providers->provider[i];
 	return NULL;
+}
+
+/* ---- prices */
+
+static bool is_version(const char *rest)
+{
+	if (!rest[0] || rest[0] == ':' || rest[0] == '@')
+		return true;
+	return rest[0] == '-' &&
+	       ((rest[1] >= '0' && rest[1] <= '9') || strncmp(rest, "-latest", 7) == 0);
+}
+
+static const struct provider_price *find_price(const struct provider *provider, const char *model)
+{
+	const struct provider_price *best = NULL;
+
+	for (size_t i = 0; i < provider->nprices; i++) {
+		const struct provider_price *price = &provider->price[i];
+		size_t len = strlen(price->model);
+		if (strncmp(model, price->model, len) == 0 && is_version(model + len) &&
+		    (!best || len > strlen(best->model)))
+			best = price;
+	}
+	return best;
+}
+
+enum provider_cost providers_cost(const struct provider *provider, const char *model,
+    uint64_t input, uint64_t output, uint64_t *micro_r)
+{
+	const struct provider_price *price = find_price(provider, model);
+	double each_input = price ? price->input : 0, each_output = price ? price->output : 0;
+
+	for (size_t i = 0; !price && i < provider->nprices; i++) {
+		each_input = fmax(each_input, provider->price[i].input);
+		each_output = fmax(each_output, provider->price[i].output);
+	}
+	/* what a fraction in binary adds is not paid for */
+	double micro = ceil((double)input * each_input + (double)output * each_output - 1e-6);
+	*micro_r = micro > 0 ? (uint64_t)micro : 0;
+	if (price)
+		return PROVIDER_COST_LISTED;
+	return provider->nprices > 0 ? PROVIDER_COST_HIGHEST : PROVIDER_COST_NONE;
 }

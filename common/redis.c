@@ -36,8 +36,10 @@ struct redis {
 	size_t nsent;
 	struct event *tell, *deadline;
 	bool telling, destroyed; /* destroyed by one that on_tell tells: on_tell frees it */
-	const char *script;
-	char script_sha[SHA_TEXT_LEN + 1];
+	struct {
+		const char *text;
+		char sha[SHA_TEXT_LEN + 1];
+	} scripts[2]; /* the last ones */
 };
 
 static void timer_set(struct event *timer, uint64_t ms)
@@ -253,13 +255,16 @@ static const char *script_sha(struct redis *redis, const char *text)
 {
 	unsigned char digest[SHA_DIGEST_LENGTH];
 
-	if (redis->script != text) {
+	if (redis->scripts[1].text == text)
+		return redis->scripts[1].sha;
+	if (redis->scripts[0].text != text) {
+		redis->scripts[1] = redis->scripts[0];
 		SHA1((const unsigned char *)text, strlen(text), digest);
 		sodium_bin2hex(
-		    redis->script_sha, sizeof(redis->script_sha), digest, sizeof(digest));
-		redis->script = text;
+		    redis->scripts[0].sha, sizeof(redis->scripts[0].sha), digest, sizeof(digest));
+		redis->scripts[0].text = text;
 	}
-	return redis->script_sha;
+	return redis->scripts[0].sha;
 }
 
 void redis_script(struct redis *redis, const char *sha, const char *text, int argc,

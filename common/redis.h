@@ -27,7 +27,7 @@ void redis_destroy(struct redis **redis);
 void redis_command(struct redis *redis, int argc, const char *const *argv, const size_t *argvlen,
     redis_done done, void *arg);
 /* EVALSHA with no keys; on NOSCRIPT once more as EVAL with the text, which outlives redis. sha:
- * 40 hex, or NULL: computed (and remembered for the last text). */
+ * 40 hex, or NULL: computed (and remembered for the last two texts). */
 void redis_script(struct redis *redis, const char *sha, const char *text, int argc,
     const char *const *argv, const size_t *argvlen, redis_done done, void *arg);
 bool redis_is_ready(const struct redis *redis);

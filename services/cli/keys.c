@@ -25,7 +25,8 @@
 static const struct daemon {
 	const char *role, *selectors;
 } daemons[] = {
-    {"router", " (%R~mc:place:* +get)"},
+    {"router", " (%R~mc:place:* +get) (%R~mc:llm:agent:* %R~mc:llm:usage:* %R~mc:llm:limits +hmget "
+	       "+hgetall)"},
     {"auth", " (%RW~mc:nonce:* %RW~mc:rate:* +set +getdel +hmget +hset +pexpire)"},
     {"session", " (%RW~mc:session:* %RW~mc:sessions:* %RW~mc:banned:* %RW~mc:ended:* +hget +hmget "
 		"+hset +exists +del +set "
@@ -41,7 +42,7 @@ static const struct daemon {
 		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
     {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
 		" " OWNER},
-    {"llm-gateway", ""},
+    {"llm-gateway", " (%RW~mc:llm:* +hget +hmget +hset +hexists +hincrby +pexpire)"},
 };
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"

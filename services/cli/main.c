@@ -48,8 +48,14 @@ static const struct cli_command commands[] = {
 	"provider's "
 	"key stays on the agent's host\n"
 	"and is put on its requests there, unless --delivery file puts it into the agent."},
-    {"llm", cli_llm, "llm keys", "Where the key of each LLM provider comes from.",
-	"user: the owner's own; global: the operators', through their gateway; none."},
+    {"llm", cli_llm, "llm keys | usage [--days N]",
+	"Where the key of each LLM provider comes from; what the agent used.",
+	"keys: user: the owner's own; global: the operators', through their gateway; none.\n"
+	"usage: by day (UTC), provider, model and key, 7 days unless --days says how many (1 to "
+	"31). unknown: requests whose\n"
+	"tokens the provider did not say. USD by the operator's list of prices; ?: there is none. "
+	"What is left of the agent's\n"
+	"limits stands below."},
     {"wallet", cli_wallet, "wallet hot [create --keypair FILE --out FILE|--show]",
 	"The agent's hot wallet: its address, or make it.",
 	"create asks the owner's wallet (--keypair) for a signature that names the act. The new "

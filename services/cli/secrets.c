@@ -160,7 +160,7 @@ static void print_provider(const json_t *provider)
 	puts(preview[0] ? "..." : "");
 }
 
-int cli_llm(struct cli *cli, int argc, char **argv)
+static int llm_keys(struct cli *cli)
 {
 	struct error err = {0};
 	scoped_answer struct web_answer answer = {0};
@@ -168,8 +168,6 @@ int cli_llm(struct cli *cli, int argc, char **argv)
 	const json_t *providers;
 	json_t *provider;
 
-	if (argc != 2 || strcmp(argv[1], "keys") != 0)
-		return cli_usage("llm: 'llm keys'");
 	if (web_call(cli, "GET", "/v1/llm/keys", NULL, &answer, &err) < 0 ||
 	    !(providers = web_list(&answer, "providers", &err)))
 		return cli_fail(&err);
@@ -179,4 +177,101 @@ int cli_llm(struct cli *cli, int argc, char **argv)
 	}
 	json_array_foreach(providers, i, provider) print_provider(provider);
 	return CLI_OK;
+}
+
+static json_int_t number(const json_t *object, const char *name)
+{
+	return json_integer_value(json_object_get(object, name));
+}
+
+static void print_row(const char *day, const json_t *row)
+{
+	const char *model = web_text(row, "model"), *cost = web_text(row, "cost_usd");
+
+	print_padded(day, 12);
+	print_padded(web_text(row, "provider"), 16);
+	print_padded(model[0] ? model : "-", 32);
+	print_padded(web_text(row, "source"), 7);
+	printf("%9" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT " %12" JSON_INTEGER_FORMAT
+	       " %8" JSON_INTEGER_FORMAT " ",
+	    number(row, "requests"), number(row, "input_tokens"), number(row, "output_tokens"),
+	    number(row, "unknown"));
+	cli_print_text(cost[0] ? cost : "?");
+	putchar('\n');
+}
+
+static void print_limit(const char *what, const json_t *limit)
+{
+	const json_t *left = json_object_get(limit, "left"), *of = json_object_get(limit, "limit");
+
+	if (!json_is_object(limit))
+		return;
+	printf("%s: ", what);
+	if (json_is_integer(left)) {
+		printf("%" JSON_INTEGER_FORMAT " of %" JSON_INTEGER_FORMAT " left\n",
+		    json_integer_value(left), json_integer_value(of));
+		return;
+	}
+	cli_print_text(web_text(limit, "left"));
+	printf(" of ");
+	cli_print_text(web_text(limit, "limit"));
+	puts(" USD left");
+}
+
+static void print_limits(const json_t *limits)
+{
+	static const struct {
+		const char *what, *name;
+	} rows[] = {{"requests this minute", "requests_minute"},
+	    {"tokens this minute", "tokens_minute"}, {"requests today", "requests_day"},
+	    {"tokens today", "tokens_day"},
+	    {"the operator's keys today, at most", "global_usd_day"}};
+	const json_t *agent = json_object_get(limits, "agent");
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+		print_limit(rows[i].what, json_object_get(agent, rows[i].name));
+}
+
+static int llm_usage(struct cli *cli, const char *days)
+{
+	struct error err = {0};
+	scoped_answer struct web_answer answer = {0};
+	size_t i, k;
+	const json_t *list;
+	json_t *day, *row;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/v1/llm/usage%s%s", days ? "?days=" : "", days ? days : "");
+	if (web_call(cli, "GET", path, NULL, &answer, &err) < 0 ||
+	    !(list = web_list(&answer, "days", &err)))
+		return cli_fail(&err);
+	if (cli->json) {
+		cli_print_json(json_incref(answer.json));
+		return CLI_OK;
+	}
+	printf("%-12s%-16s%-32s%-7s%9s %12s %12s %8s %s\n", "day", "provider", "model", "key",
+	    "requests", "tokens in", "tokens out", "unknown", "USD");
+	json_array_foreach(list, i, day)
+	{
+		json_array_foreach(json_object_get(day, "usage"), k, row)
+		    print_row(web_text(day, "day"), row);
+	}
+	print_limits(json_object_get(answer.json, "limits"));
+	return CLI_OK;
+}
+
+int cli_llm(struct cli *cli, int argc, char **argv)
+{
+	const char *days = NULL;
+
+	if (argc == 2 && strcmp(argv[1], "keys") == 0)
+		return llm_keys(cli);
+	if (argc < 2 || strcmp(argv[1], "usage") != 0)
+		return cli_usage("llm: 'llm keys' or 'llm usage [--days N]'");
+	for (int i = 2; i < argc; i++)
+		if (!(days = cli_option("--days", argc, argv, &i)))
+			return cli_usage("llm usage: what is '%s'?", argv[i]);
+	if (days && (!*days || strlen(days) > 2 || strspn(days, "0123456789") != strlen(days)))
+		return cli_usage("llm usage: --days takes a number from 1 to 31, not '%s'", days);
+	return llm_usage(cli, days);
 }

@@ -70,7 +70,7 @@ static void use(struct exchange *exchange, struct key *key)
 		return;
 	}
 	exchange->key = key_keep(key);
-	exchange_start(exchange);
+	exchange_account_judge(exchange);
 }
 
 static void on_key(void *arg, struct key *key, const struct error *err)
@@ -192,7 +192,7 @@ enum MHD_Result exchange_access(struct exchange *exchange, const char *method, c
 	if (exchange->stage == EXCHANGE_HEAD) {
 		if (exchange->refusal.status)
 			return queue(exchange);
-		if (!exchange->key)
+		if (!exchange->is_started)
 			return suspend(exchange);
 		exchange->stage = EXCHANGE_BODY;
 		return MHD_YES;
@@ -294,6 +294,7 @@ void exchange_end(struct exchange *exchange)
 		count(exchange);
 	leave_agent(exchange);
 	exchange_stop(exchange);
+	exchange_account_end(exchange);
 	if (exchange->gone)
 		event_free(exchange->gone);
 	redact_destroy(&exchange->redact);

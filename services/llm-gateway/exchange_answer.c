@@ -66,6 +66,7 @@ static void begin_head(struct exchange *exchange, const char *line)
 	exchange->answer_len = EXCHANGE_LENGTH_UNKNOWN;
 	exchange->is_answer_chunked = false;
 	exchange->status = 0;
+	exchange->is_events = false;
 	for (int i = 1; status && i <= 3 && status[i] >= '0' && status[i] <= '9'; i++)
 		exchange->status = exchange->status * 10 + (unsigned)(status[i] - '0');
 }
@@ -78,6 +79,7 @@ static int end_head(struct exchange *exchange)
 		return refuse_answer(
 		    exchange, "provider_malformed", "the provider's status is none");
 	exchange->has_head = true;
+	usage_begin(&exchange->usage, exchange->is_events);
 	if (exchange->status == 401 && exchange->agent)
 		keys_drop(exchange->agent, exchange->target.provider, exchange->key->version);
 	exchange_resume(exchange);
@@ -115,6 +117,8 @@ static int note_field(struct exchange *exchange, const char *text)
 	if (!is_well_framed(exchange, text))
 		return refuse_answer(exchange, "provider_malformed",
 		    "the provider says twice how long its answer is");
+	if (is_called(text, "content-type"))
+		exchange->is_events = strncasecmp(value, "text/event-stream", 17) == 0;
 	if (is_called(text, "connection"))
 		snprintf(
 		    exchange->answer_connection, sizeof(exchange->answer_connection), "%s", value);

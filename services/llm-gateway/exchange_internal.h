@@ -10,6 +10,7 @@
 #include "services/llm-gateway/keys.h"
 #include "services/llm-gateway/redact.h"
 #include "services/llm-gateway/target.h"
+#include "services/llm-gateway/usage.h"
 
 #define EXCHANGE_BUFFER 65536 /* what is kept of either direction, and a libcurl buffer more */
 #define EXCHANGE_FIELDS_MAX 100
@@ -68,7 +69,13 @@ struct exchange {
 	size_t answer_head_bytes;
 	char answer_connection[256];
 	uint64_t answer_len;
-	bool is_answer_chunked;
+	bool is_answer_chunked, is_events;
+
+	/* what it is counted as */
+	struct account *account; /* NULL: it was not judged */
+	struct usage usage;
+	uint64_t answer_bytes; /* that came, taken or not */
+	bool is_started, was_sent;
 };
 
 /* ---- exchange.c */
@@ -81,8 +88,14 @@ void exchange_resume(struct exchange *exchange);
 /* Judges the head; refusal says what is wrong with it. Fills in agent, target, body_len and fields. */
 void exchange_judge(struct exchange *exchange, const char *method);
 
+/* ---- exchange_account.c */
+/* It has a key: exchange_start, or a refusal, follows, and a resume. */
+void exchange_account_judge(struct exchange *exchange);
+/* It is over: what became of it is noted. */
+void exchange_account_end(struct exchange *exchange);
+
 /* ---- exchange_upstream.c */
-void exchange_start(struct exchange *exchange); /* it has a key */
+void exchange_start(struct exchange *exchange); /* it has a key, and may use it */
 void exchange_stop(
     struct exchange *exchange); /* nothing goes there any more; not from libcurl's callbacks */
 void exchange_poke(

@@ -11,6 +11,8 @@
 #include "services/llm-gateway/front.h"
 
 #define WATCH_MS 20 /* of a lease that is gone */
+#define LIMIT_MAX 1000000000000
+#define MICRO 1000000
 
 /* clang-format off */
 #define ROW(name, type, member, least, most, value, doc) \
@@ -45,6 +47,31 @@ const struct setting gateway_settings[] = {
 	"Longest wait for an answer's beginning, from the last byte that was sent."),
     ROW("IDLE_S", UINT, idle_s, 1, 3600, "300",
 	"Longest silence within an answer that the agent waits for."),
+    ROW("AGENT_REQUESTS_MINUTE", UINT, limits.agent.requests_minute, 0, LIMIT_MAX, "600",
+	"Requests of each agent in a minute, over all hosts; 0: no limit."),
+    ROW("AGENT_REQUESTS_DAY", UINT, limits.agent.requests_day, 0, LIMIT_MAX, "0",
+	"Requests of each agent in a day (UTC); 0: no limit."),
+    ROW("AGENT_TOKENS_MINUTE", UINT, limits.agent.tokens_minute, 0, LIMIT_MAX, "0",
+	"Tokens, in and out, of each agent in a minute: once there were so many, the next request "
+	"is refused; 0: no limit."),
+    ROW("AGENT_TOKENS_DAY", UINT, limits.agent.tokens_day, 0, LIMIT_MAX, "0",
+	"The same of a day (UTC); 0: no limit."),
+    ROW("GLOBAL_REQUESTS_MINUTE", UINT, limits.key.requests_minute, 0, LIMIT_MAX, "0",
+	"Requests with each provider's global key in a minute, of all agents; 0: no limit."),
+    ROW("GLOBAL_REQUESTS_DAY", UINT, limits.key.requests_day, 0, LIMIT_MAX, "0",
+	"The same of a day (UTC); 0: no limit."),
+    ROW("GLOBAL_TOKENS_MINUTE", UINT, limits.key.tokens_minute, 0, LIMIT_MAX, "0",
+	"Tokens of each provider's global key in a minute, of all agents; 0: no limit."),
+    ROW("GLOBAL_TOKENS_DAY", UINT, limits.key.tokens_day, 0, LIMIT_MAX, "0",
+	"The same of a day (UTC); 0: no limit."),
+    ROW("GLOBAL_AGENT_USD", UINT, agent_usd, 0, 1000000, "0",
+	"What each agent may spend on global keys in a day (UTC), in USD by the prices of the data "
+	"file; providers without prices are refused then. 0: no cap, so set one before you store a "
+	"global key."),
+    ROW("GLOBAL_ALL_USD", UINT, all_usd, 0, 1000000, "0",
+	"What all agents together may; 0: no cap."),
+    ROW("USAGE_DAYS", UINT, usage_days, 1, 400, "35",
+	"How many days the counts of what was used are kept."),
 };
 const size_t gateway_nsettings = ARRAY_LEN(gateway_settings);
 
@@ -122,13 +149,22 @@ void gateway_on_heard(void *self, const struct ledger_event *event)
 		agents_doubt(gateway->agents, event->asset, false);
 }
 
+static void on_told(void *arg, const struct error *err)
+{
+	(void)arg;
+	if (err)
+		log_warn("the limits are told to nobody", "why", err->text);
+}
+
 void gateway_on_restart(void *self, const char *history, struct event_id head)
 {
 	struct gateway *gateway = self;
 
 	(void)history, (void)head;
-	if (!gateway->is_stopping && gateway->agents)
-		end_all(gateway);
+	if (gateway->is_stopping || !gateway->agents)
+		return;
+	end_all(gateway);
+	llm_usage_tell(gateway->process->redis, &gateway->limits, on_told, NULL);
 }
 
 /* ---- readiness, counts */
@@ -192,6 +228,10 @@ static void make_metrics(struct gateway *gateway)
 		"client "
 		"that went.",
 		NULL),
+	    .unaccounted = metrics_counter(metrics, "multiclaw_gateway_unaccounted_total",
+		"Requests whose end could not be noted in Redis: they stay counted, with unknown "
+		"tokens.",
+		NULL),
 	};
 }
 
@@ -208,6 +248,8 @@ int gateway_open(void *self, struct error *err)
 		    "MULTICLAW_GATEWAY_SANDBOX must be sandbox, or a public key of %d characters: "
 		    "%s",
 		    Z85_KEY_LEN, gateway->sandbox);
+	gateway->limits.agent_micro = gateway->agent_usd * MICRO;
+	gateway->limits.all_micro = gateway->all_usd * MICRO;
 	gateway->providers = providers_read(gateway->providers_path, err);
 	if (!gateway->providers)
 		return -1;

@@ -3,13 +3,14 @@
 #define LLM_GATEWAY_GATEWAY_H
 
 #include "common/curl_loop.h"
+#include "common/llm_usage.h"
 #include "common/providers.h"
 #include "common/service.h"
 #include "proto/gateway.h"
 #include "services/llm-gateway/agents.h"
 
 struct gateway_metrics {
-	struct metric *up_bytes, *down_bytes, *redactions, *cuts;
+	struct metric *up_bytes, *down_bytes, *redactions, *cuts, *unaccounted;
 };
 
 struct gateway {
@@ -18,7 +19,9 @@ struct gateway {
 	/* settings */
 	char *listen, *sandbox, *providers_path, *ca_file;
 	uint64_t key_s, body_max_mib, answer_max_mib, agents_max, connections,
-	    connections_per_agent, client_idle_s, connect_s, first_byte_s, idle_s;
+	    connections_per_agent, client_idle_s, connect_s, first_byte_s, idle_s, agent_usd,
+	    all_usd, usage_days;
+	struct llm_usage_limits limits;
 
 	struct providers *providers;
 	int listener; /* bound; the front's once it is there */

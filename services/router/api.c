@@ -17,6 +17,7 @@
 #include "services/router/snapshots.h"
 #include "services/router/stream.h"
 #include "services/router/trail.h"
+#include "services/router/usage.h"
 
 static const struct api_route routes[] = {
     {"POST", "/v1/auth/challenge", API_CHANGES | API_BODY, signin_challenge},
@@ -32,6 +33,7 @@ static const struct api_route routes[] = {
     {"PUT", "/v1/secrets/+/+", API_CHANGES | API_BODY | API_SESSION, secrets_put},
     {"DELETE", "/v1/secrets/+/+", API_CHANGES | API_SESSION, secrets_delete},
     {"GET", "/v1/llm/keys", API_SESSION, secrets_keys},
+    {"GET", "/v1/llm/usage", API_SESSION | API_LOOK, usage_show},
     {"GET", "/v1/audit", API_SESSION, trail_list},
     {"GET", "/v1/wallet/hot", API_SESSION, hot_wallet_show},
     {"POST", "/v1/wallet/hot", API_CHANGES | API_BODY | API_SESSION, hot_wallet_make},

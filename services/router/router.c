@@ -9,6 +9,7 @@
 #include "services/router/reach.h"
 #include "services/router/site.h"
 #include "services/router/stream.h"
+#include "services/router/usage.h"
 
 #define ROW(name, type, member, min, max, value, doc) \
 	{ \
@@ -101,6 +102,7 @@ void router_stop(void *self)
 	sandboxes_destroy(&router->sandboxes);
 	reaches_destroy(&router->reaches);
 	streams_destroy(&router->streams);
+	usage_stop(router);
 	http_server_destroy(&router->api);
 	authz_destroy(&router->authz);
 	decision_table_destroy(&router->table);

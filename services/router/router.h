@@ -2,6 +2,8 @@
 #ifndef ROUTER_ROUTER_H
 #define ROUTER_ROUTER_H
 
+#include <sys/queue.h>
+
 #include "common/service.h"
 #include "services/router/decision.h"
 #include "services/router/entry_page.h"
@@ -29,6 +31,7 @@ struct router {
 	struct http_server *api;
 	struct authz *authz;
 	struct streams *streams;
+	LIST_HEAD(usage_waits, usage_wait) usages; /* usage.c's */
 };
 
 extern const struct setting router_settings[];

@@ -48,6 +48,7 @@ class Provider(http.server.ThreadingHTTPServer):
         self.context.load_cert_chain(self.ca, self.folder / "key.pem")
         self.seen, self.refuses, self.broken = [], set(), threading.Event()
         self.released, self.sent = threading.Event(), 0
+        self.script, self.waits = ("application/json", [b"{}"]), False
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -217,6 +218,16 @@ class Behaviour(http.server.BaseHTTPRequestHandler):
         for i in range(90):
             self.send_header(f"X-{i}", "y" * 1000)
         self.end_headers()
+
+    def do_scripted(self, *rest):
+        """What the test has laid out in .script: (type, pieces). Before the last piece it waits for the test, if that says so."""
+        kind, pieces = self.server.script
+        self.stream(kind)
+        for i, piece in enumerate(pieces):
+            if i == len(pieces) - 1 and self.server.waits:
+                self.server.released.wait(30)
+            self.chunk(piece)
+        self.end()
 
     def do_status(self, status, *rest):
         self.answer(int(status), b"" if status in ("204", "304") else b'{"error":{"message":"no"}}', Retry_After="7")

@@ -59,6 +59,7 @@ static void reads_the_file_that_ships(void **state)
 #define SHAPE "\"shape\":\"openai\""
 #define OFFER(base, auth, paths, shape) \
 	ONE("\"name\":\"a\",\"env\":[\"A\"]," base "," auth "," paths "," shape)
+#define PRICED(prices) OFFER(BASE, AUTH, PATHS, SHAPE ",\"prices\":" prices)
 
 static const char *const good[] = {
     OFFER(BASE, AUTH, PATHS, SHAPE),
@@ -66,6 +67,8 @@ static const char *const good[] = {
 	"\"auth\":{\"header\":\"a\",\"prefix\":\"Bearer \",\"query\":\"key\"}",
 	"\"paths\":[\"/v1/\",\"/v1beta/models:x\"]", "\"shape\":\"gemini\""),
     OFFER(BASE, "\"auth\":{\"query\":\"key\"}", PATHS, "\"shape\":\"anthropic\""),
+    PRICED("[]"),
+    PRICED("[{\"model\":\"a/b-1.5:x@2\",\"input\":0,\"output\":1000000}]"),
     ONE("\"name\":\"a\",\"env\":[\"A\"]"),
     ONE("\"name\":\"" X64 "\",\"env\":[\"A" A63 "\"]"),
     ONE("\"name\":\"a_-9\",\"env\":[\"A\",\"B_\",\"C9\",\"D\"],\"x-why\":{\"b\":[1]}"),
@@ -133,6 +136,19 @@ static const char *const bad[] = {
     OFFER(BASE, AUTH, "\"paths\":[\"/v1?x\"]", SHAPE),
     OFFER(BASE, AUTH, "\"paths\":[1]", SHAPE),
     OFFER(BASE, AUTH, PATHS, "\"shape\":\"other\""),
+    ONE("\"name\":\"a\",\"env\":[\"A\"],\"prices\":[]"),
+    PRICED("{}"),
+    PRICED("null"),
+    PRICED("[1]"),
+    PRICED("[{\"model\":\"a\",\"input\":1}]"),
+    PRICED("[{\"input\":1,\"output\":1}]"),
+    PRICED("[{\"model\":\"\",\"input\":1,\"output\":1}]"),
+    PRICED("[{\"model\":\"a b\",\"input\":1,\"output\":1}]"),
+    PRICED("[{\"model\":\"" X64 X64 "\",\"input\":1,\"output\":1}]"),
+    PRICED("[{\"model\":\"a\",\"input\":-1,\"output\":1}]"),
+    PRICED("[{\"model\":\"a\",\"input\":1,\"output\":1000001}]"),
+    PRICED("[{\"model\":\"a\",\"input\":\"1\",\"output\":1}]"),
+    PRICED("[{\"model\":\"a\",\"input\":1,\"output\":1,\"cached\":1}]"),
     OFFER(BASE, AUTH, PATHS, "\"shape\":1"),
     TWO("\"name\":\"a\",\"env\":[\"A\"]", "\"name\":\"a\",\"env\":[\"B\"]"),
     TWO("\"name\":\"a\",\"env\":[\"A\"]", "\"name\":\"b\",\"env\":[\"B\",\"A\"]"),
@@ -199,9 +215,52 @@ static void names_a_file_that_it_cannot_read(void **state)
 	assert_null(providers_read("/tmp", &err));
 }
 
+static void a_model_has_the_price_of_the_longest_name_that_it_is_a_version_of(void **state)
+{
+	static const char text[] = PRICED("[{\"model\":\"m\",\"input\":2.5,\"output\":10},{"
+					  "\"model\":\"m-4\",\"input\":1,\"output\":0},"
+					  "{\"model\":\"m-pro\",\"input\":100,\"output\":3}]");
+	static const struct {
+		const char *model;
+		uint64_t input, output, micro;
+		enum provider_cost cost;
+	} cases[] = {
+	    {"m", 4, 1, 20, PROVIDER_COST_LISTED},
+	    {"m-2024-08-06", 1, 0, 3, PROVIDER_COST_LISTED},
+	    {"m-latest", 2, 0, 5, PROVIDER_COST_LISTED},
+	    {"m:free", 0, 1, 10, PROVIDER_COST_LISTED},
+	    {"m@1", 0, 0, 0, PROVIDER_COST_LISTED},
+	    {"m-4-1", 7, 9, 7, PROVIDER_COST_LISTED},
+	    {"m-pro", 1, 1, 103, PROVIDER_COST_LISTED},
+	    {"m-mini", 1, 1, 110, PROVIDER_COST_HIGHEST},
+	    {"m.1", 1, 1, 110, PROVIDER_COST_HIGHEST},
+	    {"mm", 1, 1, 110, PROVIDER_COST_HIGHEST},
+	    {"", 1, 1, 110, PROVIDER_COST_HIGHEST},
+	    {"", UINT64_C(3000000000), 0, UINT64_C(300000000000), PROVIDER_COST_HIGHEST},
+	};
+	struct error err = {0};
+	struct providers *providers = providers_parse(text, strlen(text), &err);
+	uint64_t micro;
+
+	(void)state;
+	assert_non_null(providers);
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		assert_int_equal(providers_cost(&providers->provider[0], cases[i].model,
+				     cases[i].input, cases[i].output, &micro),
+		    cases[i].cost);
+		assert_int_equal(micro, cases[i].micro);
+	}
+	providers->provider[0].nprices = 0;
+	assert_int_equal(
+	    providers_cost(&providers->provider[0], "m", 1, 1, &micro), PROVIDER_COST_NONE);
+	assert_int_equal(micro, 0);
+	providers_destroy(&providers);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_model_has_the_price_of_the_longest_name_that_it_is_a_version_of),
 	    cmocka_unit_test(reads_the_file_that_ships),
 	    cmocka_unit_test(refuses_bad_files_and_says_where),
 	    cmocka_unit_test(takes_128_and_no_more),

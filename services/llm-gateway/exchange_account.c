@@ -1,0 +1,202 @@
+/* Limits before a request, and its account when it is over (common/llm_usage.h). Tokens are known afterwards: a limit is judged by what is known, and requests
+ * that run at one time may go beyond it together. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "services/llm-gateway/exchange_internal.h"
+
+#define BYTES_PER_TOKEN 4 /* where the provider does not say */
+
+/* Outlives its exchange while Redis is asked. */
+struct account {
+	struct exchange *exchange; /* NULL: is over, or was cut */
+	struct gateway *gateway;
+	char asset[PUBKEY_TEXT_MAX + 1], wallet[PUBKEY_TEXT_MAX + 1], provider[64 + 1],
+	    source[6 + 1];
+	uint64_t day;
+	bool is_asking, is_counted;
+};
+
+static struct llm_usage_who who(const struct account *account)
+{
+	return (struct llm_usage_who){
+	    account->asset, account->wallet, account->provider, account->source};
+}
+
+static void on_noted(void *arg, const struct error *err)
+{
+	struct metric *unaccounted = arg;
+
+	if (!err)
+		return;
+	metric_add(unaccounted, 1);
+	log_warn("what a request used is not noted", "why", err->text);
+}
+
+static void note(const struct account *account, const struct llm_usage_note *noted)
+{
+	const struct gateway *gateway = account->gateway;
+	const struct llm_usage_who of = who(account);
+
+	llm_usage_note(gateway->process->redis, &of, noted, on_noted, gateway->metrics.unaccounted);
+}
+
+/* ---- before */
+
+static void refuse_limit(struct exchange *exchange, const struct llm_usage_judged *judged)
+{
+	char code[ERROR_REASON_MAX + 1], text[ERROR_TEXT_MAX];
+
+	snprintf(code, sizeof(code), "limit_%s", judged->which);
+	snprintf(text, sizeof(text), "a limit is reached (%s)", judged->which);
+	exchange_refuse(exchange, 429, code, text);
+	exchange->refusal.retry_after_s = (unsigned)judged->wait_s;
+}
+
+/* The lease may have ended while Redis was asked. */
+static void go_on(struct exchange *exchange, const struct llm_usage_judged *judged)
+{
+	struct error why;
+
+	if (judged->which[0]) {
+		refuse_limit(exchange, judged);
+	} else if (gateway_serves(exchange->gateway, &why) != 0) {
+		exchange_refuse(exchange, 503, why.reason, why.text);
+		exchange->refusal.retry_after_s = 1;
+	} else {
+		exchange_start(exchange);
+	}
+}
+
+static void on_judged(void *arg, const struct llm_usage_judged *judged, const struct error *err)
+{
+	struct account *account = arg;
+	struct exchange *exchange = account->exchange;
+
+	account->is_asking = false;
+	account->is_counted = judged && !judged->which[0];
+	account->day = judged ? judged->day : 0;
+	if (!exchange) {
+		/* nothing was sent */
+		if (account->is_counted)
+			note(account, &(struct llm_usage_note){.day = account->day, .model = ""});
+		free(account);
+		return;
+	}
+	if (judged && !exchange->is_cut) {
+		go_on(exchange, judged);
+	} else if (err) {
+		exchange_refuse(exchange, 503, "limits_unavailable",
+		    "whether a limit is reached cannot be known at the moment");
+		exchange->refusal.retry_after_s = 1;
+	}
+	exchange_resume(exchange);
+}
+
+void exchange_account_judge(struct exchange *exchange)
+{
+	struct gateway *gateway = exchange->gateway;
+	const struct provider *provider = exchange->target.provider;
+	const struct agent *agent = exchange->agent;
+	bool is_capped = (gateway->agent_usd || gateway->all_usd) &&
+			 strcmp(exchange->key->source, "global") == 0;
+
+	if (is_capped && provider->nprices == 0) {
+		exchange_refuse(exchange, 403, "price_unknown",
+		    "the operators' key of a provider without prices is not used under a cap");
+		return;
+	}
+	struct account *account = calloc(1, sizeof(*account));
+	bug_if(!account);
+	*account = (struct account){.exchange = exchange, .gateway = gateway, .is_asking = true};
+	snprintf(account->asset, sizeof(account->asset), "%s", agent->asset);
+	snprintf(account->wallet, sizeof(account->wallet), "%s", agent->wallet);
+	snprintf(account->provider, sizeof(account->provider), "%s", provider->name);
+	snprintf(account->source, sizeof(account->source), "%s", exchange->key->source);
+	exchange->account = account;
+	const struct llm_usage_who of = who(account);
+	llm_usage_judge(gateway->process->redis, &of, gateway->usage_days, &gateway->limits,
+	    on_judged, account);
+}
+
+/* ---- afterwards */
+
+static uint64_t at_least(uint64_t told, uint64_t bytes)
+{
+	uint64_t guess = (bytes + BYTES_PER_TOKEN - 1) / BYTES_PER_TOKEN;
+
+	return told > guess ? told : guess;
+}
+
+/* May it have cost more than the provider said? One that refused costs nothing, nor does what asks for no work. */
+static bool is_unknown(const struct exchange *exchange, bool is_told)
+{
+	bool is_whole = exchange->is_over && !exchange->has_failed && !exchange->is_cut;
+
+	if (!exchange->was_sent || strcmp(exchange->method, "POST") != 0 ||
+	    (exchange->has_head && exchange->status >= 400))
+		return false;
+	return !is_told || !is_whole;
+}
+
+static void set_cost(
+    const struct exchange *exchange, struct llm_usage_note *noted, uint64_t input, uint64_t output)
+{
+	bool is_global = strcmp(exchange->key->source, "global") == 0;
+	enum provider_cost is =
+	    providers_cost(exchange->target.provider, noted->model, input, output, &noted->micro);
+
+	noted->charged = input + output;
+	noted->is_priced = is == PROVIDER_COST_LISTED ||
+			   (is == PROVIDER_COST_HIGHEST && is_global) || noted->charged == 0;
+}
+
+static void count_tokens(const struct exchange *exchange, const struct llm_usage_note *noted)
+{
+	static const char *const directions[] = {"input", "output"};
+	struct metrics *metrics = exchange->gateway->process->metrics;
+	const uint64_t tokens[] = {noted->input, noted->output};
+	char labels[160];
+
+	for (size_t i = 0; i < ARRAY_LEN(directions); i++) {
+		snprintf(labels, sizeof(labels), "provider=\"%s\",source=\"%s\",direction=\"%s\"",
+		    exchange->target.provider->name, exchange->key->source, directions[i]);
+		metric_add(metrics_counter(metrics, "multiclaw_gateway_tokens_total",
+			       "As the providers count them.", labels),
+		    tokens[i]);
+	}
+	snprintf(labels, sizeof(labels), "provider=\"%s\",source=\"%s\"",
+	    exchange->target.provider->name, exchange->key->source);
+	metric_add(metrics_counter(metrics, "multiclaw_gateway_unknown_total",
+		       "Requests whose tokens the provider did not say, or not all.", labels),
+	    noted->unknown);
+}
+
+static void tell(const struct exchange *exchange, const struct account *account)
+{
+	struct llm_usage_note noted = {.day = account->day, .model = usage_model(&exchange->usage)};
+	bool is_told = usage_tokens(&exchange->usage, &noted.input, &noted.output);
+
+	noted.unknown = is_unknown(exchange, is_told);
+	set_cost(exchange, &noted,
+	    noted.unknown ? at_least(noted.input, exchange->up_bytes) : noted.input,
+	    noted.unknown ? at_least(noted.output, exchange->answer_bytes) : noted.output);
+	count_tokens(exchange, &noted);
+	note(account, &noted);
+}
+
+void exchange_account_end(struct exchange *exchange)
+{
+	struct account *account = exchange->account;
+
+	exchange->account = NULL;
+	if (!account)
+		return;
+	account->exchange = NULL;
+	if (account->is_asking)
+		return;
+	if (account->is_counted)
+		tell(exchange, account);
+	free(account);
+}
