@@ -128,8 +128,8 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 /* Kinds are for people; but these end nobody's ownership, and a cut for nothing would end what an agent is doing. */
 static bool ends_something(const struct ledger_event *event)
 {
-	return strcmp(event->kind, "session") != 0 && strcmp(event->kind, "agent") != 0 &&
-	       strcmp(event->kind, "snapshot") != 0;
+	return strcmp(event->kind, "session") != 0 && strcmp(event->kind, "logout") != 0 &&
+	       strcmp(event->kind, "agent") != 0 && strcmp(event->kind, "snapshot") != 0;
 }
 
 /* Who may go on is the vault's to say, when a key is wanted next. The agent itself stays known: sandbox may have told of it anew before this was read. */

@@ -87,7 +87,8 @@ int network_link_adopt(const struct network *network, uint32_t slot,
 int network_link_forget(const struct network *network, uint32_t slot,
     const struct network_limits *limits, struct error *err);
 
-/* Destroys every TCP socket of this host whose peer is the container: both ends learn it at once. */
+/* Destroys every TCP socket of this host whose peer is the container: both ends learn it at once. But for those that it has to llm-gateway,
+ * which ends them itself when the agent's owner is another. */
 int network_reset(const struct network *network, uint32_t slot, struct error *err);
 
 /* Established TCP connections from the host to it; those to the llm-gateway are its own and do not count. */

@@ -76,6 +76,9 @@ int network_rtnl_default_route(const char *ifname, struct in_addr via, struct er
 int network_local_addresses(
     const struct network *network, struct in_addr **local_r, size_t *n_r, struct error *err);
 
+/* network_sockets.c: as network_reset(), and those to llm-gateway. */
+int network_reset_all(const struct network *network, uint32_t slot, struct error *err);
+
 /* network_conntrack.c: deletes every entry that has the address at either end. */
 int network_conntrack_forget(struct in_addr address, struct error *err);
 

@@ -220,7 +220,7 @@ int network_link_forget(const struct network *network, uint32_t slot,
 	struct network_link link;
 
 	network_link_of(network, slot, &link);
-	network_reset(network, slot, &failed[0]);
+	network_reset_all(network, slot, &failed[0]);
 	remove_elements(network, &link, limits, &failed[1]);
 	if (network_rtnl_delete(link.ifname, &failed[2]) != 0 && failed[2].code == ERR_NOT_FOUND)
 		failed[2].code = ERR_NONE;

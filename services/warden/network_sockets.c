@@ -135,7 +135,7 @@ static int fail(const struct network_link *link, struct error *err)
 }
 
 /* A second time because sockets that others close meanwhile shift the dump as well. */
-int network_reset(const struct network *network, uint32_t slot, struct error *err)
+static int reset(const struct network *network, uint32_t slot, uint16_t spared, struct error *err)
 {
 	scoped_mnl struct mnl_socket *lister = open_diag(), *destroyer = open_diag();
 	struct network_link link;
@@ -143,7 +143,7 @@ int network_reset(const struct network *network, uint32_t slot, struct error *er
 
 	network_link_of(network, slot, &link);
 	for (int i = 0; i < 2 && done == 0; i++) {
-		struct found found = {0};
+		struct found found = {.spared = htons(spared)};
 		done = find(lister, CONNECTED, link.container, &found);
 		if (done == 0)
 			done = destroy(destroyer, &found);
@@ -151,6 +151,16 @@ int network_reset(const struct network *network, uint32_t slot, struct error *er
 		free(found.socket);
 	}
 	return done == 0 ? 0 : fail(&link, err);
+}
+
+int network_reset(const struct network *network, uint32_t slot, struct error *err)
+{
+	return reset(network, slot, network->gateway_port, err);
+}
+
+int network_reset_all(const struct network *network, uint32_t slot, struct error *err)
+{
+	return reset(network, slot, 0, err);
 }
 
 int network_count(const struct network *network, uint32_t slot, uint64_t *open_r, struct error *err)

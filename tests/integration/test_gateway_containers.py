@@ -5,6 +5,7 @@ import os
 import pathlib
 import re
 import secrets
+import select
 import signal
 import socket
 import struct
@@ -364,5 +365,10 @@ def test_agents_go_on_when_sandbox_was_killed(s, alice):
 
 def test_after_one_sessions_end_the_agent_goes_on(s, alice):
     other = Owner(s, alice.wallet, alice.asset, alice.token).sign_in_again()
+    stream = s.in_network(alice, STREAM, *where(s, alice))
+    assert stream.stdout.readline().strip() == "200"
     assert s.http("POST", "/v1/auth/logout", {}, token=other.token).status in (200, 204)
+    ending_event(s, alice.asset)
     assert s.reaches(alice)
+    assert select.select([stream.stdout], [], [], 0.5)[0] == [], "what it was asking for goes on"
+    stream.kill()
