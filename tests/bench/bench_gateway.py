@@ -101,7 +101,7 @@ def gateway(port, ca):
             path.write_text(json.dumps(providers))
             self.of_gateway["MULTICLAW_GATEWAY_CA_FILE"] = str(ca)
 
-    made = One(MULTICLAW_GATEWAY_CONNECTIONS_PER_AGENT=STREAMS + 96, MULTICLAW_GATEWAY_ANSWER_MAX_MIB=65536)
+    made = One(MULTICLAW_GATEWAY_CONNECTIONS_PER_AGENT=STREAMS + 96, MULTICLAW_GATEWAY_ANSWER_MAX_MIB=65536, MULTICLAW_GATEWAY_AGENT_REQUESTS_MINUTE=0)
     try:
         made.start()
         owner = made.new_owner()
