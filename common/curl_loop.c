@@ -7,6 +7,7 @@
 
 struct curl_loop {
 	struct event_base *base;
+	int priority;
 	CURLM *multi;
 	struct event *timer; /* curl's */
 	curl_loop_over over;
@@ -59,6 +60,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int wanted, void *arg, voi
 		    out = wanted & CURL_POLL_OUT ? EV_WRITE : 0;
 		event = event_new(loop->base, fd, (short)(in | out | EV_PERSIST), on_socket, loop);
 		bug_if(!event);
+		event_priority_set(event, loop->priority); /* a loop without them has one for all */
 		event_add(event, NULL);
 	}
 	curl_multi_assign(loop->multi, fd, event);
@@ -94,7 +96,7 @@ void curl_loop_remove(struct curl_loop *loop, CURL *easy)
 }
 
 struct curl_loop *curl_loop_new(
-    struct event_base *base, curl_loop_over over, void *arg, struct error *err)
+    struct event_base *base, int priority, curl_loop_over over, void *arg, struct error *err)
 {
 	/* keys, tokens and bodies pass through its buffers */
 	if (curl_global_init_mem(
@@ -104,10 +106,11 @@ struct curl_loop *curl_loop_new(
 	}
 	struct curl_loop *loop = calloc(1, sizeof(*loop));
 	bug_if(!loop);
-	*loop = (struct curl_loop){.base = base, .over = over, .arg = arg};
+	*loop = (struct curl_loop){.base = base, .priority = priority, .over = over, .arg = arg};
 	loop->timer = evtimer_new(base, on_timer, loop);
 	loop->multi = curl_multi_init();
 	bug_if(!loop->timer || !loop->multi);
+	event_priority_set(loop->timer, priority);
 	curl_multi_setopt(loop->multi, CURLMOPT_SOCKETFUNCTION, watch_socket);
 	curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
 	curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, watch_time);

@@ -11,8 +11,9 @@ struct curl_loop;
 /* A transfer is over. Called from within libcurl's own step, for several in a row: removes nothing and adds nothing, tells later. */
 typedef void (*curl_loop_over)(void *arg, CURL *easy, CURLcode code);
 
+/* priority: of its events (common/loop_priority.h). */
 struct curl_loop *curl_loop_new(
-    struct event_base *base, curl_loop_over over, void *arg, struct error *err);
+    struct event_base *base, int priority, curl_loop_over over, void *arg, struct error *err);
 /* Its transfers have been removed. */
 void curl_loop_destroy(struct curl_loop **loop);
 CURLM *curl_loop_multi(const struct curl_loop *loop); /* for options */

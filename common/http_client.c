@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "common/curl_loop.h"
+#include "common/loop_priority.h"
 
 #define CONNECT_MS_MAX 5000
 #define HOST_CONNECTIONS_MAX 16
@@ -312,7 +313,7 @@ struct http_client *http_client_new(struct event_base *base, struct error *err)
 {
 	struct http_client *client = calloc(1, sizeof(*client));
 	bug_if(!client);
-	client->loop = curl_loop_new(base, on_over, client, err);
+	client->loop = curl_loop_new(base, LOOP_NORMAL, on_over, client, err);
 	if (!client->loop) {
 		free(client);
 		return NULL;

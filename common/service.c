@@ -13,6 +13,7 @@
 #include "common/confine.h"
 #include "common/heap.h"
 #include "common/log.h"
+#include "common/loop_priority.h"
 #include "common/scoped.h"
 #include "common/service_internal.h"
 #include "common/suite_settings.h"
@@ -70,14 +71,16 @@ static void on_libevent_log(int severity, const char *text)
 
 static struct event_base *new_base(void)
 {
+	static const struct timeval bulk = {.tv_usec = 1000 * LOOP_BULK_MAX_MS};
 	struct event_config *config = event_config_new();
 
 	bug_if(!config);
 	event_set_log_callback(on_libevent_log);
 	event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+	event_config_set_max_dispatch_interval(config, &bulk, -1, LOOP_BULK);
 	struct event_base *base = event_base_new_with_config(config);
 	event_config_free(config);
-	bug_if(!base);
+	bug_if(!base || event_base_priority_init(base, LOOP_PRIORITIES) != 0);
 	return base;
 }
 

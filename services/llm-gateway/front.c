@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/loop_priority.h"
 #include "services/llm-gateway/exchange.h"
 #include "services/llm-gateway/gateway.h"
 
@@ -144,7 +145,9 @@ struct front *front_new(struct gateway *gateway, int listener, struct error *err
 	    MHD_get_daemon_info(front->daemon, MHD_DAEMON_INFO_EPOLL_FD);
 	front->work = event_new(base, info->epoll_fd, EV_READ | EV_PERSIST, on_work, front);
 	front->timer = evtimer_new(base, on_work, front);
-	bug_if(!front->work || !front->timer || event_add(front->work, NULL) != 0);
+	bug_if(!front->work || !front->timer || event_priority_set(front->work, LOOP_BULK) != 0 ||
+	       event_priority_set(front->timer, LOOP_BULK) != 0 ||
+	       event_add(front->work, NULL) != 0);
 	return front;
 }
 

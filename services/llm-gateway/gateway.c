@@ -7,6 +7,7 @@
 
 #include "common/http_listen.h"
 #include "common/log.h"
+#include "common/loop_priority.h"
 #include "services/llm-gateway/exchange.h"
 #include "services/llm-gateway/front.h"
 
@@ -279,8 +280,11 @@ int gateway_service_start(void *self, struct error *err)
 	make_metrics(gateway);
 	gateway->agents = agents_new(gateway);
 	gateway->vaults = process_client(gateway->process, ROLE_VAULT);
-	gateway->curl = curl_loop_new(base, on_over, gateway, err);
-	if (!gateway->curl)
+	gateway->curl = curl_loop_new(base, LOOP_BULK, on_over, gateway, err);
+	gateway->sessions = curl_share_init();
+	if (!gateway->curl || !gateway->sessions ||
+	    curl_share_setopt(gateway->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION) !=
+		CURLSHE_OK)
 		return -1;
 	gateway->front = front_new(gateway, gateway->listener, err);
 	if (!gateway->front)
@@ -301,6 +305,7 @@ void gateway_service_stop(void *self)
 	agents_destroy(&gateway->agents);
 	front_destroy(&gateway->front);
 	curl_loop_destroy(&gateway->curl);
+	curl_share_cleanup(gateway->sessions);
 	event_free(gateway->watch);
 	event_free(gateway->sweep);
 	providers_destroy(&gateway->providers);

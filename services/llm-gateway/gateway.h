@@ -29,6 +29,7 @@ struct gateway {
 	struct agents *agents;
 	struct bus_client *vaults;
 	struct curl_loop *curl;
+	CURLSH *sessions; /* of TLS, which a new connection to the same provider resumes */
 	struct front *front;
 	int sockets[65536];  /* of the connections to providers, by their port here */
 	struct event *watch; /* of the lease */
