@@ -363,9 +363,21 @@ def test_a_session_that_ends_cuts_and_the_agent_goes_on(v, keyed):
     """What the gateway reads of an event and what sandbox has told it since are in no order: who may go on the vault says."""
     connection, response = keyed.begin("GET", "/openai/v1/endless")
     assert response.readline()
-    v.session.call("session.end", token=keyed.owner.token)
+    v.session.call("session.end", token=keyed.owner.token, all=True)
     assert ended_after(response, time.monotonic()) < 1
     assert answers(keyed)
+
+
+def test_a_logout_cuts_nothing_of_the_agent(v, keyed):
+    """It ends nobody's ownership: what the agent is doing goes on while its owner leaves a browser."""
+    connection, response = keyed.begin("GET", "/openai/v1/endless")
+    assert response.readline()
+    v.session.call("session.end", token=keyed.owner.token)
+    assert answers(keyed)  # the gateway is past the event, or about to be
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        assert response.readline(), "it goes on"
+    connection.close()
 
 
 def test_who_waits_for_a_key_while_it_is_sold_gets_none(v, keyed):
