@@ -330,7 +330,7 @@ def test_many_agents_wait_for_one_key_and_the_vault_is_silent(v):
 
     def ask(container):
         try:
-            answers.append(container.ask("GET", "/openai/v1/plain", timeout=20)[0])
+            answers.append(container.ask("POST", "/openai/v1/plain", b"{}", timeout=20)[0])
         except OSError as e:
             answers.append(type(e).__name__)
 
