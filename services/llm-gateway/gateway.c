@@ -19,9 +19,9 @@
 	{"MULTICLAW_GATEWAY_" name, SETTING_##type, offsetof(struct gateway, member), least, most, value, doc}
 /* clang-format on */
 const struct setting gateway_settings[] = {
-    ROW("LISTEN", STR, listen, 9, 21, "0.0.0.0:18790",
-	"Where containers reach it, IPv4: best the address of their resolver alone, the last but "
-	"one of MULTICLAW_WARDEN_NETWORK, which need not be there yet."),
+    ROW("LISTEN", STR, listen, 9, 21, NULL,
+	"Where containers reach it, IPv4, with MULTICLAW_LLM_PORT: the address of their resolver, "
+	"the last but one of MULTICLAW_WARDEN_NETWORK, which need not be there yet."),
     ROW("SANDBOX", STR, sandbox, 7, 40, "sandbox",
 	"Public key (Z85) of this host's sandbox, who alone says which agents are here; sandbox: "
 	"the "
