@@ -70,6 +70,10 @@ const struct setting gateway_settings[] = {
 	"global key."),
     ROW("GLOBAL_ALL_USD", UINT, all_usd, 0, 1000000, "0",
 	"What all agents together may; 0: no cap."),
+    ROW("GLOBAL_UNKNOWN_TOKENS", UINT, unknown_tokens, 0, 1000000, "4096",
+	"With a global key, a request whose tokens the provider does not say, or not all, counts "
+	"as so many of output at least: what a model thinks is in no answer, and what was cut had "
+	"been paid for."),
     ROW("USAGE_DAYS", UINT, usage_days, 1, 400, "35",
 	"How many days the counts of what was used are kept."),
 };
