@@ -161,7 +161,8 @@ static void set_cost(
 
 	noted->charged = input + output;
 	noted->is_priced = is == PROVIDER_COST_LISTED ||
-			   (is == PROVIDER_COST_HIGHEST && is_global(exchange)) || noted->charged == 0;
+			   (is == PROVIDER_COST_HIGHEST && is_global(exchange)) ||
+			   noted->charged == 0;
 }
 
 static void count_tokens(const struct exchange *exchange, const struct llm_usage_note *noted)

@@ -66,7 +66,8 @@ bool fields_go_up(const char *name, const char *connection, const struct provide
 	    "x-http-method", "x-method-override", "x-rewrite-url"};
 
 	return !is_of_one_hop(name, connection) && !is_one_of(name, names, ARRAY_LEN(names)) &&
-	       !begins(name, "x-forwarded-") && !begins(name, "x-original-") && strcasecmp(name, provider->header) != 0;
+	       !begins(name, "x-forwarded-") && !begins(name, "x-original-") &&
+	       strcasecmp(name, provider->header) != 0;
 }
 
 bool fields_go_down(const char *name, const char *connection)

@@ -22,8 +22,7 @@ static int check_delivery(
 	    !(is_llm && (is_as_file(req) || strcmp(req->delivery, "gateway") == 0)))
 		return error_refuse(err, ERR_INVALID, "delivery_invalid",
 		    "delivery is gateway or file, and of llm alone");
-	if (is_llm && !is_as_file(req) &&
-	    !providers_find(vault->providers, req->name)->base_url[0])
+	if (is_llm && !is_as_file(req) && !providers_find(vault->providers, req->name)->base_url[0])
 		return error_refuse(err, ERR_INVALID, "delivery_unavailable",
 		    "llm-gateway does not offer this provider: its key is of use as a file alone");
 	return 0;

@@ -139,13 +139,13 @@ static int fail(const struct network_link *link, struct error *err)
 
 static struct sockaddr_in gateway(const struct network *network)
 {
-	return (struct sockaddr_in){.sin_port = htons(network->gateway_port),
-	    .sin_addr = network_resolver(network)};
+	return (struct sockaddr_in){
+	    .sin_port = htons(network->gateway_port), .sin_addr = network_resolver(network)};
 }
 
 /* A second time because sockets that others close meanwhile shift the dump as well. */
-static int reset(const struct network *network, uint32_t slot, struct sockaddr_in spared,
-    struct error *err)
+static int reset(
+    const struct network *network, uint32_t slot, struct sockaddr_in spared, struct error *err)
 {
 	scoped_mnl struct mnl_socket *lister = open_diag(), *destroyer = open_diag();
 	struct network_link link;

@@ -251,9 +251,8 @@ static void counts_and_resets_connections_of_ipv6_sockets(void **state)
 
 static int bound(struct in_addr address)
 {
-	const struct sockaddr_in own = {.sin_family = AF_INET,
-	    .sin_port = htons(WORLD_GATEWAY_PORT),
-	    .sin_addr = address};
+	const struct sockaddr_in own = {
+	    .sin_family = AF_INET, .sin_port = htons(WORLD_GATEWAY_PORT), .sin_addr = address};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -264,9 +263,8 @@ static int bound(struct in_addr address)
 /* Connects to the gateway, and stays so. */
 static pid_t client_in(const struct world *world, struct in_addr gateway)
 {
-	const struct sockaddr_in to = {.sin_family = AF_INET,
-	    .sin_port = htons(WORLD_GATEWAY_PORT),
-	    .sin_addr = gateway};
+	const struct sockaddr_in to = {
+	    .sin_family = AF_INET, .sin_port = htons(WORLD_GATEWAY_PORT), .sin_addr = gateway};
 	pid_t child = world_fork(world->container[0].netns_fd);
 
 	if (child == 0) {
