@@ -69,6 +69,13 @@ static void use(struct exchange *exchange, struct key *key)
 		refuse_by(exchange, &err);
 		return;
 	}
+	if (strcmp(key->source, "global") == 0 &&
+	    !target_is_for_all(&exchange->target, exchange->method)) {
+		exchange_refuse(exchange, 403, "key_shared",
+		    "with the operators' key, which other agents use, too, models are listed and "
+		    "POST is taken, but for batches");
+		return;
+	}
 	exchange->key = key_keep(key);
 	exchange_account_judge(exchange);
 }

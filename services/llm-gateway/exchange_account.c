@@ -18,6 +18,11 @@ struct account {
 	bool is_asking, is_counted;
 };
 
+static bool is_global(const struct exchange *exchange)
+{
+	return strcmp(exchange->key->source, "global") == 0;
+}
+
 static struct llm_usage_who who(const struct account *account)
 {
 	return (struct llm_usage_who){
@@ -99,8 +104,7 @@ void exchange_account_judge(struct exchange *exchange)
 	struct gateway *gateway = exchange->gateway;
 	const struct provider *provider = exchange->target.provider;
 	const struct agent *agent = exchange->agent;
-	bool is_capped = (gateway->agent_usd || gateway->all_usd) &&
-			 strcmp(exchange->key->source, "global") == 0;
+	bool is_capped = (gateway->agent_usd || gateway->all_usd) && is_global(exchange);
 
 	if (is_capped && provider->nprices == 0) {
 		exchange_refuse(exchange, 403, "price_unknown",
@@ -129,6 +133,15 @@ static uint64_t at_least(uint64_t told, uint64_t bytes)
 	return told > guess ? told : guess;
 }
 
+/* What an agent can keep the provider from telling (it asks for no usage, or hangs up) must not be what it spends: bytes do not show it. */
+static uint64_t unknown_output(const struct exchange *exchange, uint64_t told)
+{
+	uint64_t guess = at_least(told, exchange->answer_bytes),
+		 least = is_global(exchange) ? exchange->gateway->unknown_tokens : 0;
+
+	return guess > least ? guess : least;
+}
+
 /* May it have cost more than the provider said? One that refused costs nothing, nor does what asks for no work. */
 static bool is_unknown(const struct exchange *exchange, bool is_told)
 {
@@ -143,13 +156,13 @@ static bool is_unknown(const struct exchange *exchange, bool is_told)
 static void set_cost(
     const struct exchange *exchange, struct llm_usage_note *noted, uint64_t input, uint64_t output)
 {
-	bool is_global = strcmp(exchange->key->source, "global") == 0;
 	enum provider_cost is =
 	    providers_cost(exchange->target.provider, noted->model, input, output, &noted->micro);
 
 	noted->charged = input + output;
 	noted->is_priced = is == PROVIDER_COST_LISTED ||
-			   (is == PROVIDER_COST_HIGHEST && is_global) || noted->charged == 0;
+			   (is == PROVIDER_COST_HIGHEST && is_global(exchange)) ||
+			   noted->charged == 0;
 }
 
 static void count_tokens(const struct exchange *exchange, const struct llm_usage_note *noted)
@@ -181,7 +194,7 @@ static void tell(const struct exchange *exchange, const struct account *account)
 	noted.unknown = is_unknown(exchange, is_told);
 	set_cost(exchange, &noted,
 	    noted.unknown ? at_least(noted.input, exchange->up_bytes) : noted.input,
-	    noted.unknown ? at_least(noted.output, exchange->answer_bytes) : noted.output);
+	    noted.unknown ? unknown_output(exchange, noted.output) : noted.output);
 	count_tokens(exchange, &noted);
 	note(account, &noted);
 }

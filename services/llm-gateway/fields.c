@@ -62,10 +62,12 @@ bool fields_go_up(const char *name, const char *connection, const struct provide
 	static const char *const names[] = {/* made anew */ "host", "content-length", "expect",
 	    "accept-encoding", "range", "if-range", /* credentials */ "authorization", "x-api-key",
 	    "x-goog-api-key", "api-key", "cookie", /* about the host */ "forwarded", "via",
-	    "x-real-ip"};
+	    "x-real-ip", /* another request than was judged */ "x-http-method-override",
+	    "x-http-method", "x-method-override", "x-rewrite-url"};
 
 	return !is_of_one_hop(name, connection) && !is_one_of(name, names, ARRAY_LEN(names)) &&
-	       !begins(name, "x-forwarded-") && strcasecmp(name, provider->header) != 0;
+	       !begins(name, "x-forwarded-") && !begins(name, "x-original-") &&
+	       strcasecmp(name, provider->header) != 0;
 }
 
 bool fields_go_down(const char *name, const char *connection)

@@ -13,7 +13,7 @@ bool fields_is_value(const char *value, size_t len);
 /* Is it on a comma list, in whatever case? */
 bool fields_lists(const char *list, const char *name);
 /* May a client's field go to the provider? Not those of one hop, not what gives or stands for a credential of the provider or of anybody, not what asks for a
- * part or an encoding of the answer (it is searched for the key). connection: value of the client's Connection, "" if it sent none. */
+ * part or an encoding of the answer (it is searched for the key), not what some servers take for another method or path than was judged. connection: value of the client's Connection, "" if it sent none. */
 bool fields_go_up(const char *name, const char *connection, const struct provider *provider);
 /* And a provider's to the client? */
 bool fields_go_down(const char *name, const char *connection);

@@ -20,9 +20,9 @@
 	{"MULTICLAW_GATEWAY_" name, SETTING_##type, offsetof(struct gateway, member), least, most, value, doc}
 /* clang-format on */
 const struct setting gateway_settings[] = {
-    ROW("LISTEN", STR, listen, 9, 21, "0.0.0.0:18790",
-	"Where containers reach it, IPv4: best the address of their resolver alone, the last but "
-	"one of MULTICLAW_WARDEN_NETWORK, which need not be there yet."),
+    ROW("LISTEN", STR, listen, 9, 21, NULL,
+	"Where containers reach it, IPv4, with MULTICLAW_LLM_PORT: the address of their resolver, "
+	"the last but one of MULTICLAW_WARDEN_NETWORK, which need not be there yet."),
     ROW("SANDBOX", STR, sandbox, 7, 40, "sandbox",
 	"Public key (Z85) of this host's sandbox, who alone says which agents are here; sandbox: "
 	"the "
@@ -71,6 +71,10 @@ const struct setting gateway_settings[] = {
 	"global key."),
     ROW("GLOBAL_ALL_USD", UINT, all_usd, 0, 1000000, "0",
 	"What all agents together may; 0: no cap."),
+    ROW("GLOBAL_UNKNOWN_TOKENS", UINT, unknown_tokens, 0, 1000000, "4096",
+	"With a global key, a request whose tokens the provider does not say, or not all, counts "
+	"as so many of output at least: what a model thinks is in no answer, and what was cut had "
+	"been paid for."),
     ROW("USAGE_DAYS", UINT, usage_days, 1, 400, "35",
 	"How many days the counts of what was used are kept."),
 };

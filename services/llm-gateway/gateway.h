@@ -20,7 +20,7 @@ struct gateway {
 	char *listen, *sandbox, *providers_path, *ca_file;
 	uint64_t key_s, body_max_mib, answer_max_mib, agents_max, connections,
 	    connections_per_agent, client_idle_s, connect_s, first_byte_s, idle_s, agent_usd,
-	    all_usd, usage_days;
+	    all_usd, unknown_tokens, usage_days;
 	struct llm_usage_limits limits;
 
 	struct providers *providers;

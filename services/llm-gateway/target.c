@@ -1,7 +1,6 @@
 #include "services/llm-gateway/target.h"
 
 #include <ctype.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +42,10 @@ static bool has_odd_segment(const char *path, size_t len)
 		size_t end = i + 1;
 		while (end < len && path[end] != '/')
 			end++;
-		size_t n = end - i - 1;
 		const char *segment = path + i + 1;
+		/* some servers take what follows a semicolon off, and "..;" is then ".." */
+		const char *parameters = memchr(segment, ';', end - i - 1);
+		size_t n = parameters ? (size_t)(parameters - segment) : end - i - 1;
 		if ((n == 0 && end < len) || (n == 1 && segment[0] == '.') ||
 		    (n == 2 && memcmp(segment, "..", 2) == 0))
 			return true;
@@ -111,6 +112,31 @@ int target_read(
 		return error_refuse(err, ERR_NOT_FOUND, "path_not_offered",
 		    "this path of the provider is not offered here");
 	return 0;
+}
+
+static bool has_segment(const struct target *target, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (size_t i = 0; i + len < target->path_len; i++) {
+		const char *at = target->path + i;
+		size_t end = i + 1 + len;
+		if (at[0] == '/' && memcmp(at + 1, name, len) == 0 &&
+		    (end == target->path_len || strchr("/:;", target->path[end])))
+			return true;
+	}
+	return false;
+}
+
+bool target_is_for_all(const struct target *target, const char *method)
+{
+	/* no name hides in an escape */
+	if (memchr(target->path, '%', target->path_len))
+		return false;
+	if (strcmp(method, "POST") == 0)
+		return !has_segment(target, "batches");
+	return (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) &&
+	       has_segment(target, "models");
 }
 
 /* ---- the URL */

@@ -4,6 +4,8 @@
 #ifndef LLM_GATEWAY_TARGET_H
 #define LLM_GATEWAY_TARGET_H
 
+#include <stdbool.h>
+
 #include "common/providers.h"
 
 #define TARGET_MAX 8192
@@ -19,6 +21,9 @@ struct target {
 /* ERR_INVALID target_malformed; ERR_NOT_FOUND provider_not_offered or path_not_offered. provider is set as far as it is known. */
 int target_read(const char *text, const struct providers *providers, struct target *target_r,
     struct error *err);
+/* May it be asked for with a key that other agents have, too? Then nothing that was stored under it is listed, read, changed or deleted (an agent would see
+ * what others asked, or delete the operator's models): POST, and models are read. Batches are not: what they cost nobody says. */
+bool target_is_for_all(const struct target *target, const char *method);
 /* The URL upstream, with the key in its query if that is where the provider wants it (key NULL: it is not). What the client sent there itself is left out.
  * Caller wipes and frees. */
 char *target_url(const struct target *target, const char *key, size_t key_len);

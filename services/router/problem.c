@@ -27,6 +27,7 @@ static const struct problem by_reason[] = {
     {"secret_value_invalid", 400, 0, "The value is empty, too long, or not text without NUL."},
     {"provider_unknown", 400, 0, "There is no such provider."},
     {"delivery_invalid", 400, 0, "The delivery is gateway or file, and of a provider's key alone."},
+    {"delivery_unavailable", 400, 0, "The gateway does not offer this provider: its key is of use with the delivery file alone."},
     {"secrets_exhausted", 409, 0, "There are 1,000 secrets, or 4,000 names were used, deleted ones included. Delete one, or use a name again."},
     {"already_revealed", 409, 0, "The hot wallet was made before, and its secret key is shown only once."},
     {"secret_undecryptable", 500, 0, "A stored secret cannot be opened. It was not passed over; the operator has to look."},

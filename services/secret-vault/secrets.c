@@ -13,13 +13,19 @@ static bool is_as_file(const struct vault_put_req *req)
 	return strcmp(req->delivery, "file") == 0;
 }
 
-static int check_delivery(const struct vault_put_req *req, struct error *err)
+static int check_delivery(
+    const struct vault *vault, const struct vault_put_req *req, struct error *err)
 {
-	if (!req->delivery[0] || (strcmp(req->kind, "llm") == 0 &&
-				     (is_as_file(req) || strcmp(req->delivery, "gateway") == 0)))
-		return 0;
-	return error_refuse(
-	    err, ERR_INVALID, "delivery_invalid", "delivery is gateway or file, and of llm alone");
+	bool is_llm = strcmp(req->kind, "llm") == 0;
+
+	if (req->delivery[0] &&
+	    !(is_llm && (is_as_file(req) || strcmp(req->delivery, "gateway") == 0)))
+		return error_refuse(err, ERR_INVALID, "delivery_invalid",
+		    "delivery is gateway or file, and of llm alone");
+	if (is_llm && !is_as_file(req) && !providers_find(vault->providers, req->name)->base_url[0])
+		return error_refuse(err, ERR_INVALID, "delivery_unavailable",
+		    "llm-gateway does not offer this provider: its key is of use as a file alone");
+	return 0;
 }
 
 static int check_put(const struct vault *vault, const struct vault_put_req *req, struct error *err)
@@ -33,7 +39,7 @@ static int check_put(const struct vault *vault, const struct vault_put_req *req,
 	if (strcmp(req->kind, "bot") == 0 && req->value.len > BOT_TOKEN_MAX)
 		return error_refuse(err, ERR_INVALID, "secret_value_invalid",
 		    "a bot's token has %d bytes at most", BOT_TOKEN_MAX);
-	return check_delivery(req, err);
+	return check_delivery(vault, req, err);
 }
 
 static int put(struct asking *asking, struct desk *desk, struct error *err)

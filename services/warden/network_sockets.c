@@ -27,7 +27,7 @@ static void scoped_mnl_fn(struct mnl_socket **nl)
 
 /* Sockets of one family and peer. Gathered whole before any is destroyed: the kernel's dump goes on by position, and would step over some. */
 struct found {
-	uint16_t spared; /* port of ours, network order; 0: none */
+	struct sockaddr_in spared; /* a listener of ours, whose own are left out; port 0: none */
 	struct inet_diag_req_v2 *socket;
 	size_t n, room;
 };
@@ -37,7 +37,10 @@ static int on_socket(const struct nlmsghdr *message, void *arg)
 	struct found *found = arg;
 	const struct inet_diag_msg *socket = mnl_nlmsg_get_payload(message);
 
-	if (found->spared && socket->id.idiag_sport == found->spared)
+	/* with its address: a connection to the container may come from any port */
+	if (found->spared.sin_port && socket->id.idiag_sport == found->spared.sin_port &&
+	    socket->idiag_family == AF_INET &&
+	    socket->id.idiag_src[0] == found->spared.sin_addr.s_addr)
 		return MNL_CB_OK;
 	if (found->n == found->room) {
 		found->room = found->room ? 2 * found->room : 64;
@@ -134,8 +137,15 @@ static int fail(const struct network_link *link, struct error *err)
 	    network_text_of(link->container).s, strerror(errno));
 }
 
+static struct sockaddr_in gateway(const struct network *network)
+{
+	return (struct sockaddr_in){
+	    .sin_port = htons(network->gateway_port), .sin_addr = network_resolver(network)};
+}
+
 /* A second time because sockets that others close meanwhile shift the dump as well. */
-static int reset(const struct network *network, uint32_t slot, uint16_t spared, struct error *err)
+static int reset(
+    const struct network *network, uint32_t slot, struct sockaddr_in spared, struct error *err)
 {
 	scoped_mnl struct mnl_socket *lister = open_diag(), *destroyer = open_diag();
 	struct network_link link;
@@ -143,7 +153,7 @@ static int reset(const struct network *network, uint32_t slot, uint16_t spared, 
 
 	network_link_of(network, slot, &link);
 	for (int i = 0; i < 2 && done == 0; i++) {
-		struct found found = {.spared = htons(spared)};
+		struct found found = {.spared = spared};
 		done = find(lister, CONNECTED, link.container, &found);
 		if (done == 0)
 			done = destroy(destroyer, &found);
@@ -155,18 +165,18 @@ static int reset(const struct network *network, uint32_t slot, uint16_t spared, 
 
 int network_reset(const struct network *network, uint32_t slot, struct error *err)
 {
-	return reset(network, slot, network->gateway_port, err);
+	return reset(network, slot, gateway(network), err);
 }
 
 int network_reset_all(const struct network *network, uint32_t slot, struct error *err)
 {
-	return reset(network, slot, 0, err);
+	return reset(network, slot, (struct sockaddr_in){0}, err);
 }
 
 int network_count(const struct network *network, uint32_t slot, uint64_t *open_r, struct error *err)
 {
 	scoped_mnl struct mnl_socket *lister = open_diag();
-	struct found found = {.spared = htons(network->gateway_port)};
+	struct found found = {.spared = gateway(network)};
 	struct network_link link;
 
 	network_link_of(network, slot, &link);

@@ -53,9 +53,9 @@ const struct setting warden_settings_rows[] = {
     ROW("WARDEN_STOP_ON_EXIT", BOOL, stops_on_exit, 0, 1, "no",
 	"Whether the agents end when warden is told to stop; else they run on and the next start "
 	"finds them."),
-    ROW("LLM_PORT", UINT, llm_port, 0, 65535, "18790",
+    ROW("LLM_PORT", UINT, llm_port, 0, 65535, "0",
 	"Port of this host's llm-gateway, the only one besides DNS that containers reach on the "
-	"host, at their resolver's address; the same as sandbox's; 0: none."),
+	"host, at their resolver's address; with a gateway the same as sandbox's; 0: none."),
     ROW("DENY_CIDRS", LIST, denied_cidrs, 0, 64, "",
 	"Networks that no container may reach, besides all that is not public."),
 };

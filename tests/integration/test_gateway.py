@@ -197,19 +197,40 @@ def test_many_streams_at_one_time(v, owner):
 
 def test_own_key_then_global_then_none(v, owner):
     container, mine, everybodys = v.container(owner), random_key(), random_key()
-    assert told(container.ask("GET", "/openai/v1/plain")) == (403, "key_not_available")
+    assert told(container.ask("POST", "/openai/v1/plain", b"{}")) == (403, "key_not_available")
     v.operate("global_put", provider="openai", value=everybodys.encode())
     try:
-        assert container.ask("GET", "/openai/v1/plain")[0] == 200
+        assert container.ask("POST", "/openai/v1/plain", b"{}")[0] == 200
         v.put(owner.token, "llm", "openai", mine)
         v.tell("leave", agent=container.admission["agent"], boot_id=container.admission["boot_id"])
         v.tell("admit", **container.admission)
-        assert container.ask("GET", "/openai/v1/plain")[0] == 200
+        assert container.ask("POST", "/openai/v1/plain", b"{}")[0] == 200
     finally:
         v.operate("global_delete", provider="openai")
     assert [s["headers"]["Authorization"] for s in v.provider.seen] == [f"Bearer {everybodys}", f"Bearer {mine}"]
     entries, _, _ = v.trail(owner.token)
     assert [e["detail"].split()[0] for e in entries if e["act"] == "use"] == ["global", "user"]
+
+
+def test_what_others_stored_under_a_global_key_is_out_of_reach(v, owner):
+    """Who shares a key would list what others asked, or delete the operators' models. With a key of one's own it is one's own."""
+    container = v.container(owner)
+    asked = [("GET", "/openai/v1/plain"), ("GET", "/openai/v1/plain/models-of-others"), ("DELETE", "/openai/v1/plain/models/x"), ("PATCH", "/openai/v1/plain"),
+             ("PUT", "/openai/v1/plain"), ("POST", "/openai/v1/plain/batches")]
+    v.operate("global_put", provider="openai", value=random_key().encode())
+    try:
+        for method, path in asked:
+            assert told(container.ask(method, path)) == (403, "key_shared"), (method, path)
+        assert not v.provider.seen
+        for method, path in (("POST", "/openai/v1/plain"), ("GET", "/openai/v1/plain/models"), ("GET", "/openai/v1/plain/models/m-1")):
+            assert container.ask(method, path)[0] == 200, (method, path)
+    finally:
+        v.operate("global_delete", provider="openai")
+    v.put(owner.token, "llm", "openai", random_key())
+    v.tell("leave", agent=container.admission["agent"], boot_id=container.admission["boot_id"])
+    v.tell("admit", **container.admission)
+    for method, path in asked:
+        assert container.ask(method, path)[0] != 403, (method, path)
 
 
 def test_a_key_that_the_provider_refuses_is_said_to_be_the_users(v, keyed):
@@ -430,6 +451,7 @@ def test_leaving_cuts_at_once(v, keyed):
     ("/openai/v1/./x", (400, "target_malformed")),
     ("/openai/v1/x/..", (400, "target_malformed")),
     ("/openai//v1/x", (400, "target_malformed")),
+    ("/openai/v1/..;/v2/x", (400, "target_malformed")),
     ("/openai/v1/%2e%2e/x", (400, "target_malformed")),
     ("/openai/v1%2fplain", (400, "target_malformed")),
     ("/openai/v1/%5Cplain", (400, "target_malformed")),

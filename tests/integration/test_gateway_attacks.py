@@ -92,9 +92,9 @@ def told(answer):
     return status, headers["X-Multiclaw-Error"]
 
 
-def works(container):
+def works(container, method="GET"):
     with contextlib.suppress(OSError):
-        return container.ask("GET", "/openai/v1/plain")[0] == 200
+        return container.ask(method, "/openai/v1/plain")[0] == 200
 
 
 def converse(container, data, seconds=1.0):
@@ -330,7 +330,7 @@ def test_many_agents_wait_for_one_key_and_the_vault_is_silent(v):
 
     def ask(container):
         try:
-            answers.append(container.ask("GET", "/openai/v1/plain", timeout=20)[0])
+            answers.append(container.ask("POST", "/openai/v1/plain", b"{}", timeout=20)[0])
         except OSError as e:
             answers.append(type(e).__name__)
 
@@ -346,7 +346,7 @@ def test_many_agents_wait_for_one_key_and_the_vault_is_silent(v):
     finally:
         v.signal("secret-vault-1", signal.SIGCONT)
     answers.clear()
-    wait_until("the vault answers", lambda: works(containers[0]), 15)
+    wait_until("the vault answers", lambda: works(containers[0], "POST"), 15)
     calls = sum(n for name, n in v.metrics().items() if name.startswith("multiclaw_gateway_vault_calls_total"))
     threads = [threading.Thread(target=ask, args=(container,)) for container in containers for _ in range(10)]
     [t.start() for t in threads]

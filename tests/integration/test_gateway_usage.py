@@ -14,7 +14,8 @@ from vault_parts import own, owner, random_key  # noqa: F401
 
 FULL = {"model": "m-1", "usage": {"prompt_tokens": 12, "completion_tokens": 34}}
 OFF = {f"MULTICLAW_GATEWAY_{name}": 0 for name in ("AGENT_REQUESTS_MINUTE", "AGENT_REQUESTS_DAY", "AGENT_TOKENS_MINUTE", "AGENT_TOKENS_DAY", "GLOBAL_REQUESTS_MINUTE",
-                                                   "GLOBAL_REQUESTS_DAY", "GLOBAL_TOKENS_MINUTE", "GLOBAL_TOKENS_DAY", "GLOBAL_AGENT_USD", "GLOBAL_ALL_USD")}
+                                                   "GLOBAL_REQUESTS_DAY", "GLOBAL_TOKENS_MINUTE", "GLOBAL_TOKENS_DAY", "GLOBAL_AGENT_USD", "GLOBAL_ALL_USD",
+                                                   "GLOBAL_UNKNOWN_TOKENS")}
 
 
 class Counted(Gateways):
@@ -340,6 +341,24 @@ def test_a_cap_on_what_global_keys_cost(v, owner, everybodys):
 
 def spent(v, owner):
     return int(v.redis.hget(f"mc:llm:spent:{owner.asset}", "c") or 0)
+
+
+def test_what_an_agent_keeps_the_provider_from_telling_is_not_free(v, owner, everybodys):
+    """A stream that does not tell its usage, of a model that thinks long and answers with a word; and one that is hung up on before it answers."""
+    v.limited(GLOBAL_AGENT_USD=100, GLOBAL_UNKNOWN_TOKENS=5000)
+    mine = v.admitted(owner)
+    v.says(b'data: {"model": "m-1", "choices": [{"delta": {"content": "42"}}]}\n\n', kind="text/event-stream")
+    assert ask(mine)[0] == 200
+    wait_until("it is spent", lambda: spent(v, owner) == 100 + 5000 * 200, 5)
+    with mine.connect() as s:
+        s.sendall(f"POST /openai/v1/silent HTTP/1.1\r\nHost: 127.0.0.1:{v.port}\r\nAuthorization: Bearer {mine.token}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        wait_until("it is asked", lambda: v.provider.seen[-1]["path"] == "/v1/silent", 5)
+    wait_until("it is spent", lambda: spent(v, owner) == 100 + 5000 * 200 + 1000 + 5000 * 10000, 5)
+    # what is told is believed, and an own key is not held to it
+    v.says({"model": "m-1", "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
+    assert ask(mine)[0] == 200
+    wait_until("it is spent", lambda: spent(v, owner) == 100 + 5000 * 200 + 1000 + 5000 * 10000 + 300, 5)
+    v.limited()
 
 
 def test_a_cap_on_all_agents_and_what_has_no_price(v, owner, everybodys):

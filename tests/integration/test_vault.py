@@ -441,6 +441,14 @@ def test_nothing_is_released_without_a_lease(own):
     assert v.materialise(grant, boot)[0]
 
 
+def test_a_key_that_no_gateway_would_use_is_taken_as_a_file_alone(v, owner):
+    key = random_key()
+    for delivery in ({}, {"delivery": "gateway"}):
+        assert refusal(v.put, owner.token, "llm", "litellm", key, **delivery) == ("invalid", "delivery_unavailable")
+    v.put(owner.token, "llm", "litellm", key, delivery="file")
+    assert v.materialise(*v.grant(owner.token))[0]["llm/LITELLM_API_KEY"][1] == key.encode()
+
+
 def test_a_delivery_is_of_a_providers_key_and_one_of_two(v, owner):
     for kind, name, delivery in (("llm", "openai", "mail"), ("llm", "openai", "FILE"), ("custom", "x", "file"), ("bot", "telegram", "gateway")):
         assert refusal(v.put, owner.token, kind, name, random_key(), delivery=delivery) == ("invalid", "delivery_invalid")

@@ -16,7 +16,8 @@ static const char *const not_up[] = {"Host", "connection", "Keep-Alive", "TE", "
     "Transfer-Encoding", "Upgrade", "Proxy-Authorization", "Proxy-Connection", "Content-Length",
     "Expect", "Accept-Encoding", "Range", "If-Range", "AUTHORIZATION", "X-Api-Key",
     "x-goog-api-key", "api-key", "Cookie", "Forwarded", "X-Forwarded-For", "X-Real-IP", "Via",
-    "X-Multiclaw-Any", "x-mine", "x-own-auth", "HTTP2-Settings"};
+    "X-Multiclaw-Any", "X-HTTP-Method-Override", "x-http-method", "X-Method-Override",
+    "X-Original-URL", "X-Rewrite-URL", "x-mine", "x-own-auth", "HTTP2-Settings"};
 static const char *const down[] = {"Content-Type", "Date", "Server", "request-id", "Retry-After",
     "x-ratelimit-remaining-tokens", "Location", "WWW-Authenticate"};
 static const char *const not_down[] = {"Connection", "Keep-Alive", "Transfer-Encoding",

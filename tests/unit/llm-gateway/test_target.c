@@ -67,6 +67,10 @@ static const struct {
     {"/openai/v1/chat/..", "target_malformed"},
     {"/openai/v1/chat/.", "target_malformed"},
     {"/openai/./v1/chat", "target_malformed"},
+    {"/openai/v1/chat/..;/x", "target_malformed"},
+    {"/openai/v1/chat/..;a=b", "target_malformed"},
+    {"/openai/v1/chat/.;/x", "target_malformed"},
+    {"/openai/v1/chat/;a/x", "target_malformed"},
     {"/openai/v1/chat/%2e%2E/x", "target_malformed"},
     {"/openai/v1/chat/%2fx", "target_malformed"},
     {"/openai/v1/chat/%5c", "target_malformed"},
@@ -141,12 +145,48 @@ static void sends_on_what_was_judged(void **state)
 	}
 }
 
+static const struct {
+	const char *method, *text;
+	bool is_for_all;
+} shared[] = {
+    {"POST", "/openai/v1/chat/completions", true},
+    {"POST", "/openai/v1/chat/models", true},
+    {"GET", "/openai/v1/chat/models", true},
+    {"HEAD", "/openai/v1/chat/models/x", true},
+    {"GET", "/openai/v1/chat/models:x", true},
+    {"GET", "/openai/v1/chat/completions", false},
+    {"GET", "/openai/v1/chat/xmodels", false},
+    {"GET", "/openai/v1/chat/modelsx", false},
+    {"GET", "/openai/v1/chat?/models", false},
+    {"DELETE", "/openai/v1/chat/models/x", false},
+    {"PATCH", "/openai/v1/chat/models/x", false},
+    {"PUT", "/openai/v1/chat/models", false},
+    {"POST", "/openai/v1/chat/batches", false},
+    {"POST", "/openai/v1/chat/batches/x", false},
+    {"POST", "/openai/v1/chat/b%61tches", false},
+    {"POST", "/openai/v1/chat/batches;x", false},
+    {"POST", "/openai/v1/chat?a=%20", true},
+};
+
+static void keeps_what_others_stored_from_who_shares_a_key(void **state)
+{
+	for (size_t i = 0; i < ARRAY_LEN(shared); i++) {
+		struct target target;
+		struct error err;
+
+		assert_int_equal(target_read(shared[i].text, *state, &target, &err), 0);
+		if (target_is_for_all(&target, shared[i].method) != shared[i].is_for_all)
+			fail_msg("%s %s", shared[i].method, shared[i].text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(takes_what_is_offered_and_refuses_the_rest),
 	    cmocka_unit_test(refuses_one_that_is_too_long),
 	    cmocka_unit_test(sends_on_what_was_judged),
+	    cmocka_unit_test(keeps_what_others_stored_from_who_shares_a_key),
 	};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

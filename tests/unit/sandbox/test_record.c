@@ -25,7 +25,9 @@ static struct record sample(void)
 	    .period = 12345678901234567,
 	    .wish = MACHINE_ASLEEP,
 	    .placement_len = 3,
-	    .placement = {0, 255, 7}};
+	    .placement = {0, 255, 7},
+	    .gateway_grant_len = 4,
+	    .gateway_grant = {9, 0, 254, 1}};
 	snprintf(record.asset, sizeof(record.asset), "%s", ASSET);
 	snprintf(record.wallet, sizeof(record.wallet), "%s", WALLET);
 	snprintf(record.boot, sizeof(record.boot), "%s", "00112233445566778899aabbccddeeff");
@@ -77,6 +79,34 @@ static void a_damaged_record_is_refused(void **state)
 	}
 }
 
+static void one_of_before_there_were_gateways_is_read_and_a_bad_grant_is_refused(void **state)
+{
+	static const char *const bad[] = {"0", "0x", "00g0", "00 "};
+	char long_one[2 * 257 + 1];
+	struct record record = sample(), read;
+	struct error err;
+	json_error_t where;
+	(void)state;
+	scoped_free char *text = record_text(&record);
+	scoped_json json_t *json = json_loads(text, 0, &where);
+	memset(long_one, '0', sizeof(long_one) - 1);
+	long_one[sizeof(long_one) - 1] = '\0';
+	for (size_t i = 0; i <= ARRAY_LEN(bad); i++) {
+		json_object_set_new(
+		    json, "gateway", json_string(i < ARRAY_LEN(bad) ? bad[i] : long_one));
+		scoped_free char *wrong = json_dumps(json, 0);
+		assert_int_equal(record_parse(wrong, strlen(wrong), id, &read, &err), -1);
+	}
+	json_object_set_new(json, "gateway", json_true());
+	scoped_free char *untyped = json_dumps(json, 0);
+	assert_int_equal(record_parse(untyped, strlen(untyped), id, &read, &err), -1);
+	json_object_del(json, "gateway");
+	scoped_free char *old = json_dumps(json, 0);
+	assert_int_equal(record_parse(old, strlen(old), id, &read, &err), 0);
+	assert_int_equal(read.gateway_grant_len, 0);
+	assert_int_equal(read.placement_len, 3);
+}
+
 static void a_record_under_another_agents_name_is_refused(void **state)
 {
 	struct record record = sample(), read;
@@ -100,6 +130,8 @@ static void a_period_that_ends_leaves_its_volume_and_nothing_else(void **state)
 	assert_string_equal(record.boot, "");
 	assert_int_equal(record.placement_len, 0);
 	assert_true(sodium_is_zero(record.placement, sizeof(record.placement)));
+	assert_int_equal(record.gateway_grant_len, 0);
+	assert_true(sodium_is_zero(record.gateway_grant, sizeof(record.gateway_grant)));
 	assert_int_equal(record.wish, MACHINE_NEW);
 	assert_false(record.egress.is_narrowed);
 	record_end_period(&record, 2000); /* never had a volume */
@@ -158,6 +190,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(what_was_written_is_read_again),
 	    cmocka_unit_test(a_damaged_record_is_refused),
+	    cmocka_unit_test(one_of_before_there_were_gateways_is_read_and_a_bad_grant_is_refused),
 	    cmocka_unit_test(a_record_under_another_agents_name_is_refused),
 	    cmocka_unit_test(a_period_that_ends_leaves_its_volume_and_nothing_else),
 	    cmocka_unit_test(another_period_of_the_same_owner_makes_the_one_before_a_former_one),

@@ -107,6 +107,7 @@ struct network *world_network(void)
 	struct network_config config = {.prefix = "n0",
 	    .pool_bits = 16,
 	    .agent_port = WORLD_PORT,
+	    .gateway_port = WORLD_GATEWAY_PORT,
 	    .callers = callers,
 	    .ncallers = ARRAY_LEN(callers),
 	    .denied = denied,

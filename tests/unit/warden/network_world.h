@@ -18,7 +18,8 @@
 #include "services/warden/network_internal.h"
 
 #define WORLD_CONTAINERS 5
-#define WORLD_PORT 18789     /* the agents' */
+#define WORLD_PORT 18789 /* the agents' */
+#define WORLD_GATEWAY_PORT 18790
 #define WORLD_OTHER 7777     /* TCP and UDP, everywhere */
 #define WORLD_CALLER 33      /* a uid that may connect to agents */
 #define WORLD_HOST "5.5.5.1" /* uplink; the world's end is 5.5.5.2 */

@@ -249,6 +249,69 @@ static void counts_and_resets_connections_of_ipv6_sockets(void **state)
 	close(fd);
 }
 
+static int bound(struct in_addr address)
+{
+	const struct sockaddr_in own = {
+	    .sin_family = AF_INET, .sin_port = htons(WORLD_GATEWAY_PORT), .sin_addr = address};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+	assert_int_equal(bind(fd, (const struct sockaddr *)&own, sizeof(own)), 0);
+	return fd;
+}
+
+/* Connects to the gateway, and stays so. */
+static pid_t client_in(const struct world *world, struct in_addr gateway)
+{
+	const struct sockaddr_in to = {
+	    .sin_family = AF_INET, .sin_port = htons(WORLD_GATEWAY_PORT), .sin_addr = gateway};
+	pid_t child = world_fork(world->container[0].netns_fd);
+
+	if (child == 0) {
+		char byte;
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
+		if (connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0)
+			(void)!read(fd, &byte, 1);
+		_exit(0);
+	}
+	return child;
+}
+
+static void a_reset_spares_the_gateways_own_and_nothing_else_of_its_port(void **state)
+{
+	struct world *world = setup(state);
+	const struct network_link *link = &world->container[0].link;
+	const struct sockaddr_in to = {
+	    .sin_family = AF_INET, .sin_port = htons(WORLD_PORT), .sin_addr = link->container};
+	struct in_addr gateway = network_resolver(world->network);
+	struct error err = {0};
+	uint64_t open;
+	char hi[2];
+
+	int listener = bound(gateway);
+	assert_int_equal(listen(listener, 1), 0);
+	pid_t client = client_in(world, gateway);
+	int theirs = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(theirs >= 0);
+	/* whoever widened the range of ports gets this one for a connection to an agent, once in a while */
+	int ours = bound(link->host);
+	assert_int_equal(connect(ours, (const struct sockaddr *)&to, sizeof(to)), 0);
+	assert_int_equal(read(ours, hi, 2), 2);
+	MUST(network_count(world->network, 0, &open, &err));
+	assert_int_equal(open, 1);
+	MUST(network_reset(world->network, 0, &err));
+	assert_int_equal(read(ours, hi, 1), -1);
+	assert_int_equal(recv(theirs, hi, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	MUST(network_link_forget(world->network, 0, &(struct network_limits){0}, &err));
+	assert_int_equal(read(theirs, hi, 1), -1);
+	assert_true(errno == ECONNABORTED || errno == ECONNRESET);
+	close(ours);
+	close(theirs);
+	close(listener);
+	world_end(&client);
+}
+
 static void the_check_sees_a_table_that_is_gone_or_changed(void **state)
 {
 	static const char *const changes[] = {"nft flush ruleset",
@@ -359,6 +422,8 @@ int main(void)
 		a_late_answer_does_not_reach_the_next_of_the_address, world_clean),
 	    cmocka_unit_test_teardown(counts_open_connections_and_resets_them, world_clean),
 	    cmocka_unit_test_teardown(counts_and_resets_connections_of_ipv6_sockets, world_clean),
+	    cmocka_unit_test_teardown(
+		a_reset_spares_the_gateways_own_and_nothing_else_of_its_port, world_clean),
 	    cmocka_unit_test_teardown(the_check_sees_a_table_that_is_gone_or_changed, world_clean),
 	    cmocka_unit_test_teardown(elements_do_not_disturb_the_check, world_clean),
 	    cmocka_unit_test_teardown(the_resolvers_socket_hears_containers, world_clean),
