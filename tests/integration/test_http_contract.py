@@ -90,7 +90,7 @@ def test_each_reason_of_the_vault_and_of_auth_has_a_row_among_the_problems():
 # what the one who asks can mend: an owner's secrets, an operator's words
 SANDBOX_INVALID = {"egress_invalid", "exclude_invalid", "root_invalid", "host_invalid", "secrets_too_large", "asset_invalid", "argv_too_long"}
 # what is read before anything is served
-SANDBOX_AT_START = {"record.c", "records.c", "resolver_upstreams.c", "sandbox.c"}
+SANDBOX_AT_START = {"gateway_link.c", "record.c", "records.c", "resolver_upstreams.c", "sandbox.c"}
 
 
 def test_each_refusal_of_sandbox_has_a_reason_and_stands_in_its_table():
