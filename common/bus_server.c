@@ -161,8 +161,7 @@ void bus_fail(struct bus_request *request, const struct error *err)
 void bus_reply(struct bus_request *request, const void *rsp)
 {
 	struct bus_server *server = request->server;
-	struct envelope_reply envelope = {
-	    .version = PROTO_VERSION,
+	struct envelope_reply envelope = {.version = PROTO_VERSION,
 	    .id = request->id,
 	    .status = "ok",
 	    .clock = request->judged_ms ? request->judged_ms : clock_unix_ms()};

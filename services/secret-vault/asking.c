@@ -205,8 +205,12 @@ static void take_limit(struct task *task)
 		prepare(task);
 		return;
 	}
+	char key[PUBKEY_TEXT_MAX + 1 + Z85_KEY_LEN + 1];
+	/* what a host shows is counted apart: one that was taken cannot use up what owners may */
+	snprintf(key, sizeof(key), "%s%s%s", task->asking.holding.asset, task->token ? "" : "/",
+	    task->token ? "" : bus_request_peer(task->asking.request));
 	const struct ledger_limit limit = {.kind = task->plan->limit_kind,
-	    .key = task->asking.holding.asset,
+	    .key = key,
 	    .per_minute = vault->puts_per_minute,
 	    .burst = vault->puts_per_minute};
 	ledger_limit(vault->process->redis, &limit, 1, on_limit, task);

@@ -174,11 +174,11 @@ void placement_sign(const struct secret *key, const struct placement *placement,
 	close_body(key, bytes_r, PLACEMENT_BODY_LEN);
 }
 
-bool placement_open(const struct secret *key, const void *bytes, size_t len,
-    enum placement_kind kind, struct placement *placement_r)
+bool placement_read(
+    const void *bytes, size_t len, enum placement_kind kind, struct placement *placement_r)
 {
 	const uint8_t *at = bytes;
-	if (len != PLACEMENT_LEN || !is_ours(key, at++, PLACEMENT_BODY_LEN, (uint8_t)kind))
+	if (len != PLACEMENT_LEN || *at++ != (uint8_t)kind)
 		return false;
 	at = take_bytes(at, placement_r->asset, PUBKEY_LEN);
 	at = take_bytes(at, placement_r->wallet, PUBKEY_LEN);
@@ -187,6 +187,13 @@ bool placement_open(const struct secret *key, const void *bytes, size_t len,
 	at = take_bytes(at, placement_r->host_key, GRANT_HOST_LEN);
 	take_bytes(at, placement_r->place, PLACE_LEN);
 	return true;
+}
+
+bool placement_open(const struct secret *key, const void *bytes, size_t len,
+    enum placement_kind kind, struct placement *placement_r)
+{
+	return placement_read(bytes, len, kind, placement_r) &&
+	       is_ours(key, bytes, PLACEMENT_BODY_LEN, (uint8_t)kind);
 }
 
 int placement_judge(const struct placement *placement, const char *host_key, struct error *err)

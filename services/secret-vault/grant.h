@@ -10,7 +10,8 @@
  *
  *	version 4 | asset 32 | wallet 32 | slot 8 | period's slot 8 | host key 32 | place 16 | random id 16 | MAC 32
  *
- * MAC as above. The version is under it, and the lengths differ: neither passes for the other. With version 5 it is a gateway's: what the host's llm-gateway shows to use the owner's
+ * MAC: keyed with a subkey of the period's data key (seal.h), so that it is good through every change of the master key and dies with the period. The versions
+ * and lengths differ: neither passes for the other. With version 5 it is a gateway's: what the host's llm-gateway shows to use the owner's
  * keys while the agent is there.
  */
 #ifndef SECRET_VAULT_GRANT_H
@@ -62,6 +63,9 @@ int placement_fill(struct placement *placement_r, const struct holding *holding,
     const char *host_key, struct error *err);
 void placement_sign(const struct secret *key, const struct placement *placement,
     enum placement_kind kind, uint8_t bytes_r[PLACEMENT_LEN]);
+/* What it says, which proves nothing yet. False: it is none of that kind. */
+bool placement_read(
+    const void *bytes, size_t len, enum placement_kind kind, struct placement *placement_r);
 /* False: not made with this key, or of another kind. */
 bool placement_open(const struct secret *key, const void *bytes, size_t len,
     enum placement_kind kind, struct placement *placement_r);

@@ -3,9 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/scoped.h"
+#include "services/secret-vault/seal.h"
 
 const struct secret *granting_key(const struct vault *vault, struct error *err)
 {
@@ -26,40 +29,60 @@ int granting_open(const struct vault *vault, const void *bytes, size_t len, stru
 	return error_refuse(err, ERR_DENIED, "grant_refused", "no vault made this grant");
 }
 
-static int open_placement(const struct vault *vault, const void *bytes, size_t len,
-    enum placement_kind kind, const char *peer, struct placement *placement_r, struct error *err)
-{
-	const struct secret *keys[] = {vault->grant_key, vault->next_grant_key};
-	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		if (keys[i] && placement_open(keys[i], bytes, len, kind, placement_r))
-			return placement_judge(placement_r, peer, err);
-	return error_refuse(err, ERR_DENIED, "grant_refused",
-	    "no vault made this placement, or under a master key that is gone");
-}
+/* ---- placements */
 
-int granting_open_placement(const struct vault *vault, const void *bytes, size_t len,
-    enum placement_kind kind, struct bus_request *request, struct placement *placement_r,
-    struct error *err)
+struct shown {
+	enum placement_kind kind;
+	uint8_t bytes[PLACEMENT_LEN];
+};
+
+static int read_placement(const struct vault *vault, enum placement_kind kind, const void *bytes,
+    size_t len, const char *peer, struct placement *placement_r, struct error *err)
 {
-	const char *peer = bus_request_peer(request);
 	if (vault_serves(vault, err) != 0)
 		return -1;
-	int status = open_placement(vault, bytes, len, kind, peer, placement_r, err);
-	if (status != 0)
-		log_audit("placement", "outcome", err->reason, "peer", peer, "trace",
-		    bus_request_trace(request));
-	return status;
+	if (!placement_read(bytes, len, kind, placement_r))
+		return error_refuse(err, ERR_DENIED, "grant_refused", "this is no placement");
+	return placement_judge(placement_r, peer, err);
 }
 
-int granting_open_period(struct asking *asking, struct desk *desk,
-    const struct placement *placement, struct open_period *period_r, struct error *err)
+void granting_begin(struct vault *vault, const struct asking_plan *plan, enum placement_kind kind,
+    const void *bytes, size_t len, const void *req, struct bus_request *request)
 {
+	const char *peer = bus_request_peer(request);
+	struct placement placement;
+	struct holding holding;
+	struct error err;
+	if (read_placement(vault, kind, bytes, len, peer, &placement, &err) != 0) {
+		log_audit("placement", "outcome", err.reason, "peer", peer, "trace",
+		    bus_request_trace(request));
+		bus_fail(request, &err);
+		return;
+	}
+	struct shown *shown = calloc(1, sizeof(*shown));
+	bug_if(!shown);
+	shown->kind = kind;
+	memcpy(shown->bytes, bytes, PLACEMENT_LEN);
+	placement_holding(&placement, &holding);
+	asking_begin(vault, plan, NULL, &holding, req, request, shown, sizeof(*shown));
+}
+
+int granting_open_period(
+    struct asking *asking, struct desk *desk, struct open_period *period_r, struct error *err)
+{
+	const struct shown *shown = asking->extra;
+	struct placement placement;
 	int found = records_open_period(desk, &asking->holding, period_r, err);
 	if (found < 0)
 		return -1;
-	if (found == 0 || period_r->row.period.slot != placement->period)
+	if (found == 0)
 		return error_refuse(err, ERR_DENIED, "grant_refused",
 		    "the ownership period of this placement is over");
+	scoped_secret struct secret *key =
+	    data_key_placements(period_r->data_key, &period_r->row.period);
+	if (!placement_open(key, shown->bytes, sizeof(shown->bytes), shown->kind, &placement))
+		return error_refuse(err, ERR_DENIED, "grant_refused",
+		    "no vault made this placement in the present ownership period");
 	return 0;
 }
 
@@ -151,7 +174,7 @@ static int regrant_work(struct asking *asking, struct desk *desk, struct error *
 	const struct vault_regrant_req *req = asking->req;
 	const struct start start = {req->boot_id, bus_request_peer(asking->request)};
 	scoped_open_period struct open_period period = {0};
-	if (granting_open_period(asking, desk, asking->extra, &period, err) != 0)
+	if (granting_open_period(asking, desk, &period, err) != 0)
 		return -1;
 	return note(desk, asking, &period.row.period, "regrant", &start, err);
 }
@@ -174,17 +197,10 @@ void vault_regrant(
 	    .limit_kind = "vault-grant",
 	    .work = regrant_work,
 	    .finish = regrant_finish};
-	struct holding holding;
 	struct error err;
-	struct placement *placement = calloc(1, sizeof(*placement));
-	bug_if(!placement);
-	if (grant_check(req->boot_id, bus_request_peer(request), &err) != 0 ||
-	    granting_open_placement(self, req->placement.data, req->placement.len, PLACEMENT_HOST,
-		request, placement, &err) != 0) {
-		free(placement);
+	if (grant_check(req->boot_id, bus_request_peer(request), &err) != 0)
 		bus_fail(request, &err);
-		return;
-	}
-	placement_holding(placement, &holding);
-	asking_begin(self, &plan, NULL, &holding, req, request, placement, sizeof(*placement));
+	else
+		granting_begin(self, &plan, PLACEMENT_HOST, req->placement.data, req->placement.len,
+		    req, request);
 }

@@ -14,25 +14,6 @@ static char *digest_start(const uint8_t *digest, char text[2 * START_LEN + 1])
 	return sodium_bin2hex(text, 2 * START_LEN + 1, digest, START_LEN);
 }
 
-/* Both calls are a placement's, which the request shows. */
-static void begin(struct vault *self, const struct asking_plan *plan, const void *req,
-    const void *bytes, size_t len, struct bus_request *request)
-{
-	struct holding holding;
-	struct error err;
-	struct placement *placement = calloc(1, sizeof(*placement));
-
-	bug_if(!placement);
-	if (granting_open_placement(self, bytes, len, PLACEMENT_HOST, request, placement, &err) !=
-	    0) {
-		free(placement);
-		bus_fail(request, &err);
-		return;
-	}
-	placement_holding(placement, &holding);
-	asking_begin(self, plan, NULL, &holding, req, request, placement, sizeof(*placement));
-}
-
 /* ---- vault.keep */
 
 static int keep_work(struct asking *asking, struct desk *desk, struct error *err)
@@ -42,7 +23,7 @@ static int keep_work(struct asking *asking, struct desk *desk, struct error *err
 	scoped_open_period struct open_period period = {0};
 	char start[2 * START_LEN + 1], detail[160 + 1];
 
-	if (granting_open_period(asking, desk, asking->extra, &period, err) != 0)
+	if (granting_open_period(asking, desk, &period, err) != 0)
 		return -1;
 	int is_new = snapshot_keep(desk, &period, req->base, req->digest.data, err);
 	if (is_new < 0)
@@ -65,7 +46,8 @@ void vault_keep(struct vault *self, const struct vault_keep_req *req, struct bus
 	    .work = keep_work};
 
 	_Static_assert(VAULT_DIGEST_LEN == SNAPSHOT_DIGEST_LEN, "a digest");
-	begin(self, &plan, req, req->placement.data, req->placement.len, request);
+	granting_begin(
+	    self, &plan, PLACEMENT_HOST, req->placement.data, req->placement.len, req, request);
 }
 
 /* ---- vault.hand_over */
@@ -109,7 +91,7 @@ static int hand_over_work(struct asking *asking, struct desk *desk, struct error
 	const struct vault_hand_over_req *req = asking->req;
 	scoped_open_period struct open_period period = {0};
 
-	if (granting_open_period(asking, desk, asking->extra, &period, err) != 0)
+	if (granting_open_period(asking, desk, &period, err) != 0)
 		return -1;
 	return (req->key.len > 0 ? put : drop)(asking, desk, &period, err);
 }
@@ -137,5 +119,6 @@ void vault_hand_over(
 	if (check(req, &err) != 0)
 		bus_fail(request, &err);
 	else
-		begin(self, &plan, req, req->placement.data, req->placement.len, request);
+		granting_begin(self, &plan, PLACEMENT_HOST, req->placement.data, req->placement.len,
+		    req, request);
 }

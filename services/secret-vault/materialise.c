@@ -22,39 +22,6 @@ static int read_request(const struct vault *vault, const struct vault_materialis
 	return req->page > 0 ? file_name_parse(vault->providers, req->after, after_r, err) : 0;
 }
 
-/* What this host's gateway shows; whether its key is one of a gateway the list of peers says when it calls. */
-static int give_gateway(struct asking *asking, const struct secret *key, struct error *err)
-{
-	const struct vault_materialise_req *req = asking->req;
-	struct vault_materialise_rsp *rsp = asking->rsp;
-	struct placement placement;
-	if (!req->gateway_key[0])
-		return 0;
-	if (placement_fill(&placement, &asking->holding, rsp->period, req->gateway_key, err) != 0)
-		return error_refuse(
-		    err, ERR_INVALID, "grant_invalid", "gateway_key is no key in Z85");
-	placement_sign(key, &placement, PLACEMENT_GATEWAY, rsp->gateway_grant.data);
-	rsp->gateway_grant.len = PLACEMENT_LEN;
-	return 0;
-}
-
-/* On the loop, where the keys are. */
-static int finish(struct asking *asking, struct error *err)
-{
-	const struct vault_materialise_req *req = asking->req;
-	struct vault_materialise_rsp *rsp = asking->rsp;
-	struct placement placement;
-	if (req->page > 0)
-		return 0;
-	const struct secret *key = granting_key(asking->vault, err);
-	if (!key || placement_fill(&placement, &asking->holding, rsp->period,
-			bus_request_peer(asking->request), err) != 0)
-		return -1;
-	placement_sign(key, &placement, PLACEMENT_HOST, rsp->placement.data);
-	rsp->placement.len = PLACEMENT_LEN;
-	return give_gateway(asking, key, err);
-}
-
 void vault_materialise(
     struct vault *self, const struct vault_materialise_req *req, struct bus_request *request)
 {
@@ -62,8 +29,7 @@ void vault_materialise(
 	    .kind = WORKER_WRITE,
 	    .releases = true,
 	    .limit_kind = "vault-release", /* each page is many entries that are kept for good */
-	    .work = page_work,
-	    .finish = finish};
+	    .work = page_work};
 	struct grant grant;
 	struct holding holding;
 	struct error err;

@@ -8,7 +8,7 @@ static int work(struct asking *asking, struct desk *desk, struct error *err)
 {
 	const struct vault_note_req *req = asking->req;
 	scoped_open_period struct open_period period = {0};
-	if (granting_open_period(asking, desk, asking->extra, &period, err) != 0)
+	if (granting_open_period(asking, desk, &period, err) != 0)
 		return -1;
 	const struct audit_note entry = {.act = "exec", .by = asking->by, .detail = req->detail};
 	return records_audit(desk, &period.row.period, &entry, err);
@@ -32,17 +32,10 @@ void vault_note(struct vault *self, const struct vault_note_req *req, struct bus
 	    .kind = WORKER_WRITE,
 	    .limit_kind = "vault-note",
 	    .work = work};
-	struct holding holding;
 	struct error err;
-	struct placement *placement = calloc(1, sizeof(*placement));
-	bug_if(!placement);
-	if (check(req, &err) != 0 ||
-	    granting_open_placement(self, req->placement.data, req->placement.len, PLACEMENT_HOST,
-		request, placement, &err) != 0) {
-		free(placement);
+	if (check(req, &err) != 0)
 		bus_fail(request, &err);
-		return;
-	}
-	placement_holding(placement, &holding);
-	asking_begin(self, &plan, NULL, &holding, req, request, placement, sizeof(*placement));
+	else
+		granting_begin(self, &plan, PLACEMENT_HOST, req->placement.data, req->placement.len,
+		    req, request);
 }

@@ -6,6 +6,7 @@
 
 #include "common/scoped.h"
 #include "services/secret-vault/channels.h"
+#include "services/secret-vault/grant.h"
 #include "services/secret-vault/handover.h"
 #include "services/secret-vault/llm.h"
 #include "services/secret-vault/seal.h"
@@ -256,12 +257,37 @@ static void add_volume(struct page *page)
 	data_key_volume(period->data_key, &period->row.period, rsp->volume_key.data);
 }
 
+/* For this host, and for its gateway if it has one; whether that key is one of a gateway the list of peers says when it calls. */
+static int add_placements(struct page *page, struct error *err)
+{
+	const struct vault_materialise_req *req = page->asking->req;
+	const struct open_period *period = page->list->period;
+	struct vault_materialise_rsp *rsp = page->rsp;
+	struct placement placement;
+	if (placement_fill(&placement, &page->asking->holding, rsp->period,
+		bus_request_peer(page->asking->request), err) != 0)
+		return -1;
+	scoped_secret struct secret *key =
+	    data_key_placements(period->data_key, &period->row.period);
+	placement_sign(key, &placement, PLACEMENT_HOST, rsp->placement.data);
+	rsp->placement.len = PLACEMENT_LEN;
+	if (!req->gateway_key[0])
+		return 0;
+	if (placement_fill(
+		&placement, &page->asking->holding, rsp->period, req->gateway_key, err) != 0)
+		return error_refuse(
+		    err, ERR_INVALID, "grant_invalid", "gateway_key is no key in Z85");
+	placement_sign(key, &placement, PLACEMENT_GATEWAY, rsp->gateway_grant.data);
+	rsp->gateway_grant.len = PLACEMENT_LEN;
+	return 0;
+}
+
 static int fill_first(struct page *page, struct error *err)
 {
 	struct vault_materialise_rsp *rsp = page->rsp;
 	add_volume(page);
-	if (add_snapshot(page, err) != 0 || add_handed(page, err) != 0 ||
-	    add_channels(page, err) != 0)
+	if (add_placements(page, err) != 0 || add_snapshot(page, err) != 0 ||
+	    add_handed(page, err) != 0 || add_channels(page, err) != 0)
 		return -1;
 	add_gateway_token(page);
 	/* the values of the owner's own are opened where they are released, on their page */

@@ -176,6 +176,16 @@ void data_key_snapshots(
 	derive(data_key, "multiclaw snapshots v1", period, key_r);
 }
 
+struct secret *data_key_placements(const struct secret *data_key, const struct period *period)
+{
+	uint8_t key[DATA_KEY_LEN];
+
+	derive(data_key, "multiclaw placements v1", period, key);
+	struct secret *made = secret_new(key, sizeof(key));
+	sodium_memzero(key, sizeof(key));
+	return made;
+}
+
 /* ---- hand-overs ---- */
 
 static struct binding handover_binding(

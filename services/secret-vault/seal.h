@@ -45,6 +45,8 @@ void data_key_volume(
     const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN]);
 void data_key_snapshots(
     const struct secret *data_key, const struct period *period, uint8_t key_r[DATA_KEY_LEN]);
+/* What placements of that period are signed with: it changes with the period, never with the master key. Caller owns the result. */
+struct secret *data_key_placements(const struct secret *data_key, const struct period *period);
 
 /* Fills in key_id, sealed, sealed_len from all the rest. len: HANDOVER_LEN (key, digest of the manifest), or 0: nothing is handed over. */
 #define HANDOVER_LEN 64

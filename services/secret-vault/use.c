@@ -75,7 +75,7 @@ static int work(struct asking *asking, struct desk *desk, struct error *err)
 	struct vault_use_rsp *rsp = asking->rsp;
 	scoped_open_period struct open_period period = {0};
 	snprintf(rsp->source, sizeof(rsp->source), "none");
-	if (granting_open_period(asking, desk, asking->extra, &period, err) != 0)
+	if (granting_open_period(asking, desk, &period, err) != 0)
 		return -1;
 	int has = use_own(asking, desk, &period, err);
 	if (has == 0)
@@ -100,17 +100,10 @@ void vault_use(struct vault *self, const struct vault_use_req *req, struct bus_r
 	    .releases = true,
 	    .limit_kind = "vault-use",
 	    .work = work};
-	struct holding holding;
 	struct error err;
-	struct placement *placement = calloc(1, sizeof(*placement));
-	bug_if(!placement);
-	if (granting_open_placement(self, req->grant.data, req->grant.len, PLACEMENT_GATEWAY,
-		request, placement, &err) != 0 ||
-	    check(self, req, &err) != 0) {
-		free(placement);
+	if (check(self, req, &err) != 0)
 		bus_fail(request, &err);
-		return;
-	}
-	placement_holding(placement, &holding);
-	asking_begin(self, &plan, NULL, &holding, req, request, placement, sizeof(*placement));
+	else
+		granting_begin(
+		    self, &plan, PLACEMENT_GATEWAY, req->grant.data, req->grant.len, req, request);
 }

@@ -214,11 +214,12 @@ def test_no_bit_of_a_placement_can_be_changed(v, owner):
     for one in altered:
         peer.send("vault.regrant", placement=one, boot_id=boot_id())
     for _ in altered:
-        assert peer.receive()[0]["status"] == "denied"
+        assert peer.receive()[0]["status"] in ("denied", "unauthenticated")  # by its MAC, or because the ledger knows better
     assert regrant(v, placement)
 
 
-def test_a_placement_outlives_a_change_of_the_master_key_while_the_old_one_is_known(own):
+def test_a_placement_outlives_changes_of_the_master_key(own):
+    """Agents that run, and those that are asleep, go on without their owners: what they hold is their period's."""
     v = own().start()
     owner = v.new_owner()
     first = start(v, owner.token)
@@ -230,18 +231,19 @@ def test_a_placement_outlives_a_change_of_the_master_key_while_the_old_one_is_kn
     assert again["volume_key"] == first["volume_key"], "the volume's key does not change with the master's"
     (v.state / "keys/vault.key.next").rename(v.state / "keys/vault.key")
     v.restart_vault()
-    assert refusal(regrant, v, first["placement"]) == REFUSED
-    assert regrant(v, again["placement"]), "made with the new one"
+    grant, boot = regrant(v, first["placement"])
+    assert v.materialise(grant, boot)[1]["volume_key"] == first["volume_key"]
+    assert regrant(v, again["placement"])
 
 
 def test_regrants_are_limited_as_grants_are(own):
     v = own(MULTICLAW_VAULT_PUTS_PER_MINUTE=3).start()
     owner, other = v.new_owner(), v.new_owner()
     placement, theirs = start(v, owner.token)["placement"], start(v, other.token)["placement"]
-    regrant(v, placement)
-    regrant(v, placement)
+    for _ in range(3):
+        regrant(v, placement)
     assert refusal(regrant, v, placement) == ("busy", "rate_limited")
-    assert refusal(v.grant, owner.token) == ("busy", "rate_limited"), "one bucket"
+    assert v.grant(owner.token), "what a host uses up is not its owner's"
     assert regrant(v, theirs)
     for _ in range(3):
         note(v, placement)

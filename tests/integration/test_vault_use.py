@@ -6,7 +6,8 @@ import pytest
 
 from parts import Peer
 from suite import Wallet, wait_until
-from vault_parts import Vaults, boot_id, check_chain, owner, own, random_key, refusal  # noqa: F401
+from vault_format import Master
+from vault_parts import Vaults, boot_id, check_chain, key_text, owner, own, random_key, refusal, write_private  # noqa: F401
 
 REFUSED = ("denied", "grant_refused")
 
@@ -110,3 +111,19 @@ def test_it_ends_with_the_sale_and_with_a_move(v, owner):
     token = v.sell(owner, buyer)
     assert refusal(use, v, grant) == ("unauthenticated", "session_revoked")
     assert use(v, begun(v, token)["gateway_grant"]) == {"source": "none", "own": "none"}
+
+
+def test_a_grant_outlives_changes_of_the_master_key(own):
+    """An agent that runs for months goes on through each of them."""
+    v = own().start()
+    owner = v.new_owner()
+    v.put(owner.token, "llm", "openai", random_key())
+    grant = begun(v, owner.token)["gateway_grant"]
+    new = Master.read(write_private(v.state / "keys/vault.key.next", key_text()))
+    v.operate("rotate")
+    wait_until("it ends", lambda: v.vault_state["key_id"] == new.id.hex() and not v.vault_state.get("next_key_id"), 20, 0.05)
+    (v.state / "keys/vault.key.next").rename(v.state / "keys/vault.key")
+    v.restart_vault()
+    assert use(v, grant)["source"] == "user"
+    v.sell(owner, Wallet())
+    assert refusal(use, v, grant)[0] in ("denied", "unauthenticated", "unavailable")
