@@ -5,7 +5,12 @@
 #include "common/solana_instruction.h"
 
 /* The first byte; borsh. */
-enum { SOLANA_BUDGET_LIMIT = 2, SOLANA_BUDGET_PRICE = 3 };
+enum {
+	SOLANA_BUDGET_HEAP = 1,
+	SOLANA_BUDGET_LIMIT = 2,
+	SOLANA_BUDGET_PRICE = 3,
+	SOLANA_BUDGET_DATA_SIZE = 4
+};
 
 void solana_ix_budget_limit(uint32_t units, struct solana_instruction *ix_r);
 void solana_ix_budget_price(uint64_t micro_lamports, struct solana_instruction *ix_r);
