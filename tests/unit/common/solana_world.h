@@ -52,21 +52,24 @@ static inline void world_open(struct world *world)
 	memset(world->blockhash, 9, sizeof(world->blockhash));
 }
 
-/* Fills in the signature of every signer whose key comes from a seed below 16; the others stay as they are. */
+#define WORLD_SEEDS 16
+
+/* Fills in the signature of every signer whose key comes from a seed below WORLD_SEEDS; the others stay as they are. */
 static inline void world_sign(struct raw *raw)
 {
-	uint8_t key[PUBKEY_LEN], secret[crypto_sign_SECRETKEYBYTES];
+	static uint8_t keys[WORLD_SEEDS][PUBKEY_LEN],
+	    secrets[WORLD_SEEDS][crypto_sign_SECRETKEYBYTES];
 	struct solana_tx tx;
 
+	for (uint8_t seed = 1; seed < WORLD_SEEDS && sodium_is_zero(keys[seed], PUBKEY_LEN); seed++)
+		world_pair(seed, keys[seed], secrets[seed]);
 	if (solana_tx_parse(raw->data, raw->len, &tx, NULL) != 0)
 		return;
 	for (size_t i = 0; i < tx.n_signers; i++)
-		for (uint8_t seed = 1; seed < 16; seed++) {
-			world_pair(seed, key, secret);
-			if (memcmp(key, solana_tx_key(&tx, i), PUBKEY_LEN) == 0)
+		for (size_t seed = 1; seed < WORLD_SEEDS; seed++)
+			if (memcmp(keys[seed], solana_tx_key(&tx, i), PUBKEY_LEN) == 0)
 				crypto_sign_detached(raw->data + 1 + i * SIGNATURE_LEN, NULL,
-				    tx.message, tx.message_len, secret);
-		}
+				    tx.message, tx.message_len, secrets[seed]);
 }
 
 static inline struct raw world_compose(const struct world *world, enum solana_version version,
