@@ -315,6 +315,43 @@ static void refuses_what_is_not_signed_by_its_signers(void **state)
 	assert_string_equal(err.reason, "tx_signature");
 }
 
+/* Both sign and are written, so nothing else tells that they changed places. */
+static void refuses_another_signer_as_the_fee_payer(void **state)
+{
+	struct draft built = draft_of(4), returned;
+
+	(void)state;
+	for (size_t i = 0; i < built.ix[0].n_accounts; i++)
+		if (memcmp(built.ix[0].accounts[i].key, world.owner, PUBKEY_LEN) == 0)
+			built.ix[0].accounts[i].flags = SOLANA_SIGN_WRITE;
+	accepts(&built, &built, false);
+	returned = built;
+	memcpy(returned.payer, world.owner, PUBKEY_LEN);
+	refuses(&built, &returned, false, ERR_DENIED, "tx_changed");
+}
+
+static void refuses_a_key_that_no_instruction_names(void **state)
+{
+	struct draft draft = draft_of(0);
+	struct raw built = compose(&draft), returned = built;
+	struct solana_tx tx;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(solana_tx_parse(built.data, built.len, &tx, NULL), 0);
+	size_t count = (size_t)(tx.keys - built.data) - 1,
+	       blockhash = (size_t)(tx.blockhash - built.data);
+	memmove(
+	    returned.data + blockhash + PUBKEY_LEN, built.data + blockhash, built.len - blockhash);
+	memcpy(returned.data + blockhash, world.mallory, PUBKEY_LEN);
+	returned.len += PUBKEY_LEN;
+	returned.data[count]++;
+	returned.data[count - 1]++; /* read-only */
+	world_sign(&returned);
+	assert_int_equal(judge_with(&built, &returned, true, &err), -1);
+	assert_string_equal(err.reason, "tx_changed");
+}
+
 static void refuses_anything_for_nothing_built(void **state)
 {
 	struct draft built = draft_of(2);
@@ -735,6 +772,8 @@ int main(void)
 	    cmocka_unit_test(refuses_a_priority_fee_above_the_maximum),
 	    cmocka_unit_test(refuses_a_budget_that_is_none),
 	    cmocka_unit_test(refuses_what_is_not_signed_by_its_signers),
+	    cmocka_unit_test(refuses_another_signer_as_the_fee_payer),
+	    cmocka_unit_test(refuses_a_key_that_no_instruction_names),
 	    cmocka_unit_test(refuses_anything_for_nothing_built),
 	    cmocka_unit_test(takes_no_mutant),
 	};
