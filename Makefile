@@ -123,6 +123,12 @@ $(SCAN_FILES): $(BUILD)/obj/tests/bench/scan_files.o $(BUILD)/lib/packer.a $(PRO
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
 
+# composes, judges and explains transactions for tests in other languages
+WALLET_LINES := $(BUILD)/wallet/wallet_lines
+$(WALLET_LINES): $(BUILD)/obj/tests/wallet/wallet_lines.o $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
+
 # what the tests put into containers to break out of them
 PROBE_OBJ   := $(patsubst tests/sandbox/%.c,$(BUILD)/sandbox/obj/%.o,$(filter-out tests/sandbox/hostile_agent.c,$(wildcard tests/sandbox/*.c)))
 PROBE       := $(BUILD)/sandbox/probe
@@ -172,7 +178,7 @@ AS_HUMAN = $(if $(SUDO_UID),$(shell [ "$$(stat -c %u '$(BUILD)' 2>/dev/null || s
 run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it; as root with containers
 	@deploy/deps --needed && $(AS_HUMAN) $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
-tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json
+tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(WALLET_LINES) $(PROBE_IMAGE)/index.json
 
 test: ## everything: unit, protocol, integration, node; installs what is missing
 	@MAKEFLAGS= BUILD=$(BUILD_BASE) SANITIZE=$(SANITIZE) tests/run
@@ -183,7 +189,7 @@ test-unit: $(UNIT) ## unit tests only
 test-integration: all $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
 	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/integration $(ARGS)
 
-test-node: all ## the tests that use the ecosystem's own JavaScript libraries
+test-node: all $(WALLET_LINES) ## the tests that use the ecosystem's own JavaScript libraries
 	@BUILD=$(BUILD) tests/node/run
 
 BENCH := $(BUILD)/bench/load $(BUILD)/bench/probe $(BUILD)/bench/floor
