@@ -200,6 +200,15 @@ const uint8_t *solana_tx_key(const struct solana_tx *tx, size_t key)
 	return tx->keys + key * PUBKEY_LEN;
 }
 
+size_t solana_tx_find(const struct solana_tx *tx, const uint8_t key[PUBKEY_LEN])
+{
+	size_t i = 0;
+
+	while (i < tx->n_keys && memcmp(solana_tx_key(tx, i), key, PUBKEY_LEN) != 0)
+		i++;
+	return i;
+}
+
 bool solana_tx_is_signer(const struct solana_tx *tx, size_t key)
 {
 	return key < tx->n_signers;
@@ -231,14 +240,36 @@ bool solana_tx_signed_by(const struct solana_tx *tx, size_t signer)
 		   tx->message_len, solana_tx_key(tx, signer)) == 0;
 }
 
-int solana_tx_verify(const struct solana_tx *tx, struct error *err)
+static int refuse_signature(const uint8_t key[PUBKEY_LEN], struct error *err)
 {
 	char text[PUBKEY_TEXT_MAX + 1];
 
+	return error_refuse(err, ERR_INVALID, "tx_signature",
+	    "the signature of %s is not one over this transaction", pubkey_text(key, text));
+}
+
+int solana_tx_verify(const struct solana_tx *tx, struct error *err)
+{
 	for (size_t i = 0; i < tx->n_signers; i++)
 		if (!solana_tx_signed_by(tx, i))
-			return error_refuse(err, ERR_INVALID, "tx_signature",
-			    "the signature of %s is not one over this transaction",
-			    pubkey_text(solana_tx_key(tx, i), text));
+			return refuse_signature(solana_tx_key(tx, i), err);
+	return 0;
+}
+
+int solana_tx_put_signature(uint8_t *bytes, size_t len, const uint8_t key[PUBKEY_LEN],
+    const uint8_t signature[SIGNATURE_LEN], struct error *err)
+{
+	struct solana_tx tx;
+
+	if (solana_tx_parse(bytes, len, &tx, err) != 0)
+		return -1;
+	size_t signer = solana_tx_find(&tx, key);
+	if (!solana_tx_is_signer(&tx, signer))
+		return error_refuse(err, ERR_INVALID, "tx_signatures",
+		    "the transaction does not ask for this signature");
+	if (crypto_sign_verify_detached(signature, tx.message, tx.message_len, key) != 0)
+		return refuse_signature(key, err);
+	/* the count before the signatures is one byte */
+	memcpy(bytes + 1 + signer * SIGNATURE_LEN, signature, SIGNATURE_LEN);
 	return 0;
 }

@@ -4,7 +4,7 @@
  *
  * Every failure is ERR_INVALID with a reason:
  *	tx_too_long tx_truncated tx_trailing_bytes tx_shortvec tx_version tx_header tx_signatures tx_too_many tx_duplicate_key
- *	tx_index tx_lookup_tables; tx_signature (not verified) from the last two functions. */
+ *	tx_index tx_lookup_tables; tx_signature: not verified. */
 #ifndef COMMON_SOLANA_TX_H
 #define COMMON_SOLANA_TX_H
 
@@ -51,6 +51,8 @@ int solana_tx_parse_message(
     const uint8_t *bytes, size_t len, struct solana_tx *tx_r, struct error *err);
 
 const uint8_t *solana_tx_key(const struct solana_tx *tx, size_t key);
+/* The index of a key, n_keys if it is not there. */
+size_t solana_tx_find(const struct solana_tx *tx, const uint8_t key[PUBKEY_LEN]);
 bool solana_tx_is_signer(const struct solana_tx *tx, size_t key);
 bool solana_tx_is_writable(const struct solana_tx *tx, size_t key);
 /* Keys of an instruction: its i-th account, its program. */
@@ -63,5 +65,10 @@ const uint8_t *solana_tx_program(
 bool solana_tx_signed_by(const struct solana_tx *tx, size_t signer);
 /* All of them did, or ERR_INVALID with reason tx_signature and whose is wrong. */
 int solana_tx_verify(const struct solana_tx *tx, struct error *err);
+
+/* Writes the signature of one signer into the transaction's bytes. ERR_INVALID: they do not parse, the key is no signer's (reason
+ * tx_signatures), or it did not sign this (tx_signature; nothing is written). */
+int solana_tx_put_signature(uint8_t *bytes, size_t len, const uint8_t key[PUBKEY_LEN],
+    const uint8_t signature[SIGNATURE_LEN], struct error *err);
 
 #endif

@@ -13,16 +13,6 @@ static int changed(struct error *err, const char *what)
 	    err, ERR_DENIED, "tx_changed", "the wallet changed the transaction: %s", what);
 }
 
-/* Index of a key, or n_keys. */
-static size_t find_key(const struct solana_tx *tx, const uint8_t key[PUBKEY_LEN])
-{
-	size_t i = 0;
-
-	while (i < tx->n_keys && memcmp(solana_tx_key(tx, i), key, PUBKEY_LEN) != 0)
-		i++;
-	return i;
-}
-
 static bool same_key(const uint8_t a[PUBKEY_LEN], const uint8_t b[PUBKEY_LEN])
 {
 	return memcmp(a, b, PUBKEY_LEN) == 0;
@@ -113,7 +103,7 @@ static int check_keys(const struct solana_tx *built, const struct solana_tx *ret
     const bool used[SOLANA_KEYS_MAX], struct error *err)
 {
 	for (size_t i = 0; i < returned->n_keys; i++) {
-		size_t was = find_key(built, solana_tx_key(returned, i));
+		size_t was = solana_tx_find(built, solana_tx_key(returned, i));
 		bool is_new = was == built->n_keys;
 		bool signer = !is_new && solana_tx_is_signer(built, was),
 		     writable = !is_new && solana_tx_is_writable(built, was);

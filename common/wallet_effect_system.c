@@ -1,15 +1,14 @@
 #include "common/little_endian.h"
 #include "common/solana_ix_system.h"
+#include "common/wallet_amount.h"
 #include "common/wallet_effect.h"
-
-#define SOL_DECIMALS 9
 
 static void explain_transfer(const struct wallet_effect *effect, struct wallet_line *line)
 {
 	char amount[WALLET_AMOUNT_MAX];
 
 	wallet_effect_say(line, "Send %s SOL from ",
-	    wallet_summary_amount(little_endian_u64(effect->data + 4), SOL_DECIMALS, amount));
+	    wallet_amount_text(little_endian_u64(effect->data + 4), WALLET_SOL_DECIMALS, amount));
 	wallet_effect_say_key(effect, wallet_effect_key(effect, 0), line);
 	wallet_effect_say(line, " to ");
 	wallet_effect_say_recipient(effect, wallet_effect_key(effect, 1), line);
@@ -23,7 +22,7 @@ static void explain_create(const struct wallet_effect *effect, struct wallet_lin
 	wallet_effect_say_key(effect, wallet_effect_key(effect, 1), line);
 	wallet_effect_say(line, " of program %s with %s SOL and %llu bytes, paid by ",
 	    pubkey_text(effect->data + 20, program),
-	    wallet_summary_amount(little_endian_u64(effect->data + 4), SOL_DECIMALS, amount),
+	    wallet_amount_text(little_endian_u64(effect->data + 4), WALLET_SOL_DECIMALS, amount),
 	    (unsigned long long)little_endian_u64(effect->data + 12));
 	wallet_effect_say_key(effect, wallet_effect_key(effect, 0), line);
 	line->warning = true;

@@ -5,6 +5,7 @@
 #include "common/solana_ix_token.h"
 #include "common/solana_pda.h"
 #include "common/solana_program.h"
+#include "common/wallet_amount.h"
 #include "common/wallet_effect.h"
 
 /* Accounts of the Associated Token Account program's two ways to create. */
@@ -63,7 +64,7 @@ static void say_amount(const struct wallet_effect *effect, const uint8_t *mint, 
 	uint8_t decimals = effect->data[9];
 
 	wallet_effect_say(line, "%s %s of token %s (%u decimals%s) ", verb,
-	    wallet_summary_amount(little_endian_u64(effect->data + 1), decimals, amount),
+	    wallet_amount_text(little_endian_u64(effect->data + 1), decimals, amount),
 	    pubkey_text(mint, text), decimals,
 	    solana_program_of(effect->program) == SOLANA_PROGRAM_TOKEN_2022 ? ", Token-2022" : "");
 }

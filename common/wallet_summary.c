@@ -1,36 +1,12 @@
 #include "common/wallet_summary.h"
 
-#include <stdio.h>
-#include <string.h>
-
 #include "common/pubkey.h"
 #include "common/solana_fee.h"
 #include "common/solana_ix_core.h"
 #include "common/solana_lighthouse.h"
 #include "common/solana_program.h"
+#include "common/wallet_amount.h"
 #include "common/wallet_effect.h"
-
-#define SOL_DECIMALS 9
-#define DECIMALS_SHOWN 20
-
-char *wallet_summary_amount(uint64_t amount, uint8_t decimals, char text[WALLET_AMOUNT_MAX])
-{
-	char digits[48];
-	unsigned long long number = amount;
-
-	if (decimals > DECIMALS_SHOWN) {
-		snprintf(text, WALLET_AMOUNT_MAX, "%llue-%u", number, decimals);
-		return text;
-	}
-	/* at least one digit before the point */
-	int len = snprintf(digits, sizeof(digits), "%0*llu", decimals + 1, number);
-	int whole = len - decimals, fraction = decimals;
-	while (fraction > 0 && digits[whole + fraction - 1] == '0')
-		fraction--;
-	snprintf(text, WALLET_AMOUNT_MAX, "%.*s%s%.*s", whole, digits, fraction ? "." : "",
-	    fraction, digits + whole);
-	return text;
-}
 
 static struct wallet_line *add_line(struct wallet_summary *summary)
 {
@@ -96,7 +72,7 @@ static void add_execute_fees(const struct solana_tx *tx, struct wallet_summary *
 		    "Metaplex Core's execute fee: about %s SOL (%zu times, by the rent), from "
 		    "their "
 		    "payer",
-		    wallet_summary_amount(n * SOLANA_EXECUTE_FEE, SOL_DECIMALS, amount), n);
+		    wallet_amount_text(n * SOLANA_EXECUTE_FEE, WALLET_SOL_DECIMALS, amount), n);
 }
 
 static void add_fee(
@@ -109,13 +85,13 @@ static void add_fee(
 	wallet_effect_say(line,
 	    "Network fee: %s%s SOL, from the fee payer %s: %s for %zu signatures",
 	    fee->has_limit || fee->unit_price == 0 ? "" : "at most ",
-	    wallet_summary_amount(fee->lamports, SOL_DECIMALS, total),
+	    wallet_amount_text(fee->lamports, WALLET_SOL_DECIMALS, total),
 	    pubkey_text(solana_tx_key(tx, 0), payer),
-	    wallet_summary_amount(fee->signature_lamports, SOL_DECIMALS, signatures),
+	    wallet_amount_text(fee->signature_lamports, WALLET_SOL_DECIMALS, signatures),
 	    fee->n_signatures);
 	if (fee->priority_lamports > 0)
 		wallet_effect_say(line, ", %s priority fee (%llu compute units)",
-		    wallet_summary_amount(fee->priority_lamports, SOL_DECIMALS, priority),
+		    wallet_amount_text(fee->priority_lamports, WALLET_SOL_DECIMALS, priority),
 		    (unsigned long long)fee->unit_limit);
 }
 

@@ -35,8 +35,4 @@ struct wallet_hints {
 void wallet_summary_read(
     const struct solana_tx *tx, const struct wallet_hints *hints, struct wallet_summary *summary_r);
 
-/* An amount with its decimals and no more zeros than it needs: 1500000, 6 -> "1.5". More than 20 decimals: "15e-30". */
-#define WALLET_AMOUNT_MAX 32
-char *wallet_summary_amount(uint64_t amount, uint8_t decimals, char text[WALLET_AMOUNT_MAX]);
-
 #endif

@@ -144,6 +144,34 @@ static void a_signature_that_is_not_one_is_named(void **state)
 	assert_false(solana_tx_signed_by(&tx, 1));
 }
 
+static void takes_the_signature_of_a_signer_and_no_other(void **state)
+{
+	struct bytes want = signed_tx(6), bytes = want;
+	const uint8_t *first = want.data + 1, *second = first + SIGNATURE_LEN;
+	struct solana_tx tx;
+	struct error err;
+
+	(void)state;
+	memset(bytes.data + 1, 0, 2 * SIGNATURE_LEN);
+	struct bytes blank = bytes;
+	assert_int_equal(solana_tx_parse(bytes.data, bytes.len, &tx, &err), 0);
+	const uint8_t *payer = solana_tx_key(&tx, 0), *owner = solana_tx_key(&tx, 1);
+	assert_int_equal(solana_tx_put_signature(bytes.data, bytes.len, payer, second, &err), -1);
+	assert_string_equal(err.reason, "tx_signature");
+	assert_int_equal(
+	    solana_tx_put_signature(bytes.data, bytes.len, solana_tx_key(&tx, 2), first, &err), -1);
+	assert_string_equal(err.reason, "tx_signatures");
+	assert_int_equal(
+	    solana_tx_put_signature(bytes.data, bytes.len, want.data, first, &err), -1);
+	assert_string_equal(err.reason, "tx_signatures");
+	assert_memory_equal(bytes.data, blank.data, bytes.len);
+	assert_int_equal(solana_tx_put_signature(bytes.data, bytes.len, owner, second, &err), 0);
+	assert_int_equal(solana_tx_put_signature(bytes.data, bytes.len, payer, first, &err), 0);
+	assert_memory_equal(bytes.data, want.data, want.len);
+	assert_int_equal(
+	    solana_tx_put_signature(bytes.data, bytes.len - 1, payer, first, &err), -1);
+}
+
 static void refuses(const struct bytes *bytes, const char *reason)
 {
 	/* of exact size, so that the sanitizer sees a read behind the end */
@@ -366,6 +394,7 @@ int main(void)
 	    cmocka_unit_test(reads_the_transactions_that_real_libraries_made),
 	    cmocka_unit_test(knows_who_signs_and_what_is_written),
 	    cmocka_unit_test(a_signature_that_is_not_one_is_named),
+	    cmocka_unit_test(takes_the_signature_of_a_signer_and_no_other),
 	    cmocka_unit_test(refuses_every_beginning_of_a_transaction),
 	    cmocka_unit_test(refuses_what_follows_the_end),
 	    cmocka_unit_test(refuses_a_length_not_in_its_shortest_form),

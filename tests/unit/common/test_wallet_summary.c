@@ -367,26 +367,6 @@ static void a_transaction_full_of_instructions_has_a_line_for_each(void **state)
 	assert_int_equal(summary.n_lines, SOLANA_INSTRUCTIONS_MAX + 1);
 }
 
-static void writes_amounts_exactly(void **state)
-{
-	static const struct {
-		uint64_t amount;
-		uint8_t decimals;
-		const char *want;
-	} cases[] = {{0, 0, "0"}, {0, 9, "0"}, {1, 0, "1"}, {1, 9, "0.000000001"},
-	    {10, 9, "0.00000001"}, {1000000000, 9, "1"}, {1500000, 6, "1.5"}, {100, 0, "100"},
-	    {UINT64_MAX, 0, "18446744073709551615"}, {UINT64_MAX, 9, "18446744073.709551615"},
-	    {UINT64_MAX, 20, "0.18446744073709551615"},
-	    {UINT64_MAX, 21, "18446744073709551615e-21"}, {5, 255, "5e-255"},
-	    {1, 20, "0.00000000000000000001"}};
-	char text[WALLET_AMOUNT_MAX];
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
-		assert_string_equal(
-		    wallet_summary_amount(cases[i].amount, cases[i].decimals, text), cases[i].want);
-}
-
 static void fee_of(const struct solana_instruction *ix, size_t n, uint64_t priority)
 {
 	struct raw raw = world_compose(&world, SOLANA_V0, world.owner, ix, n);
@@ -453,7 +433,6 @@ int main(void)
 	    cmocka_unit_test(sees_that_a_delegate_acts),
 	    cmocka_unit_test(names_every_further_signer),
 	    cmocka_unit_test(a_transaction_full_of_instructions_has_a_line_for_each),
-	    cmocka_unit_test(writes_amounts_exactly),
 	    cmocka_unit_test(computes_the_priority_fee_as_a_node_does),
 	    cmocka_unit_test(does_not_guess_a_fee_that_no_node_would_take),
 	};
