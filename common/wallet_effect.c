@@ -44,6 +44,16 @@ void wallet_effect_say_key(
 	wallet_effect_say(line, "%s", pubkey_text(key, text));
 }
 
+void wallet_effect_say_spender(const struct wallet_effect *effect, const uint8_t key[PUBKEY_LEN],
+    const uint8_t *to, struct wallet_line *line)
+{
+	wallet_effect_say_key(effect, key, line);
+	if (!effect->wallet || is_key(key, effect->wallet) || is_key(to, effect->wallet))
+		return;
+	wallet_effect_say(line, " (not the agent's money)");
+	line->warning = true;
+}
+
 void wallet_effect_say_recipient(
     const struct wallet_effect *effect, const uint8_t key[PUBKEY_LEN], struct wallet_line *line)
 {

@@ -33,7 +33,10 @@ void wallet_effect_say(struct wallet_line *line, const char *fmt, ...)
 /* An address, and what is known of it: the agent's wallet, the fee payer. */
 void wallet_effect_say_key(
     const struct wallet_effect *effect, const uint8_t key[PUBKEY_LEN], struct wallet_line *line);
-/* The same for a recipient: off the curve is said and a warning, unless it is the agent's wallet. */
+/* Whose money goes to `to`: not the agent's, though an agent is meant, is said and a warning, unless it is the agent that gets it. */
+void wallet_effect_say_spender(const struct wallet_effect *effect, const uint8_t key[PUBKEY_LEN],
+    const uint8_t *to, struct wallet_line *line);
+/* The same as say_key for a recipient: off the curve is said and a warning, unless it is the agent's wallet. */
 void wallet_effect_say_recipient(
     const struct wallet_effect *effect, const uint8_t key[PUBKEY_LEN], struct wallet_line *line);
 

@@ -9,7 +9,8 @@ static void explain_transfer(const struct wallet_effect *effect, struct wallet_l
 
 	wallet_effect_say(line, "Send %s SOL from ",
 	    wallet_amount_text(little_endian_u64(effect->data + 4), WALLET_SOL_DECIMALS, amount));
-	wallet_effect_say_key(effect, wallet_effect_key(effect, 0), line);
+	wallet_effect_say_spender(
+	    effect, wallet_effect_key(effect, 0), wallet_effect_key(effect, 1), line);
 	wallet_effect_say(line, " to ");
 	wallet_effect_say_recipient(effect, wallet_effect_key(effect, 1), line);
 }

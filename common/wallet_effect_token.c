@@ -92,7 +92,7 @@ static void explain_transfer_checked(const struct wallet_effect *effect, struct 
 
 	say_amount(effect, mint, "Send", line);
 	wallet_effect_say(line, "of ");
-	say_account(effect, 3, line);
+	wallet_effect_say_spender(effect, wallet_effect_key(effect, 3), wallet, line);
 	wallet_effect_say(line, " from token account ");
 	say_account(effect, 0, line);
 	wallet_effect_say(line, " to ");

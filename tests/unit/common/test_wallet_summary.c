@@ -326,6 +326,34 @@ static void says_so_if_it_is_another_agents_wallet(void **state)
 	assert_int_equal(strncmp(summary.lines[0].text, "Unknown instruction", 19), 0);
 }
 
+static void warns_of_money_that_is_not_the_agents(void **state)
+{
+	const uint8_t *program = solana_program_key(SOLANA_PROGRAM_TOKEN);
+	struct solana_token_transfer transfer = {
+	    program, world.mint, world.service, world.destination, world.owner, 1500000, 6};
+	uint8_t account[PUBKEY_LEN];
+	struct solana_instruction ix;
+
+	(void)state;
+	solana_ix_system_transfer(world.owner, world.destination, 1, &ix);
+	summarise(&ix, 1, true);
+	says(0, true,
+	    "Send 0.000000001 SOL from the fee payer " OWNER
+	    " (not the agent's money) to " DESTINATION);
+	summarise(&ix, 1, false);
+	assert_false(summary.warning);
+	solana_ix_token_transfer(&transfer, &ix);
+	summarise(&ix, 1, true);
+	assert_non_null(
+	    strstr(summary.lines[0].text, OWNER " (not the agent's money) from token "));
+	/* a gift to the agent is nothing to warn of */
+	solana_pda_associated_token(world.pda, program, world.mint, account);
+	transfer.destination = account;
+	solana_ix_token_transfer(&transfer, &ix);
+	summarise(&ix, 1, true);
+	assert_false(summary.warning);
+}
+
 static void sees_that_a_delegate_acts(void **state)
 {
 	struct solana_instruction inner, ix;
@@ -430,6 +458,7 @@ int main(void)
 	    cmocka_unit_test(warns_of_what_hands_over_control),
 	    cmocka_unit_test(calls_unknown_what_it_does_not_know_to_the_last_byte),
 	    cmocka_unit_test(says_so_if_it_is_another_agents_wallet),
+	    cmocka_unit_test(warns_of_money_that_is_not_the_agents),
 	    cmocka_unit_test(sees_that_a_delegate_acts),
 	    cmocka_unit_test(names_every_further_signer),
 	    cmocka_unit_test(a_transaction_full_of_instructions_has_a_line_for_each),
