@@ -2,9 +2,8 @@
  * ExecuteV1 into what it wraps, then who pays which fees and who signs. Service and command line show the same, and whoever signs makes it
  * anew from what is signed. Nothing is left out: what is not known here to the last byte and account is called an unknown instruction.
  *
- * A line that asks for a second look is a warning: something unknown, something that hands over control, money that is not the
- * agent's, a recipient that is off the curve
- * (a program's address; nobody has its key) or that the transaction does not name. */
+ * A line that asks for a second look is a warning: something unknown, something that hands over control, money that is not the agent's, a
+ * recipient that is off the curve (a program's address; nobody has its key) or that the transaction does not name. */
 #ifndef COMMON_WALLET_SUMMARY_H
 #define COMMON_WALLET_SUMMARY_H
 
