@@ -12,7 +12,7 @@
  * "BlockhashNotFound", "InsufficientFundsForRent 3" (index of the account), "InstructionError 2 InvalidArgument", "InstructionError 2 Custom 26"
  * (index of the instruction; the program's code), "Unknown" for anything that is not of that form. Letters, digits and single spaces only.
  *
- * Refusals: invalid (address_invalid, signature_invalid: not base58 of that size; refused_by_node: the node's -32600, -32602, -32013, -32015; signature_wrong:
+ * Refusals: invalid (address_invalid, signature_invalid: not base58 of that size; tx_*: not a transaction, as common/solana_tx.h says; refused_by_node: the node's -32600, -32602, -32013, -32015; signature_wrong:
  * -32003); busy (too many under way); unavailable with chain_unavailable (no healthy node, no answer, another error),
  * chain_behind (-32016: no node has reached the slot), chain_limited (429 in any shape), not_served (403, -32601, -32010), too_much (the
  * answer is longer than is read), service_unavailable.

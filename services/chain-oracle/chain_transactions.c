@@ -5,6 +5,7 @@
 
 #include "common/log.h"
 #include "common/scoped.h"
+#include "common/solana_tx.h"
 #include "services/chain-oracle/chain.h"
 #include "services/chain-oracle/rpc_json.h"
 
@@ -104,14 +105,14 @@ void chain_simulate(
 
 /* ---- send ---- */
 
-/* The first signature names the transaction. At most 12 of them fit in a packet, so their number takes one byte. */
-static int signature_of(const struct chain_send_req *req, char text[SIGNATURE_TEXT_MAX + 1])
+/* The first signature names the transaction. */
+static int signature_of(
+    const struct chain_send_req *req, char text[SIGNATURE_TEXT_MAX + 1], struct error *err)
 {
-	const uint8_t *bytes = req->transaction.data;
-	size_t n = bytes[0];
-	if (n == 0 || n > 12 || req->transaction.len <= 1 + n * SIGNATURE_LEN)
+	struct solana_tx tx;
+	if (solana_tx_parse(req->transaction.data, req->transaction.len, &tx, err) < 0)
 		return -1;
-	base58_encode(bytes + 1, SIGNATURE_LEN, text, SIGNATURE_TEXT_MAX + 1);
+	base58_encode(tx.signatures, SIGNATURE_LEN, text, SIGNATURE_TEXT_MAX + 1);
 	return 0;
 }
 
@@ -142,8 +143,7 @@ static int read_send(struct asking_turn *turn, const struct rpc_answer *answer, 
 	struct chain_send_rsp *rsp = turn->rsp;
 	struct relays_item *relay = &rsp->relays.item[rsp->relays.len++];
 	const char *said = json_string_value(answer->result), *outcome = "accepted";
-	(void)err;
-	bug_if(signature_of(turn->req, rsp->signature) < 0);
+	bug_if(signature_of(turn->req, rsp->signature, err) < 0);
 	if (answer->outcome != RPC_OK)
 		outcome = outcome_of_error(answer, relay->error);
 	else if (!said || strcmp(said, rsp->signature) != 0)
@@ -177,13 +177,10 @@ void chain_send(struct chain *self, const struct chain_send_req *req, struct bus
 {
 	char signature[SIGNATURE_TEXT_MAX + 1];
 	struct error err;
-	if (signature_of(req, signature) < 0) {
-		error_refuse(
-		    &err, ERR_INVALID, "transaction_malformed", "not a signed transaction");
+	if (signature_of(req, signature, &err) < 0)
 		bus_fail(request, &err);
-		return;
-	}
-	asking_begin(&self->askings, &send_kind, req, 0, request);
+	else
+		asking_begin(&self->askings, &send_kind, req, 0, request);
 }
 
 /* ---- statuses ---- */
