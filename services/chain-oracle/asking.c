@@ -236,7 +236,8 @@ static void ask(struct asking *asking)
 		return;
 	}
 	if (rpc_nodes_are_foreign(nodes)) {
-		fail_for(asking, "chain_unavailable", "the state in Redis belongs to another chain");
+		fail_for(
+		    asking, "chain_unavailable", "the state in Redis belongs to another chain");
 		return;
 	}
 	choose(asking, nodes);

@@ -35,13 +35,12 @@ enum asking_whom {
 struct asking_kind {
 	enum asking_whom whom;
 	size_t rsp_size;
-	size_t body_max; /* of each answer */
+	size_t body_max;   /* of each answer */
 	bool keeps_errors; /* read is also given answers that are errors */
 	/* What to ask at this step; NULL: the turn has come to its end. */
 	char *(*write)(const struct asking_turn *turn, uint64_t id);
 	/* 0, or -1: it is not an answer to what was asked. */
-	int (*read)(
-	    struct asking_turn *turn, const struct rpc_answer *answer, struct error *err);
+	int (*read)(struct asking_turn *turn, const struct rpc_answer *answer, struct error *err);
 	/* Not for ASKING_ONE: adds what one node said to what the ones before it did; first: nothing was there yet. */
 	void (*merge)(void *rsp, const struct asking_turn *turn, bool first);
 	/* May be NULL: looks over the whole before it is sent. */

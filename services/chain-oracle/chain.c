@@ -10,7 +10,8 @@
 #include "services/chain-oracle/rpc_json.h"
 
 #define SMALL_BODY ((size_t)16 * 1024)
-#define ACCOUNT_SPARE 512 /* bytes of JSON around an account's data, and room for members that nodes may add */
+#define ACCOUNT_SPARE \
+	512 /* bytes of JSON around an account's data, and room for members that nodes may add */
 
 int chain_check_key(const char *text, struct error *err)
 {
@@ -155,9 +156,8 @@ static int read_account(
 	struct core_account account;
 	if (asking_slot(turn, answer, &rsp->slot, err) < 0)
 		return -1;
-	if (json_array_size(value) != 1 ||
-	    rpc_account_read_slice(
-		json_array_get(value, 0), rsp->data.data, req->data_max, &account) < 0)
+	if (json_array_size(value) != 1 || rpc_account_read_slice(json_array_get(value, 0),
+					       rsp->data.data, req->data_max, &account) < 0)
 		return error_set(err, ERR_INVALID, "the account cannot be read");
 	rsp->exists = account.exists;
 	if (!account.exists)
@@ -205,8 +205,8 @@ static int read_accounts(
 	rsp->accounts.len = req->keys.len;
 	if (asking_slot(turn, answer, &rsp->slot, err) < 0)
 		return -1;
-	return chain_read_accounts(rpc_answer_value(answer), req->keys.len, req->data_max,
-	    rsp->accounts.item, err);
+	return chain_read_accounts(
+	    rpc_answer_value(answer), req->keys.len, req->data_max, rsp->accounts.item, err);
 }
 
 static const struct asking_kind accounts_kind = {

@@ -114,8 +114,8 @@ static int read_entry(
 	bug_if(pubkey_parse(programs[turn->step], program) < 0);
 	if (pubkey_parse(req->owner, owner) < 0 ||
 	    rpc_json_pubkey(json_object_get(entry, "pubkey"), key) < 0 ||
-	    rpc_account_read_slice(
-		json_object_get(entry, "account"), bytes, TOKEN_LEN, &account) < 0 ||
+	    rpc_account_read_slice(json_object_get(entry, "account"), bytes, TOKEN_LEN, &account) <
+		0 ||
 	    !account.exists || account.len != TOKEN_LEN ||
 	    memcmp(account.program, program, PUBKEY_LEN) != 0 ||
 	    memcmp(bytes + OWNER_AT, owner, PUBKEY_LEN) != 0)
@@ -195,8 +195,7 @@ static int read_mints(struct asking_turn *turn, const struct rpc_answer *answer,
 	for (size_t i = 0; i < len; i++) {
 		uint8_t bytes[MINT_LEN];
 		struct core_account account;
-		if (rpc_account_read_slice(
-			json_array_get(value, i), bytes, MINT_LEN, &account) < 0)
+		if (rpc_account_read_slice(json_array_get(value, i), bytes, MINT_LEN, &account) < 0)
 			return error_set(err, ERR_INVALID, "mint %zu cannot be read", i);
 		if (account.exists && account.len == MINT_LEN)
 			note_mint(rsp, mints->key[at + i], &account);

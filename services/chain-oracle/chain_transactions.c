@@ -54,9 +54,8 @@ static void put_logs(char *text, size_t size, const json_t *logs)
 }
 
 /* The node sends whole accounts, whatever their size; what is kept of one is its beginning. */
-static int read_after(
-    const struct chain_simulate_req *req, struct chain_simulate_rsp *rsp, const json_t *value,
-    struct error *err)
+static int read_after(const struct chain_simulate_req *req, struct chain_simulate_rsp *rsp,
+    const json_t *value, struct error *err)
 {
 	const json_t *accounts = json_object_get(value, "accounts");
 	if (req->keys.len == 0 || !accounts || json_is_null(accounts))
@@ -209,8 +208,7 @@ static char *write_statuses(const struct asking_turn *turn, uint64_t id)
 	json_t *signatures = json_array();
 	bug_if(!signatures);
 	for (size_t i = 0; i < req->signatures.len; i++)
-		json_array_append_new(
-		    signatures, json_string(req->signatures.item[i].signature));
+		json_array_append_new(signatures, json_string(req->signatures.item[i].signature));
 	return rpc_request_statuses(id, signatures, req->history);
 }
 

@@ -121,8 +121,7 @@ char *rpc_request_data(uint64_t id, json_t *keys, size_t slice, uint64_t min_slo
 
 char *rpc_request_rent(uint64_t id, uint64_t size)
 {
-	return request(
-	    id, "getMinimumBalanceForRentExemption", json_pack("[I]", (json_int_t)size));
+	return request(id, "getMinimumBalanceForRentExemption", json_pack("[I]", (json_int_t)size));
 }
 
 char *rpc_request_tokens(
@@ -138,8 +137,8 @@ char *rpc_request_records(uint64_t id, const char *asset, uint64_t min_slot)
 	json_object_set_new(with_filters, "withContext", json_true());
 	json_object_set_new(with_filters, "filters",
 	    json_pack("[{s:i}, {s:{s:i, s:s, s:s}}, {s:{s:i, s:s, s:s}}]", "dataSize",
-		RPC_RECORD_LEN, "memcmp", "offset", 0, "bytes", "3", "encoding", "base58",
-		"memcmp", "offset", RPC_RECORD_ASSET_AT, "bytes", asset, "encoding", "base58"));
+		RPC_RECORD_LEN, "memcmp", "offset", 0, "bytes", "3", "encoding", "base58", "memcmp",
+		"offset", RPC_RECORD_ASSET_AT, "bytes", asset, "encoding", "base58"));
 	return request(
 	    id, "getProgramAccounts", json_pack("[s, o]", RPC_RECORD_PROGRAM, with_filters));
 }

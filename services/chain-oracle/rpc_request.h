@@ -43,8 +43,7 @@ char *rpc_request_records(uint64_t id, const char *asset, uint64_t min_slot);
 char *rpc_request_simulate(
     uint64_t id, const uint8_t *transaction, size_t len, json_t *keys, uint64_t min_slot);
 /* maxRetries 0: whoever wants it sent again sends it again. */
-char *rpc_request_send(
-    uint64_t id, const uint8_t *transaction, size_t len, bool skip_preflight);
+char *rpc_request_send(uint64_t id, const uint8_t *transaction, size_t len, bool skip_preflight);
 /* signatures: taken. */
 char *rpc_request_statuses(uint64_t id, json_t *signatures, bool history);
 /* before: "" for the newest. */

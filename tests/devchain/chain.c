@@ -282,8 +282,8 @@ void chain_land(struct chain *chain, const struct landed *landed)
 	if (chain->nlanded == 2 * LANDED_MAX) {
 		for (size_t i = 0; i < LANDED_MAX; i++)
 			free(chain->landed[i].keys);
-		memmove(chain->landed, chain->landed + LANDED_MAX,
-		    LANDED_MAX * sizeof(*chain->landed));
+		memmove(
+		    chain->landed, chain->landed + LANDED_MAX, LANDED_MAX * sizeof(*chain->landed));
 		chain->nlanded = LANDED_MAX;
 	}
 	chain->landed =

@@ -8,7 +8,12 @@
 #include "tests/devchain/programs.h"
 
 /* mpl-agent-tools, error.rs; the last two as of the revision that has revoke_execution_v1, by their order */
-enum { INVALID_CORE_ASSET = 4, INVALID_DERIVATION = 6, MUST_BE_INITIALIZED = 12, UNAUTHORIZED = 13 };
+enum {
+	INVALID_CORE_ASSET = 4,
+	INVALID_DERIVATION = 6,
+	MUST_BE_INITIALIZED = 12,
+	UNAUTHORIZED = 13
+};
 
 static int check_record(const struct invocation *in, const struct invocation_account *account,
     const struct invocation_account *asset, struct agent_record *record_r)

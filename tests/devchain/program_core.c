@@ -135,8 +135,7 @@ static int read_execution(struct invocation *in, struct execution *execution)
 	    check_asset(in, execution->at[SOLANA_EXECUTE_ASSET],
 		execution->at[SOLANA_EXECUTE_COLLECTION]) < 0)
 		return -1;
-	if (pubkey_asset_signer(
-		execution->at[SOLANA_EXECUTE_ASSET]->account->key, pda, NULL) < 0 ||
+	if (pubkey_asset_signer(execution->at[SOLANA_EXECUTE_ASSET]->account->key, pda, NULL) < 0 ||
 	    !run_is_key(execution->at[SOLANA_EXECUTE_SIGNER], pda))
 		return run_fail_custom(in, INVALID_EXECUTE_PDA);
 	return approve_execution(in, execution);

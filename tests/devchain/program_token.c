@@ -31,8 +31,8 @@ static int read_token(
 	return token_read(state, in->program, token_r) ? 0 : run_fail(in, "InvalidAccountData");
 }
 
-static int need_owner(const struct invocation *in, const struct invocation_account *authority,
-    const uint8_t *owner)
+static int need_owner(
+    const struct invocation *in, const struct invocation_account *authority, const uint8_t *owner)
 {
 	if (!run_is_key(authority, owner)) {
 		run_log(in->run, "Program log: Error: owner does not match");
@@ -214,8 +214,8 @@ int program_associated_token(struct invocation *in)
 	if (solana_program_of(made.program) != SOLANA_PROGRAM_TOKEN &&
 	    solana_program_of(made.program) != SOLANA_PROGRAM_TOKEN_2022)
 		return run_fail(in, "IncorrectProgramId");
-	if (solana_pda_associated_token(made.wallet->account->key, made.program,
-		made.mint->account->key, address) < 0 ||
+	if (solana_pda_associated_token(
+		made.wallet->account->key, made.program, made.mint->account->key, address) < 0 ||
 	    !run_is_key(made.account, address)) {
 		run_log(in->run, "Program log: Error: Associated address does not match seed "
 				 "derivation");

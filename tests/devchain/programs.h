@@ -6,9 +6,10 @@
 
 #include "tests/devchain/run.h"
 
-int program_system(struct invocation *in);           /* Transfer */
-int program_budget(struct invocation *in);           /* was read before; does nothing */
-int program_token(struct invocation *in);            /* Token and Token-2022: Transfer, TransferChecked, Revoke, CloseAccount */
+int program_system(struct invocation *in); /* Transfer */
+int program_budget(struct invocation *in); /* was read before; does nothing */
+int program_token(struct invocation
+	*in); /* Token and Token-2022: Transfer, TransferChecked, Revoke, CloseAccount */
 int program_associated_token(struct invocation *in); /* Create, CreateIdempotent */
 int program_core(struct invocation *in);             /* TransferV1, ExecuteV1 */
 int program_agent_tools(struct invocation *in);      /* RevokeExecutionV1 */

@@ -22,7 +22,7 @@ struct run {
 	size_t n;
 	struct run_account account[SOLANA_KEYS_MAX];
 	char error[RUN_ERROR_MAX]; /* "": none */
-	bool charged; /* the fee is paid, and it is in a block, failed or not */
+	bool charged;              /* the fee is paid, and it is in a block, failed or not */
 	uint64_t fee, units, limit;
 	char logs[RUN_LOGS_MAX]; /* JSON strings with commas between */
 	size_t logs_len;

@@ -101,7 +101,8 @@ bool token_read(
 	memcpy(token_r->owner, data + 32, PUBKEY_LEN);
 	token_r->amount = le(data + 64, 8);
 	token_r->has_delegate = take_option(data + 72, token_r->delegate);
-	token_r->state = data[108] <= TOKEN_FROZEN ? (enum token_state)data[108] : TOKEN_UNINITIALIZED;
+	token_r->state =
+	    data[108] <= TOKEN_FROZEN ? (enum token_state)data[108] : TOKEN_UNINITIALIZED;
 	token_r->is_native = le(data + 109, 4) == 1;
 	token_r->native_reserve = le(data + 113, 8);
 	token_r->delegated = le(data + 121, 8);
@@ -128,8 +129,7 @@ void token_write(const struct token *token, struct account_state *state)
 bool token_mint_decimals(
     const struct account_state *state, const uint8_t program[PUBKEY_LEN], uint8_t *decimals_r)
 {
-	if (!has_type(state, program, MINT_LEN, TYPE_MINT) ||
-	    state->data[MINT_INITIALIZED_AT] != 1)
+	if (!has_type(state, program, MINT_LEN, TYPE_MINT) || state->data[MINT_INITIALIZED_AT] != 1)
 		return false;
 	*decimals_r = state->data[MINT_DECIMALS_AT];
 	return true;

@@ -7,7 +7,8 @@
 #include "tests/devchain/state.h"
 
 #define TOKEN_LEN 165
-#define TOKEN_2022_LEN 170 /* with its type, and the extension ImmutableOwner that an associated account carries */
+#define TOKEN_2022_LEN \
+	170 /* with its type, and the extension ImmutableOwner that an associated account carries */
 #define MINT_LEN 82
 
 enum token_state { TOKEN_UNINITIALIZED, TOKEN_INITIALIZED, TOKEN_FROZEN };
@@ -28,8 +29,8 @@ void token_create(
     const uint8_t program[PUBKEY_LEN], const struct token *token, struct account_state *state_r);
 
 /* False: it is no token account, or no mint, of that program. */
-bool token_read(const struct account_state *state, const uint8_t program[PUBKEY_LEN],
-    struct token *token_r);
+bool token_read(
+    const struct account_state *state, const uint8_t program[PUBKEY_LEN], struct token *token_r);
 bool token_mint_decimals(
     const struct account_state *state, const uint8_t program[PUBKEY_LEN], uint8_t *decimals_r);
 /* Writes the fields back into an account that token_read could read. */
