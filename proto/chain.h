@@ -34,9 +34,9 @@ PROTO_ITEM(keys)
 PROTO_ITEM(signatures)
 #define accounts_ITEM(F, M) \
 	F(M, BOOL, exists, 0, 1, MUST, "if not, the rest is zero") \
-	F(M, UINT, lamports, 0, UINT64_MAX, MAY, "") \
+	F(M, UINT, lamports, 0, UINT64_MAX, MAY, "its balance") \
 	F(M, STR, owner, 0, 44, MAY, "the program that owns it, base58") \
-	F(M, BOOL, executable, 0, 1, MAY, "") \
+	F(M, BOOL, executable, 0, 1, MAY, "it is a program") \
 	F(M, UINT, space, 0, UINT64_MAX, MAY, "size of the account, however much of it came; 2^64-1: not said") \
 	F(M, BIN, data, 0, 1024, MAY, "its beginning")
 PROTO_ITEM(accounts)
@@ -48,23 +48,23 @@ PROTO_ITEM(sizes)
 PROTO_ITEM(rents)
 #define holdings_ITEM(F, M) \
 	F(M, STR, account, 32, 44, MUST, "the token account") \
-	F(M, STR, mint, 32, 44, MUST, "") \
+	F(M, STR, mint, 32, 44, MUST, "of what token") \
 	F(M, BOOL, token_2022, 0, 1, MAY, "its program: Token-2022 instead of Token") \
 	F(M, UINT, amount, 0, UINT64_MAX, MAY, "in the mint's smallest unit") \
 	F(M, BOOL, mint_known, 0, 1, MAY, "the mint is one of that program") \
 	F(M, UINT, decimals, 0, 255, MAY, "of a known mint") \
-	F(M, BOOL, frozen, 0, 1, MAY, "") \
+	F(M, BOOL, frozen, 0, 1, MAY, "nothing moves it till its mint's authority thaws it") \
 	F(M, BOOL, wrapped, 0, 1, MAY, "wrapped SOL: the amount is lamports of the account itself") \
-	F(M, UINT, lamports, 0, UINT64_MAX, MAY, "") \
+	F(M, UINT, lamports, 0, UINT64_MAX, MAY, "its balance") \
 	F(M, STR, delegate, 0, 44, MAY, "who may move delegated of it besides the owner") \
-	F(M, UINT, delegated, 0, UINT64_MAX, MAY, "") \
+	F(M, UINT, delegated, 0, UINT64_MAX, MAY, "how much") \
 	F(M, STR, closer, 0, 44, MAY, "close authority, if it is not the owner")
 PROTO_ITEM(holdings)
 #define records_ITEM(F, M) \
 	F(M, STR, record, 32, 44, MUST, "address of the ExecutionDelegateRecordV1; check its seeds") \
 	F(M, STR, profile, 32, 44, MUST, "the executive's profile") \
 	F(M, STR, authority, 32, 44, MUST, "who may execute") \
-	F(M, UINT, lamports, 0, UINT64_MAX, MUST, "")
+	F(M, UINT, lamports, 0, UINT64_MAX, MUST, "its balance")
 PROTO_ITEM(records)
 #define states_ITEM(F, M) \
 	F(M, STR, least, 4, 9, MUST, "none, processed, confirmed or finalized: so far it is by every node's word") \
@@ -75,7 +75,7 @@ PROTO_ITEM(records)
 PROTO_ITEM(states)
 #define recents_ITEM(F, M) \
 	F(M, STR, signature, 64, 88, MUST, "base58") \
-	F(M, UINT, slot, 0, UINT64_MAX, MUST, "") \
+	F(M, UINT, slot, 0, UINT64_MAX, MUST, "it is in") \
 	F(M, UINT, at, 0, UINT64_MAX, MAY, "Unix seconds; 0: not said") \
 	F(M, STR, error, 0, CHAIN_ERROR_MAX, MAY, "how it failed")
 PROTO_ITEM(recents)
@@ -99,14 +99,14 @@ PROTO_ITEM(relays)
 #define chain_account_RSP(F, M) \
 	F(M, UINT, slot, 0, UINT64_MAX, MUST, "of the reading") \
 	F(M, BOOL, exists, 0, 1, MUST, "if not, the rest is zero") \
-	F(M, UINT, lamports, 0, UINT64_MAX, MAY, "") \
+	F(M, UINT, lamports, 0, UINT64_MAX, MAY, "its balance") \
 	F(M, STR, owner, 0, 44, MAY, "the program that owns it, base58") \
-	F(M, BOOL, executable, 0, 1, MAY, "") \
+	F(M, BOOL, executable, 0, 1, MAY, "it is a program") \
 	F(M, UINT, space, 0, UINT64_MAX, MAY, "size of the account, however much of it came; 2^64-1: not said") \
 	F(M, BIN, data, 0, 65536, MAY, "its beginning")
 
 #define chain_accounts_REQ(F, M) \
-	F(M, LIST, keys, 1, 100, MUST, "") \
+	F(M, LIST, keys, 1, 100, MUST, "which accounts") \
 	F(M, UINT, data_max, 0, 1024, MUST, "bytes of each that are wanted") \
 	F(M, UINT, min_slot, 0, UINT64_MAX, MAY, "the reading has to reach")
 #define chain_accounts_RSP(F, M) \
@@ -114,7 +114,7 @@ PROTO_ITEM(relays)
 	F(M, LIST, accounts, 1, 100, MUST, "in the order of the keys")
 
 #define chain_rent_REQ(F, M) \
-	F(M, LIST, sizes, 1, 16, MUST, "")
+	F(M, LIST, sizes, 1, 16, MUST, "which accounts")
 #define chain_rent_RSP(F, M) \
 	F(M, LIST, rents, 1, 16, MUST, "in the order of the sizes")
 
@@ -142,7 +142,7 @@ PROTO_ITEM(relays)
 	F(M, UINT, slot, 0, UINT64_MAX, MUST, "of the state it was run on") \
 	F(M, STR, error, 0, CHAIN_ERROR_MAX, MAY, "how it would fail") \
 	F(M, UINT, units, 0, UINT64_MAX, MAY, "compute units; 0: not said") \
-	F(M, STR, logs, 0, 16384, MAY, "one line each, cut: hostile text without control characters") \
+	F(M, STR, logs, 0, 8000, MAY, "one line each, cut: hostile text without control characters") \
 	F(M, LIST, accounts, 0, 16, MAY, "in the order of the keys; none if it would fail and the node leaves them out")
 
 #define chain_send_REQ(F, M) \
@@ -154,7 +154,7 @@ PROTO_ITEM(relays)
 	F(M, LIST, relays, 1, 8, MUST, "what each node did")
 
 #define chain_statuses_REQ(F, M) \
-	F(M, LIST, signatures, 1, 256, MUST, "") \
+	F(M, LIST, signatures, 1, 256, MUST, "which transactions") \
 	F(M, BOOL, history, 0, 1, MAY, "look beyond the last minutes: slower, and not every node serves it")
 #define chain_statuses_RSP(F, M) \
 	F(M, UINT, nodes, 1, 8, MUST, "that answered") \
@@ -162,7 +162,7 @@ PROTO_ITEM(relays)
 
 #define chain_recent_REQ(F, M) \
 	F(M, STR, address, 32, 44, MUST, "base58") \
-	F(M, UINT, limit, 1, 50, MUST, "") \
+	F(M, UINT, limit, 1, 50, MUST, "how many at most") \
 	F(M, STR, before, 0, 88, MAY, "a signature: only older ones")
 #define chain_recent_RSP(F, M) \
 	F(M, LIST, recents, 0, 50, MAY, "newest first")
