@@ -151,7 +151,7 @@ PROTO_ITEM(relays)
 #define chain_send_RSP(F, M) \
 	F(M, STR, signature, 64, 88, MUST, "of the transaction, read from its own bytes: its first") \
 	F(M, UINT, accepted, 0, 8, MUST, "nodes that took it or say it landed; which is no promise that it lands") \
-	F(M, LIST, relays, 1, 8, MUST, "what each node did")
+	F(M, LIST, relays, 1, 8, MUST, "what each node did that answered in time")
 
 #define chain_statuses_REQ(F, M) \
 	F(M, LIST, signatures, 1, 256, MUST, "which transactions") \

@@ -20,20 +20,30 @@ struct asking {
 	bool behind;                   /* one of them only lags */
 	size_t running;
 	size_t len;
-	struct asking_turn turn[PLAUSIBLE_NODES_MAX];
-	struct error why; /* the last that failed */
+	struct asking_turn *turn[PLAUSIBLE_NODES_MAX]; /* owned */
+	bool late;                                     /* what is there is enough */
+	struct error why;                              /* the last that failed */
 };
 
 static void ask(struct asking *asking);
 
 /* ---- the end of it ---- */
 
+static void free_turn(struct asking_turn *turn)
+{
+	free(turn->rsp);
+	free(turn->more);
+	free(turn);
+}
+
+/* One that is not answered yet is freed by its answer. */
 static void forget_turns(struct asking *asking)
 {
-	for (size_t i = 0; i < asking->len; i++) {
-		free(asking->turn[i].rsp);
-		free(asking->turn[i].more);
-	}
+	for (size_t i = 0; i < asking->len; i++)
+		if (asking->turn[i]->ended)
+			free_turn(asking->turn[i]);
+		else
+			asking->turn[i]->asking = NULL;
 	asking->len = 0;
 }
 
@@ -110,7 +120,7 @@ static void merge(struct asking *asking)
 {
 	struct asking_turn *first = NULL;
 	for (size_t i = 0; i < asking->len; i++) {
-		struct asking_turn *turn = &asking->turn[i];
+		struct asking_turn *turn = asking->turn[i];
 		if (!turn->ok)
 			continue;
 		if (!first)
@@ -133,7 +143,8 @@ static void end_turn(struct asking_turn *turn, bool ok)
 	turn->ok = ok;
 	if (!ok)
 		asking->tried |= 1U << turn->node->index;
-	if (--asking->running == 0)
+	asking->running--;
+	if (asking->running == 0 || (asking->late && ok))
 		merge(asking);
 }
 
@@ -156,6 +167,10 @@ static void on_answer(void *arg, struct rpc_node *node, const struct rpc_answer 
 {
 	struct asking_turn *turn = arg;
 	struct asking *asking = turn->asking;
+	if (!asking) {
+		free_turn(turn);
+		return;
+	}
 	struct rpc_answer broken = {.outcome = RPC_BROKEN};
 	if (answer->outcome != RPC_OK && !asking->kind->keeps_errors) {
 		asking->behind |= answer->outcome == RPC_BEHIND;
@@ -173,7 +188,9 @@ static void on_answer(void *arg, struct rpc_node *node, const struct rpc_answer 
 
 static void add_turn(struct asking *asking, struct rpc_node *node)
 {
-	struct asking_turn *turn = &asking->turn[asking->len++];
+	struct asking_turn *turn = malloc(sizeof(*turn));
+	bug_if(!turn);
+	asking->turn[asking->len++] = turn;
 	*turn = (struct asking_turn){.asking = asking,
 	    .node = node,
 	    .req = asking->req,
@@ -205,11 +222,26 @@ static void choose(struct asking *asking, struct rpc_nodes *nodes)
 
 /* ---- asking ---- */
 
+/* For those that have not answered; whoever of them is the first to, if nobody has yet. */
+static void stop_waiting(struct asking *asking)
+{
+	asking->late = true;
+	for (size_t i = 0; i < asking->len; i++)
+		if (asking->turn[i]->ok) {
+			merge(asking);
+			return;
+		}
+}
+
 static void on_time(evutil_socket_t fd, short what, void *arg)
 {
 	struct asking *asking = arg;
 	(void)fd;
 	(void)what;
+	if (asking->running > 0) {
+		stop_waiting(asking);
+		return;
+	}
 	asking->tried = 0;
 	asking->behind = false;
 	ask(asking);
@@ -228,6 +260,14 @@ static void wait(struct asking *asking)
 		fail_for(asking, "chain_unavailable", "no node answers");
 }
 
+static void wait_for_all(struct asking *asking)
+{
+	uint64_t now = clock_unix_ms(),
+		 ms = asking->give_up_at > now ? asking->give_up_at - now : 0;
+	const struct timeval tv = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000) * 1000};
+	event_add(asking->timer, &tv);
+}
+
 static void ask(struct asking *asking)
 {
 	struct rpc_nodes *nodes = *asking->askings->nodes;
@@ -242,11 +282,15 @@ static void ask(struct asking *asking)
 	}
 	choose(asking, nodes);
 	asking->running = asking->len;
-	if (asking->len == 0)
+	if (asking->len == 0) {
 		wait(asking);
+		return;
+	}
+	if (asking->len > 1)
+		wait_for_all(asking);
 	/* no turn ends before its first answer, which never comes from inside */
-	for (size_t i = 0, len = asking->len; i < len; i++)
-		next_step(&asking->turn[i]);
+	for (size_t i = 0; i < asking->len; i++)
+		next_step(asking->turn[i]);
 }
 
 void asking_begin(struct askings *askings, const struct asking_kind *kind, const void *req,
@@ -298,7 +342,7 @@ void askings_stop(struct askings *askings)
 	struct asking *asking, *next;
 	for (asking = TAILQ_FIRST(&askings->list); asking; asking = next) {
 		next = TAILQ_NEXT(asking, link);
-		if (evtimer_pending(asking->timer, NULL))
+		if (asking->running == 0)
 			fail_for(asking, "service_unavailable", "stopping");
 	}
 }

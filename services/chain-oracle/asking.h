@@ -1,7 +1,8 @@
 /* asking - a request of agent-wallet's (proto/chain.h), put to one node or to several, in one step or more.
  *
  * Each node that is asked makes a whole reply of its own, step by step; a turn is that. Of ASKING_ONE the first turn that comes to an end is the answer, and a
- * node that fails hands over to the next; of the others, the turns run side by side and are merged, in the order of the nodes, when the last has ended. A node's
+ * node that fails hands over to the next; of the others, the turns run side by side and are merged, in the order of the nodes, when the last has
+ * ended, or after two seconds (or when the caller's time is nearly over) as soon as one has. A node's
  * failing here says nothing about its health. No node that can be asked: one is waited for, for two seconds at most.
  */
 #ifndef CHAIN_ORACLE_ASKING_H

@@ -73,7 +73,7 @@ static int transfer(struct invocation *in, bool checked)
 {
 	struct invocation_account *from = run_at(in, 0), *to = run_at(in, checked ? 2 : 1),
 				  *authority = run_at(in, checked ? 3 : 2);
-	struct token source, sink;
+	struct token source = {0}, sink = {0};
 	uint64_t amount;
 
 	if (!from || !to || !authority)
@@ -108,7 +108,7 @@ static int transfer(struct invocation *in, bool checked)
 static int revoke(struct invocation *in)
 {
 	struct invocation_account *account = run_at(in, 0), *authority = run_at(in, 1);
-	struct token token;
+	struct token token = {0};
 
 	if (!account || !authority || read_token(in, account, &token) < 0 ||
 	    need_owner(in, authority, token.owner) < 0 || run_need_writable(in, account) < 0)
@@ -123,7 +123,7 @@ static int close_account(struct invocation *in)
 {
 	struct invocation_account *account = run_at(in, 0), *to = run_at(in, 1),
 				  *authority = run_at(in, 2);
-	struct token token;
+	struct token token = {0};
 
 	if (!account || !to || !authority)
 		return -1;
@@ -170,7 +170,7 @@ struct associated {
 static int check_existing(
     const struct invocation *in, const struct associated *made, bool idempotent)
 {
-	struct token token;
+	struct token token = {0};
 
 	if (!idempotent)
 		return run_fail(in, "IllegalOwner");

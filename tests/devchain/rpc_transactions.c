@@ -6,8 +6,8 @@
 #include "common/scoped.h"
 #include "tests/devchain/rpc_call.h"
 
-#define RPC_PREFLIGHT -32002
-#define RPC_SIGNATURE -32003
+#define RPC_PREFLIGHT (-32002)
+#define RPC_SIGNATURE (-32003)
 #define BASE64_MAX 1644
 #define BASE58_MAX 1683
 #define STATUSES_MAX 256
@@ -510,7 +510,7 @@ int rpc_get_signatures_for_address(struct call *call)
 		return -1;
 	evbuffer_add_printf(call->out, "[");
 	bool begun = !listing.has_before;
-	for (size_t i = n; i-- > 0 && written < listing.limit;) {
+	for (size_t i = all ? n : 0; i-- > 0 && written < listing.limit;) {
 		if (listing.has_until &&
 		    memcmp(all[i].signature, listing.until, SIGNATURE_LEN) == 0)
 			break;

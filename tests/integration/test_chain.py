@@ -430,6 +430,17 @@ def test_a_late_node_does_not_hold_up_the_others(c, alice):
     assert time.monotonic() - began < 5
 
 
+def test_who_asks_many_nodes_does_not_wait_for_a_silent_one(slow):
+    alice, bob = slow.rich(), Wallet()
+    tx, signature = slow.payment(alice, bob.address, SOL)
+    slow.fault("b", silent=True)
+    began = time.monotonic()
+    got = slow.ask("send", 1.0, transaction=tx, skip_preflight=False)
+    assert got["accepted"] == 1 and len(got["relays"]) == 1
+    assert slow.ask("statuses", 1.0, signatures=[{"signature": signature}])["nodes"] == 1
+    assert time.monotonic() - began < 2.5
+
+
 def test_a_single_node_is_trusted_and_counted_as_one(own):
     one = own("a").start()
     assert one.ask("blockhash")["nodes"] == 1

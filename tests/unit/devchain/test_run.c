@@ -131,7 +131,7 @@ static void check_vector(const json_t *vector)
 	struct world *world;
 	struct solana_tx tx;
 	struct run run;
-	void *state;
+	void *state = NULL;
 
 	assert_int_equal(open_world(&state), 0);
 	world = state;
