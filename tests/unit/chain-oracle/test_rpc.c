@@ -174,6 +174,7 @@ static void learns_where_a_lagging_node_is_and_how_long_to_wait(void **arg)
 	    "7}",
 	    0, &answer);
 	assert_true(answer.slot == UINT64_MAX);
+	rpc_answer_wipe(&answer);
 	answer_to(429, "", 17, &answer);
 	assert_int_equal(answer.retry_after_s, 17);
 	const struct error err = {.code = ERR_TIMEOUT, .text = "no answer in 3000 ms"};
