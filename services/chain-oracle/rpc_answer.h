@@ -32,8 +32,8 @@ struct rpc_answer {
 	uint64_t slot;          /* BEHIND */
 	json_t *result;         /* OK; owned */
 	json_int_t code;        /* of the error it reported; 0: it reported none */
-	json_t *data;           /* of that error; owned, to be wiped whatever the outcome; NULL: none */
-	struct error err;       /* not OK: why; may quote the node */
+	json_t *data;     /* of that error; owned, to be wiped whatever the outcome; NULL: none */
+	struct error err; /* not OK: why; may quote the node */
 };
 
 /* http NULL: there was none, err says why. */
