@@ -7,6 +7,7 @@ import time
 import urllib.request
 
 import pytest
+import redis
 
 from chain_parts import AGENT_TOOLS, CORE, EXEMPT, SOL, SYSTEM, TOKEN, message, sign, some_signature, transfer, unsigned
 from oracle_parts import Oracle, Refused
@@ -136,6 +137,17 @@ def test_agent_wallet_asks_who_owns_an_asset_and_nothing_that_ends_sessions(c, a
     assert c.wallet_peer.call("oracle.owner", asset=asset, wallet=alice.address)["owner"] == alice.address
     for call in ("finalized", "assets", "reset"):
         assert refused(c.wallet_peer.call, f"oracle.{call}", asset=asset)[0] == "denied"
+
+
+def test_what_agent_wallet_may_do_in_redis(c):
+    password = (c.state / "keys/redis/agent-wallet.password").read_text().strip()
+    own = redis.Redis(unix_socket_path=str(c.state / "run/redis.sock"), username="agent-wallet", password=password, decode_responses=True)
+    own.set("mc:wallet:tx:test", "bytes", px=60000)
+    assert own.get("mc:wallet:tx:test") == "bytes" and own.zadd("mc:wallet:due", {"test": 1}) == 1
+    own.delete("mc:wallet:tx:test", "mc:wallet:due")
+    for command in (("GET", "mc:session:x"), ("DEL", "mc:owner:x"), ("SET", "mc:owner:x", "1"), ("KEYS", "*"), ("DEL", "mc:events"), ("FLUSHALL",)):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            own.execute_command(*command)
 
 
 # ---- accounts
