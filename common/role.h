@@ -16,7 +16,8 @@
 	X(6, VAULT, "secret-vault") \
 	X(7, SANDBOX, "sandbox") \
 	X(8, OPERATOR_VAULT, "operator-vault") \
-	X(9, OPERATOR_EXEC, "operator-exec")
+	X(9, OPERATOR_EXEC, "operator-exec") \
+	X(10, WALLET, "agent-wallet")
 
 enum role {
 #define ROLE_ENUM(bit, name, text) ROLE_##name = 1 << (bit),
@@ -24,7 +25,8 @@ enum role {
 #undef ROLE_ENUM
 };
 #define ROLE_DAEMONS \
-	(ROLE_ROUTER | ROLE_AUTH | ROLE_SESSION | ROLE_ORACLE | ROLE_VAULT | ROLE_SANDBOX)
+	(ROLE_ROUTER | ROLE_AUTH | ROLE_SESSION | ROLE_ORACLE | ROLE_VAULT | ROLE_SANDBOX | \
+	    ROLE_WALLET)
 
 /* "router", or for a set "operator-read+operator-revoke", into buf. Returns buf. */
 char *role_text(unsigned roles, char *buf, size_t size);

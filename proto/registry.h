@@ -4,6 +4,7 @@
 
 #include "common/status.h"
 #include "proto/auth.h"
+#include "proto/chain.h"
 #include "proto/oracle.h"
 #include "proto/sandbox.h"
 #include "proto/session.h"

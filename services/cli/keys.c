@@ -41,6 +41,9 @@ static const struct daemon {
 		     " (%RW~mc:rate:* +hmget +hset +pexpire)"},
     {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
 		" " OWNER},
+    {"agent-wallet",
+	" (%RW~mc:wallet:* +set +get +del +sadd +srem +smembers +scard +zadd +zrem +zcard +zrange "
+	"+pexpireat) " OWNER " (%RW~mc:rate:* +hmget +hset +pexpire)"},
 };
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"
