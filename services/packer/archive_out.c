@@ -10,6 +10,8 @@
 #include "services/packer/relay.h"
 
 #define TAR_BLOCK (128 * 1024)
+#define JOB_BYTES \
+	(2 << 20) /* of a worker's task; zstd's own four windows would take 70 MB more in all */
 #define WORKERS 2 /* threads of zstd, beside the one that reads and scans and the one that seals */
 
 struct archive_out {
@@ -89,7 +91,8 @@ static int set_up_zstd(struct archive_out *out, int level, struct error *err)
 	bug_if(!out->zstd);
 	/* levels up to 19 stay within the window */
 	if (ZSTD_isError(ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_compressionLevel, level)) ||
-	    ZSTD_isError(ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_nbWorkers, WORKERS)))
+	    ZSTD_isError(ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_nbWorkers, WORKERS)) ||
+	    ZSTD_isError(ZSTD_CCtx_setParameter(out->zstd, ZSTD_c_jobSize, JOB_BYTES)))
 		return error_set(err, ERR_INTERNAL, "zstd has no level %d", level);
 	return 0;
 }
