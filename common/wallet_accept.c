@@ -144,14 +144,22 @@ static int check_fee(
 	return 0;
 }
 
-int wallet_accept(const struct solana_tx *built, const struct solana_tx *returned,
+int wallet_accept_unsigned(const struct solana_tx *built, const struct solana_tx *returned,
     const struct wallet_terms *terms, struct error *err)
 {
 	bool used[SOLANA_KEYS_MAX] = {false};
 
 	if (check_frame(built, returned, err) != 0 ||
 	    check_instructions(built, returned, terms, used, err) != 0 ||
-	    check_keys(built, returned, used, err) != 0 || check_fee(returned, terms, err) != 0)
+	    check_keys(built, returned, used, err) != 0)
+		return -1;
+	return check_fee(returned, terms, err);
+}
+
+int wallet_accept(const struct solana_tx *built, const struct solana_tx *returned,
+    const struct wallet_terms *terms, struct error *err)
+{
+	if (wallet_accept_unsigned(built, returned, terms, err) != 0)
 		return -1;
 	return solana_tx_verify(returned, err);
 }

@@ -26,5 +26,8 @@ struct wallet_terms {
  * tx_signature. */
 int wallet_accept(const struct solana_tx *built, const struct solana_tx *returned,
     const struct wallet_terms *terms, struct error *err);
+/* The same without the signatures: for who is about to sign what another built, and composed himself what he wants. */
+int wallet_accept_unsigned(const struct solana_tx *built, const struct solana_tx *returned,
+    const struct wallet_terms *terms, struct error *err);
 
 #endif
