@@ -9,6 +9,7 @@
 #include "proto/sandbox.h"
 #include "proto/session.h"
 #include "proto/vault.h"
+#include "proto/wallet.h"
 
 extern const struct proto_call *const proto_calls[];
 extern const size_t proto_ncalls;

@@ -9,6 +9,8 @@ static const struct act {
 	const char *name, *what, *then;
 } acts[] = {
     {"hot_wallet", "Create the hot wallet of multiclaw agent", "and show its secret key once"},
+    {"raw_instructions", "Compose raw instructions, which may give everything away, for multiclaw agent",
+	"to be signed apart"},
 };
 
 static const struct act *act_named(const char *name)
