@@ -46,13 +46,49 @@ static const struct cli_command commands[] = {
 	"line could be read by everybody on this machine, so it is not taken from there."},
     {"llm", cli_llm, "llm keys", "Where the key of each LLM provider comes from.",
 	"user: the owner's own; global: the operators', through their gateway; none."},
-    {"wallet", cli_wallet, "wallet hot [create --keypair FILE --out FILE|--show]",
-	"The agent's hot wallet: its address, or make it.",
-	"create asks the owner's wallet (--keypair) for a signature that names the act. The new "
-	"wallet's secret key is sent once,\n"
-	"sealed to this command, and written to a new file in the Solana CLI's form (--out), or "
-	"printed in base58 (--show).\n"
-	"It cannot be had a second time, by anybody."},
+    {"wallet", cli_wallet, "wallet [show | send | delegates | status | ...]",
+	"The agent's on-chain wallet: what it holds, who else can spend from it; spend from it.",
+	"No key controls it: the owner signs (--keypair), the service composes and sends.\n"
+	"  wallet show                     balance, tokens, delegates; clean, or captured: do not "
+	"fund it then\n"
+	"  wallet send --sol AMOUNT --to ADDRESS --keypair FILE\n"
+	"  wallet send --token MINT --amount AMOUNT --to ADDRESS --keypair FILE\n"
+	"                                  amounts in whole SOL or tokens (0.5), or the word all. "
+	"ADDRESS is a wallet; its\n"
+	"                                  token account is created if it has none\n"
+	"  wallet send --nft ADDRESS --to ADDRESS --keypair FILE\n"
+	"                                  a Metaplex Core asset; of other NFTs: --token MINT "
+	"--amount 1\n"
+	"  wallet close ACCOUNT...|--empty --keypair FILE\n"
+	"                                  empty token accounts; their SOL goes to the agent's "
+	"wallet\n"
+	"  wallet delegates                who else can spend: delegates of execution and of "
+	"tokens\n"
+	"  wallet revoke-delegate RECORD | --token-account ACCOUNT, --keypair FILE\n"
+	"  wallet status ID [--wait]       what became of a transaction\n"
+	"  wallet recent                   its latest transactions, as one node says\n"
+	"  wallet instructions FILE --dangerous --keypair FILE\n"
+	"                                  raw ones, signed by the agent's wallet: a JSON list of "
+	"{program, accounts:\n"
+	"                                  [{address, signer, writable}], data in base64}. They "
+	"can give everything away\n"
+	"  wallet hot [create --keypair FILE --out FILE|--show]\n"
+	"                                  the agent's hot wallet: its address, or make it. "
+	"create asks the owner's wallet for\n"
+	"                                  a signature that names the act. The secret key is sent "
+	"once, sealed to this\n"
+	"                                  command, and written to a new file (--out), or printed "
+	"in base58 (--show). It\n"
+	"                                  cannot be had a second time, by anybody\n"
+	"What is signed is read from the transaction's own bytes here, shown, and compared with "
+	"what was asked for; anything else\n"
+	"is refused. A node's simulation is shown as that node's word. Then you are asked. "
+	"Options: --yes asks nothing, and does not\n"
+	"sign what a node says would fail; --finalized waits until it cannot be undone; "
+	"--max-fee SOL, of the priority fee (0.001);\n"
+	"--allow-off-curve, for recipients that are programs' addresses.\n"
+	"Exit status: 0 it has landed; 1 refused, failed or expired; 4 not known yet: 'wallet "
+	"status'."},
     {"audit", cli_audit, "audit list [--after N] | export | verify FILE [--head SEQ:HASH]",
 	"What was done with the agent's secrets; check a copy of it.",
 	"export writes the whole chain as JSON lines to standard output, and its head to standard "

@@ -27,3 +27,12 @@ char *signed_text_hot_wallet(const char *asset, const char *recipient, char buf[
 	    asset, recipient);
 	return buf;
 }
+
+char *signed_text_raw_instructions(const char *asset, char buf[SIGNED_TEXT_MAX])
+{
+	snprintf(buf, SIGNED_TEXT_MAX,
+	    "Compose raw instructions, which may give everything away, for multiclaw agent %s to "
+	    "be signed apart, asked from ",
+	    asset);
+	return buf;
+}
