@@ -17,7 +17,9 @@
 #define TRANSACTIONS "/v1/wallet/transactions"
 #define ID_LEN 32
 #define PATH_SIZE 128
+/* The service looks every two seconds, and takes 120 questions a minute. */
 #define POLL_MS 500
+#define POLL_MAX_MS 2000
 /* A blockhash lives about 90 s; after that the service knows. */
 #define PATIENCE_MS 150000
 #define SUBMIT_TRIES 5
@@ -321,14 +323,15 @@ int wallet_act_follow(struct cli *cli, const char *id, const char *signature, bo
 	uint64_t until_ms = clock_boot_ms() + PATIENCE_MS;
 	char path[PATH_SIZE];
 	struct error err = {0};
+	long ms = POLL_MS;
 
 	snprintf(path, sizeof(path), TRANSACTIONS "/%s", id);
-	for (;; pause_ms(POLL_MS)) {
+	for (;; pause_ms(ms), ms = ms < POLL_MAX_MS ? ms + POLL_MS / 5 : ms) {
 		scoped_answer struct web_answer answer = {0};
 		bool late = clock_boot_ms() > until_ms;
 		if (web_call(cli, "GET", path, NULL, &answer, &err) < 0) {
 			/* a service that is away for a moment is waited for */
-			if (err.code == ERR_UNAVAILABLE && !late)
+			if ((err.code == ERR_UNAVAILABLE || err.code == ERR_BUSY) && !late)
 				continue;
 			int code = cli_fail(&err);
 			if (signature)

@@ -10,7 +10,7 @@
 #include "services/router/vaults.h"
 #include "services/router/wallet_json.h"
 
-#define WALLETS_MS 12000 /* several readings of the chain and a simulation; nginx waits 15 s */
+#define WALLETS_MS 12000 /* several readings of the chain and a simulation; nginx waits 16 s */
 #define HOT_MS 2000      /* what is shown is shown without a vault, too */
 #define RECENT_DEFAULT 20
 #define RECENT_MAX 50
