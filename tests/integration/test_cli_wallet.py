@@ -9,7 +9,7 @@ import pytest
 
 from cli_parts import Service, Terminal
 from suite import Wallet, b58encode, wait_until
-from wallet_parts import TOKEN, TOKEN_2022, Agent, account_of, is_signed_by, lines, pda_of
+from wallet_composing import TOKEN, TOKEN_2022, Agent, account_of, is_signed_by, lines, pda_of
 
 ID = "0123456789abcdef" * 2
 BUILD, STATUS, SUBMIT = "/v1/wallet/transactions", f"/v1/wallet/transactions/{ID}", f"/v1/wallet/transactions/{ID}/submit"
