@@ -24,7 +24,7 @@ ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack
 LDLIBS   := -lexpat -larchive -lzstd -lhs -lz -llzma -lbz2 -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
-DAEMONS  := router auth session chain-oracle secret-vault sandbox
+DAEMONS  := router auth session chain-oracle secret-vault sandbox agent-wallet
 HELPERS  := warden packer snapshot-store
 PROGRAMS := $(patsubst %,$(BUILD)/bin/multiclaw-%,$(DAEMONS) $(HELPERS)) $(BUILD)/bin/multiclaw
 DEVCHAIN := $(BUILD)/bin/multiclaw-devchain
@@ -63,6 +63,7 @@ $(BUILD)/obj/%.o: %.c
 
 # the scripts that run inside Redis are part of the binary: nothing to install, nothing to get out of step
 $(BUILD)/obj/common/ledger.o $(BUILD)/fuzz/obj/common/ledger.o: common/ledger.lua
+$(BUILD)/obj/services/agent-wallet/operations.o $(BUILD)/fuzz/obj/services/agent-wallet/operations.o: services/agent-wallet/operations.lua
 $(BUILD)/obj/services/warden/bundle_seccomp.o $(BUILD)/fuzz/obj/services/warden/bundle_seccomp.o: services/warden/seccomp.json
 
 $(COMMON_LIB): $(call obj,$(COMMON_SRC))

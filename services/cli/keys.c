@@ -42,8 +42,9 @@ static const struct daemon {
     {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
 		" " OWNER},
     {"agent-wallet",
-	" (%RW~mc:wallet:* +set +get +del +sadd +srem +smembers +scard +zadd +zrem +zcard +zrange "
-	"+pexpireat) " OWNER " (%RW~mc:rate:* +hmget +hset +pexpire)"},
+	" (%RW~mc:wallet:* +hmget +hget +hset +del +pexpire +zadd +zrem +zcard +zrange "
+	"+zremrangebyscore) (%R~mc:place:* +get) " OWNER
+	" (%RW~mc:rate:wallet:* %RW~mc:rate:wallet_build:* +hmget +hset +pexpire)"},
 };
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"
