@@ -66,20 +66,21 @@ static void print_token(const json_t *token)
 		print("  ! ", token, "close_authority", " may close it and keep its SOL\n");
 }
 
-static void print_delegate(const json_t *delegate)
+static void print_delegate(const json_t *delegate, bool in_words)
 {
 	print("  ! record ", delegate, "record", "");
 	print(", authority ", delegate, "authority", "\n");
-	print("    ", delegate, "warning", "\n");
+	if (in_words)
+		print("    ", delegate, "warning", "\n");
 }
 
-/* Returns how many there are. */
-static size_t print_delegates(const json_t *shown)
+/* Returns how many there are. in_words: with their warnings, unless those were told before. */
+static size_t print_delegates(const json_t *shown, bool in_words)
 {
 	const json_t *delegates = json_object_get(shown, "delegates"), *delegate;
 	size_t i;
 
-	json_array_foreach(delegates, i, delegate) print_delegate(delegate);
+	json_array_foreach(delegates, i, delegate) print_delegate(delegate, in_words);
 	if (json_is_true(json_object_get(shown, "more_delegates")))
 		puts("  ! and more");
 	if (i && !json_is_true(json_object_get(shown, "identity")))
@@ -167,7 +168,7 @@ static void print_wallet(const json_t *shown)
 		puts("  ! the asset is frozen for execution: nothing can be spent");
 	print_tokens(shown);
 	puts("execution delegates");
-	if (print_delegates(shown) == 0)
+	if (print_delegates(shown, false) == 0)
 		puts("  none");
 	print_hot(shown);
 }
@@ -204,7 +205,7 @@ static int delegates(struct cli *cli, int argc, char **argv)
 		    json_object_get(answer.json, "tokens")));
 		return CLI_OK;
 	}
-	n = print_delegates(answer.json);
+	n = print_delegates(answer.json, true);
 	json_array_foreach(json_object_get(answer.json, "tokens"), i, token)
 	{
 		if (!web_text(token, "delegate")[0] && !web_text(token, "close_authority")[0])

@@ -276,6 +276,13 @@ static const char *words_of(const char *state)
 	return "in a state that this command does not know";
 }
 
+static void print_named(const char *name, const char *text)
+{
+	fputs(name, stdout);
+	cli_print_text(text);
+	putchar('\n');
+}
+
 static int tell_text(const json_t *state, const char *signature)
 {
 	const char *name = web_text(state, "state"), *error = web_text(state, "error");
@@ -289,13 +296,11 @@ static int tell_text(const json_t *state, const char *signature)
 	putchar('\n');
 	if (json_is_true(json_object_get(state, "nodes_differ")))
 		puts("  ! the nodes contradict each other");
+	print_named("  id          ", web_text(state, "id"));
 	if (!signature)
 		signature = web_text(state, "signature");
-	if (signature[0]) {
-		fputs("  transaction ", stdout);
-		cli_print_text(signature);
-		putchar('\n');
-	}
+	if (signature[0])
+		print_named("  transaction ", signature);
 	return code;
 }
 

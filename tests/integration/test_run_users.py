@@ -13,7 +13,7 @@ import pytest
 
 from suite import BUILD, ROOT, Suite, wait_until
 
-DAEMONS = ("router", "auth", "session", "chain-oracle", "secret-vault")
+DAEMONS = ("router", "auth", "session", "chain-oracle", "secret-vault", "agent-wallet")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: processes become other users")
 
 
