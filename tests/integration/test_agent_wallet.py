@@ -9,6 +9,7 @@ import pytest
 
 from chain_parts import AGENT_TOOLS, CORE, EXEMPT, SOL, SYSTEM, TOKEN, TOKEN_2022, b64, message, sign, transfer
 from oracle_parts import Refused
+from sandbox_parts import agent_id as agent_id_of
 from suite import Wallet, b58decode, b58encode, wait_until
 from wallet_parts import ENDS, Owner, Wallets, associated, decode, limit, pda_of, price, signed
 
@@ -337,6 +338,14 @@ def test_only_router_asks(w, alice):
             assert refused(peer.call, f"wallet.{call}", token=alice.token, **({"limit": 1} if call == "recent" else {}))[0] == "denied"
 
 
+def test_a_session_of_the_agents_own_origin_spends_nothing(w, alice):
+    agent_id, state = agent_id_of(alice.asset), os.urandom(32)
+    opening = w.session.call("session.opening", token=alice.token)["opening"]
+    ticket = w.session.call("session.ticket", opening=opening, agent=agent_id, state=state)["ticket"]
+    token = w.session.call("session.enter", ticket=ticket, agent=agent_id, state=state, ip="203.0.113.7")["token"]
+    assert refused(w.router().call, "wallet.show", token=token) == ("unauthenticated", "session_invalid")
+
+
 def test_needs_a_session(w, alice, bob):
     stranger = Owner(w)
     alice.fund(SOL)
@@ -513,7 +522,7 @@ def test_a_delegate_that_the_seller_left_is_shown_as_such(w, alice, bob):
     tx = sign(message(thief.address, w.rpc("getLatestBlockhash", {"commitment": "confirmed"})["value"]["blockhash"], transfer(thief.address, record, SOL)), thief)[0]
     w.rpc("sendTransaction", b64(tx), {"encoding": "base64", "preflightCommitment": "confirmed"})
     wait_until("named", lambda: w.rpc("getSignaturesForAddress", record, {"commitment": "confirmed"}), 10)
-    assert alice.show()["delegates"][0]["age"] == "unknown"
+    assert alice.show()["delegates"][0]["age"] == "after"
     w.transfer(alice.asset, bob)
     wait_until("the seller is out", lambda: out(alice), 10)
     w.devchain("airdrop", to=bob.address, sol=1, wait="confirmed")
@@ -530,7 +539,7 @@ def test_a_delegate_that_the_seller_left_is_shown_as_such(w, alice, bob):
 def test_a_lie_in_the_simulation_is_one_nodes_word(w, bob):
     """The owner could pay the fees, but not keep what is left: nodes refuse that, which is not looked at here."""
     wallet = Wallet()
-    w.devchain("airdrop", to=wallet.address, lamports=FEE + EXECUTE + 10)
+    w.devchain("airdrop", to=wallet.address, lamports=EXEMPT)
     owner = Owner(w, wallet, w.mint(wallet))
     owner.fund(SOL)
     honest = payment(owner, bob)
