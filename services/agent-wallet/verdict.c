@@ -46,5 +46,5 @@ bool verdict_is_final(const struct operation *op)
 
 bool verdict_wants_sending(const struct operation *op, uint64_t height)
 {
-	return !verdict_is_final(op) && is(op->most, "none") && height <= op->last_valid;
+	return !verdict_is_final(op) && is(op->least, "none") && height <= op->last_valid;
 }

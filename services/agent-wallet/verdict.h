@@ -12,7 +12,7 @@
 /* height: asked for before the status was. Updates state, error, landed, least, most, differ of op. */
 void verdict_take(struct operation *op, const struct states_item *status, uint64_t height);
 bool verdict_is_final(const struct operation *op);
-/* It can still land, and nobody knows that it has. */
+/* It can still land, and some node does not know it: one that lies that it has landed keeps nobody from sending it. */
 bool verdict_wants_sending(const struct operation *op, uint64_t height);
 
 #endif

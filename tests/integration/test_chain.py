@@ -142,10 +142,10 @@ def test_agent_wallet_asks_who_owns_an_asset_and_nothing_that_ends_sessions(c, a
 def test_what_agent_wallet_may_do_in_redis(c):
     password = (c.state / "keys/redis/agent-wallet.password").read_text().strip()
     own = redis.Redis(unix_socket_path=str(c.state / "run/redis.sock"), username="agent-wallet", password=password, decode_responses=True)
-    own.set("mc:wallet:tx:test", "bytes", px=60000)
-    assert own.get("mc:wallet:tx:test") == "bytes" and own.zadd("mc:wallet:due", {"test": 1}) == 1
-    own.delete("mc:wallet:tx:test", "mc:wallet:due")
-    for command in (("GET", "mc:session:x"), ("DEL", "mc:owner:x"), ("SET", "mc:owner:x", "1"), ("KEYS", "*"), ("DEL", "mc:events"), ("FLUSHALL",)):
+    own.hset("mc:wallet:op:test", "sent", "bytes")
+    assert own.hget("mc:wallet:op:test", "sent") == "bytes" and own.zadd("mc:wallet:due", {"test": 1}) == 1
+    own.delete("mc:wallet:op:test", "mc:wallet:due")
+    for command in (("GET", "mc:session:x"), ("HGET", "mc:session:x", "wallet"), ("HSET", "mc:rate:put:x", "left", "1"), ("SET", "mc:wallet:x", "1"), ("DEL", "mc:owner:x"), ("SET", "mc:owner:x", "1"), ("KEYS", "*"), ("DEL", "mc:events"), ("FLUSHALL",)):
         with pytest.raises(redis.exceptions.NoPermissionError):
             own.execute_command(*command)
 

@@ -1,11 +1,11 @@
 """agent-wallet with all that it needs, real: Redis, session, auth, chain-oracle, the development chain. The test plays router, and the owner's wallet."""
 
+import base64
 import hashlib
 import json
-import os
 import urllib.request
 
-from chain_parts import CORE, SYSTEM, TOKEN
+from chain_parts import CORE, TOKEN
 from oracle_parts import Oracle
 from parts import Parts
 from suite import Wallet, b58decode, b58encode, wait_until
@@ -123,6 +123,11 @@ class Wallets(Oracle):
         self.restart(f"agent-wallet-{replica}", **more)
         wait_until("ready again", lambda: self.is_ready(f"agent-wallet-{replica}"), 20, 0.05)
 
+    def rich(self, sol=10):
+        made = Wallet()
+        self.devchain("airdrop", to=made.address, sol=sol, wait="confirmed")
+        return made
+
     # ---- the chain as a node tells it, past the suite
 
     def rpc(self, method, *params, node="a"):
@@ -135,10 +140,64 @@ class Wallets(Oracle):
         return self.rpc("getBalance", address, {"commitment": "confirmed"})["value"]
 
     def tokens(self, owner, mint):
-        found = self.rpc("getTokenAccountsByOwner", owner, {"mint": mint}, {"encoding": "jsonParsed", "commitment": "confirmed"})["value"]
-        return sum(int(a["account"]["data"]["parsed"]["info"]["tokenAmount"]["amount"]) for a in found)
+        found = self.rpc("getTokenAccountsByOwner", owner, {"mint": mint}, {"encoding": "base64", "commitment": "confirmed"})["value"]
+        return sum(int.from_bytes(base64.b64decode(a["account"]["data"][0])[64:72], "little") for a in found)
+
+    def ask_account(self, address):
+        return base64.b64decode(self.rpc("getAccountInfo", address, {"encoding": "base64", "commitment": "confirmed"})["value"]["data"][0])
 
     def landed(self, signature):
         """(slot, error) of what really happened, or None."""
         [status] = self.rpc("getSignatureStatuses", [signature], {"searchTransactionHistory": True})["value"]
         return status and (status["slot"], status["err"])
+
+
+# ---- what wallets do to transactions
+
+
+def decode(transaction):
+    """A legacy transaction: (payer, blockhash, [(program, [(key, signs, written)], data)])."""
+    at = 1 + 64 * transaction[0]
+    signers, read_signed, read_unsigned, n = transaction[at : at + 4]
+    at += 4
+    keys = [b58encode(transaction[at + 32 * i : at + 32 * i + 32]) for i in range(n)]
+    at += 32 * n
+    blockhash = b58encode(transaction[at : at + 32])
+    at += 32
+
+    def short():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = transaction[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+
+    def flags(i):
+        return (keys[i], i < signers, i < signers - read_signed or signers <= i < n - read_unsigned)
+
+    instructions = []
+    for _ in range(short()):
+        program = keys[transaction[at]]
+        at += 1
+        count = short()
+        accounts = [flags(i) for i in transaction[at : at + count]]
+        at += count
+        size = short()
+        instructions.append((program, accounts, transaction[at : at + size]))
+        at += size
+    return keys[0], blockhash, instructions
+
+
+BUDGET = "ComputeBudget111111111111111111111111111111"
+
+
+def limit(units):
+    return BUDGET, [], bytes([2]) + units.to_bytes(4, "little")
+
+
+def price(micro_lamports):
+    return BUDGET, [], bytes([3]) + micro_lamports.to_bytes(8, "little")

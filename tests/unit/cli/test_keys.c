@@ -18,7 +18,7 @@
 #define NOW_S 1800000000
 
 static const char *const roles[] = {
-    "router", "auth", "session", "chain-oracle", "secret-vault", "sandbox"};
+    "router", "auth", "session", "chain-oracle", "secret-vault", "sandbox", "agent-wallet"};
 enum { ROUTER, AUTH, SESSION, ORACLE, VAULT, SANDBOX, NROLES };
 
 struct folder {

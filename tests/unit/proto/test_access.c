@@ -21,6 +21,7 @@ static const struct {
     {"oracle", ROLE_ORACLE},
     {"chain", ROLE_ORACLE},
     {"vault", ROLE_VAULT},
+    {"wallet", ROLE_WALLET},
     {"sandbox", ROLE_SANDBOX},
     {"service", ROLE_DAEMONS},
 };
