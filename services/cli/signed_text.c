@@ -31,8 +31,7 @@ char *signed_text_hot_wallet(const char *asset, const char *recipient, char buf[
 char *signed_text_raw_instructions(const char *asset, char buf[SIGNED_TEXT_MAX])
 {
 	snprintf(buf, SIGNED_TEXT_MAX,
-	    "Compose raw instructions, which may give everything away, for multiclaw agent %s to "
-	    "be signed apart, asked from ",
+	    "Compose raw instructions for multiclaw agent %s that may give all away, asked from ",
 	    asset);
 	return buf;
 }

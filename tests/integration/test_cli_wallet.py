@@ -8,7 +8,7 @@ import types
 import pytest
 
 from cli_parts import Service, Terminal
-from suite import Wallet, b58encode, wait_until
+from suite import Suite, Wallet, b58encode, wait_until
 from wallet_composing import TOKEN, TOKEN_2022, Agent, account_of, is_signed_by, lines, pda_of
 
 ID = "0123456789abcdef" * 2
@@ -342,7 +342,7 @@ def challenge(service, agent, statement):
 
 def test_raw_instructions_need_a_word_and_a_signature_that_names_them(agent, tmp_path):
     path = raw(agent, tmp_path)
-    act = f"Compose raw instructions, which may give everything away, for multiclaw agent {agent.asset} to be signed apart"
+    act = f"Compose raw instructions for multiclaw agent {agent.asset} that may give all away"
     with Lying(agent, agent.compose(agent.send_sol(Wallet().address, 1))) as service:
         assert service.cli(tmp_path, "instructions", path).returncode == 2, "--dangerous"
         for statement in (f"Sign in to multiclaw agent {agent.asset}", act.replace(agent.asset, Wallet().address)):
@@ -361,3 +361,108 @@ def test_the_tool_reads_what_it_composes(agent):
     to = Wallet().address
     told = lines({"op": "summary", "tx": agent.compose(agent.send_sol(to, 5)).hex(), "asset": agent.asset})["lines"]
     assert any(to in line["text"] for line in told)
+
+
+# ---- the whole way, against the real suite
+
+
+@pytest.fixture(scope="module")
+def suite():
+    with Suite() as made:
+        made.devchain("airdrop", "--to", made.wallet("alice").address, "--sol", "10", "--wait", "finalized")
+        made.cli("login", "--keypair", made.state / "chain/wallets/alice.json", "--asset", made.asset_of("alice"))
+        made.devchain("airdrop", "--to", pda_of(made.asset_of("alice")), "--sol", "5", "--wait", "confirmed")
+        yield made
+
+
+def wallet(suite, *words, check=True, **kwargs):
+    """`wallet send ... --yes` of alice's."""
+    return suite.cli("wallet", *words, "--keypair", suite.state / "chain/wallets/alice.json", "--yes", check=check, **kwargs)
+
+
+def balance(suite, address):
+    return suite.rpc("getBalance", [address, {"commitment": "confirmed"}])["value"]
+
+
+def test_it_is_funded_shown_and_sent_from(suite):
+    pda, to = pda_of(suite.asset_of("alice")), Wallet().address
+    shown = suite.cli("wallet").stdout
+    assert "state       clean" in shown and pda in shown and "5 SOL (one node's word)" in shown
+    done = wallet(suite, "send", "--sol", "0.5", "--to", to, "--finalized")
+    assert "finalized" in done.stdout and balance(suite, to) == 500_000_000
+    transaction = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("  transaction "))
+    ident = next(line.split()[1] for line in done.stdout.splitlines() if line.startswith("  id "))
+    assert json.loads(suite.cli("--json", "wallet", "status", ident).stdout)["signature"] == transaction
+    wait_until("a node lists it", lambda: transaction in suite.cli("wallet", "recent").stdout, 5, 0.1)
+    assert json.loads(wallet(suite, "send", "--sol", "0.25", "--to", to, "--json").stdout)["state"] in ("confirmed", "finalized")
+    assert balance(suite, to) == 750_000_000
+
+
+def test_tokens_and_nfts_are_sent_and_accounts_closed(suite):
+    pda, to = pda_of(suite.asset_of("alice")), Wallet().address
+    mint = suite.devchain("create-mint", "--decimals", "6", "--program", "token-2022")["mint"]
+    suite.devchain("fund", "--mint", mint, "--owner", pda, "--amount", "5000000", "--wait", "confirmed")
+    assert f"5 of {mint} (token-2022)" in suite.cli("wallet", "show").stdout
+    assert "Send 1.25 of token" in wallet(suite, "send", "--token", mint, "--amount", "1.25", "--to", to).stdout
+    assert f"3.75 of {mint}" in suite.cli("wallet", "show").stdout
+    wallet(suite, "send", "--token", mint, "--amount", "all", "--to", to)
+    wallet(suite, "close", "--empty")
+    assert mint not in suite.cli("wallet", "show").stdout
+    nft = suite.asset_of("alice", 1)
+    suite.devchain("transfer", "--asset", nft, "--to", pda, "--wait", "confirmed")
+    assert f"Hand over NFT {nft}" in wallet(suite, "send", "--nft", nft, "--to", suite.wallet("bob").address).stdout
+
+
+def test_delegates_are_named_and_revoked(suite):
+    asset, thief = suite.asset_of("alice"), Wallet().address
+    mint = suite.devchain("create-mint", "--decimals", "2")["mint"]
+    account = suite.devchain("fund", "--mint", mint, "--owner", pda_of(asset), "--amount", "500", "--delegate", thief)["account"]
+    record = suite.devchain("delegate", "--asset", asset, "--authority", thief, "--wait", "confirmed")["record"]
+    text = wait_until("it is seen", lambda: record in (out := suite.cli("wallet", "delegates").stdout) and out, 10, 0.1)
+    assert thief in text and account in text
+    assert "captured: do not fund it" in suite.cli("wallet", "show").stdout
+    wallet(suite, "revoke-delegate", record)
+    wallet(suite, "revoke-delegate", "--token-account", account)
+    wait_until("it is clean", lambda: "state       clean" in suite.cli("wallet", "show").stdout, 10, 0.1)
+    assert suite.cli("wallet", "delegates").stdout == "nobody but the owner can spend from it\n"
+    again = wallet(suite, "revoke-delegate", record, check=False)
+    assert again.returncode == 1 and "(delegate_refused)" in again.stderr
+
+
+def test_what_cannot_be_is_refused_with_the_numbers(suite):
+    to = Wallet().address
+    for words, code in ((["--sol", "1000"], "amount_too_much"), (["--sol", "0.000000001"], "amount_below_rent"), (["--sol", "0"], "amount_zero"),
+                        (["--token", Wallet().address, "--amount", "1"], "token_refused"), (["--nft", suite.asset_of("bob")], "nft_refused")):
+        done = wallet(suite, "send", *words, "--to", to, check=False)
+        assert done.returncode == 1 and f"({code})" in done.stderr and "signed" not in done.stdout, (words, done)
+    assert balance(suite, to) == 0
+
+
+def test_raw_instructions_do_what_they_say(suite, tmp_path):
+    pda, to = pda_of(suite.asset_of("alice")), Wallet().address
+    data = base64.b64encode((2).to_bytes(4, "little") + (100_000_000).to_bytes(8, "little")).decode()
+    path = tmp_path / "raw.json"
+    path.write_text(json.dumps([{"program": "1" * 32, "data": data,
+                                 "accounts": [{"address": pda, "signer": True, "writable": True}, {"address": to, "writable": True}]}]))
+    assert "Send 0.1 SOL" in wallet(suite, "instructions", path, "--dangerous").stdout
+    assert balance(suite, to) == 100_000_000
+
+
+def test_a_sale_while_the_seller_thinks_it_over(suite):
+    """Last: the agent is bob's then."""
+    to, asset = Wallet().address, suite.asset_of("alice")
+    before = balance(suite, pda_of(asset))
+    terminal = Terminal(suite, "wallet", *sol(to), "--keypair", suite.state / "chain/wallets/alice.json")
+    wait_until("it asks", lambda: terminal.read(0.05) or "Sign and send it? [y/N]" in terminal.shown, 10)
+    suite.transfer(asset, suite.wallet("bob"))
+    wait_until("the seller is out", lambda: suite.cli("whoami", check=False).returncode == 3, 5)
+    terminal.type("y\n")
+    assert terminal.end() == 3 and "session" in terminal.shown, terminal.shown
+    for words in (["show"], ["delegates"], ["status", ID]):
+        assert suite.cli("wallet", *words, check=False).returncode == 3
+    assert wallet(suite, *sol(to), check=False).returncode == 3
+    assert balance(suite, to) == 0 and balance(suite, pda_of(asset)) == before
+    bob = suite.state / "chain/wallets/bob.json"
+    suite.cli("login", "--keypair", bob, "--asset", asset)
+    suite.cli("wallet", *sol(to), "--keypair", bob, "--yes")
+    assert balance(suite, to) == 500_000_000
