@@ -164,17 +164,22 @@ static void raw_instructions_keep_their_accounts_and_flags(void **state)
 
 static void more_accounts_than_fit_are_refused(void **state)
 {
-	char text[8192] =
-	    "{\"operation\":\"instructions\"," PROOF ",\"instructions\":[{\"program\":\"" KEY
-	    "\",\"data\":\"\",\"accounts\":[";
-	struct wallet_build_req req;
+	scoped_json json_t *body = json_loads("{\"operation\":\"instructions\"," PROOF
+					      ",\"instructions\":[{\"program\":\"" KEY
+					      "\",\"data\":\"\",\"accounts\":[]}]}",
+	    0, NULL);
+	json_t *accounts =
+	    json_object_get(json_array_get(json_object_get(body, "instructions"), 0), "accounts");
+	struct wallet_build_req req = {0};
 	struct error err = {0};
 
 	(void)state;
-	for (int i = 0; i < 41; i++)
-		strcat(text, i ? ",{\"address\":\"" KEY "\"}" : "{\"address\":\"" KEY "\"}");
-	strcat(text, "]}]}");
-	assert_int_equal(read_order(text, &req, &err), -1);
+	for (int i = 0; i < 40; i++)
+		json_array_append_new(accounts, json_pack("{s:s}", "address", KEY));
+	assert_int_equal(wallet_json_order(body, &req, &err), 0);
+	json_array_append_new(accounts, json_pack("{s:s}", "address", KEY));
+	req = (struct wallet_build_req){0};
+	assert_int_equal(wallet_json_order(body, &req, &err), -1);
 	assert_string_equal(err.reason, "body_invalid");
 }
 
