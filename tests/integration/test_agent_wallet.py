@@ -522,7 +522,9 @@ def test_a_delegate_that_the_seller_left_is_shown_as_such(w, alice, bob):
     tx = sign(message(thief.address, w.rpc("getLatestBlockhash", {"commitment": "confirmed"})["value"]["blockhash"], transfer(thief.address, record, SOL)), thief)[0]
     w.rpc("sendTransaction", b64(tx), {"encoding": "base64", "preflightCommitment": "confirmed"})
     wait_until("named", lambda: w.rpc("getSignaturesForAddress", record, {"commitment": "confirmed"}), 10)
+    [named] = w.rpc("getSignaturesForAddress", record, {"commitment": "confirmed"})
     assert alice.show()["delegates"][0]["age"] == "after"
+    wait_until("a sweep sees the seller later", lambda: w.record(alice.asset)[1] > named["slot"], 20)
     w.transfer(alice.asset, bob)
     wait_until("the seller is out", lambda: out(alice), 10)
     w.devchain("airdrop", to=bob.address, sol=1, wait="confirmed")
