@@ -10,7 +10,7 @@ import pytest
 from chain_parts import AGENT_TOOLS, CORE, EXEMPT, SOL, SYSTEM, TOKEN, TOKEN_2022, b64, message, sign, transfer
 from oracle_parts import Refused
 from sandbox_parts import agent_id as agent_id_of
-from suite import Wallet, b58decode, b58encode, wait_until
+from suite import ROOT, Wallet, b58decode, b58encode, wait_until
 from wallet_parts import ENDS, Owner, Wallets, associated, decode, limit, pda_of, price, signed
 
 FEE, EXECUTE, TOKEN_RENT = 5000, 48720, 2039280
@@ -522,7 +522,9 @@ def test_a_delegate_that_the_seller_left_is_shown_as_such(w, alice, bob):
     tx = sign(message(thief.address, w.rpc("getLatestBlockhash", {"commitment": "confirmed"})["value"]["blockhash"], transfer(thief.address, record, SOL)), thief)[0]
     w.rpc("sendTransaction", b64(tx), {"encoding": "base64", "preflightCommitment": "confirmed"})
     wait_until("named", lambda: w.rpc("getSignaturesForAddress", record, {"commitment": "confirmed"}), 10)
+    [named] = w.rpc("getSignaturesForAddress", record, {"commitment": "confirmed"})
     assert alice.show()["delegates"][0]["age"] == "after"
+    wait_until("a sweep sees the seller later", lambda: w.record(alice.asset)[1] > named["slot"], 20)
     w.transfer(alice.asset, bob)
     wait_until("the seller is out", lambda: out(alice), 10)
     w.devchain("airdrop", to=bob.address, sol=1, wait="confirmed")
@@ -789,3 +791,72 @@ def test_stops_with_calls_under_way(own, bob):
     time.sleep(0.2)  # they wait for a node, or are on their way: both have to end
     w.signal("agent-wallet-1", 15)
     assert w.processes["agent-wallet-1"].wait(timeout=10) == 0
+
+
+# ---- the script that keeps operations
+
+
+@pytest.fixture
+def script(w):
+    text = (ROOT / "services/agent-wallet/operations.lua").read_text()
+    w.redis.delete("mc:wallet:due")
+    return lambda *args: w.redis.eval(text, 0, *args)
+
+
+def put(script, id, asset="asset", max=10):
+    script("put", id, asset, "wallet", 7, "transfer_sol", "built", 1000, 60000, max)
+
+
+def state(row):
+    return row[5] if row else None
+
+
+def test_states_only_go_forward(script):
+    ids = iter(f"{i:032x}" for i in range(100))
+
+    def after(*notes):
+        id = next(ids)
+        put(script, id)
+        assert script("accept", id, "asset", "wallet", "signed", "sig", 60000, 0)[0] == "accepted"
+        for note in notes:
+            row = script("note", id, note, "", 0, "none", "none", "", "", 0)
+        return state(row)
+
+    for end in ENDS:
+        for late in ("sent", "confirmed", *ENDS):
+            assert after(end, late) == end
+    assert after("confirmed", "sent") == "confirmed"
+    assert after("confirmed", "finalized") == "finalized" and after("confirmed", "expired") == "expired"
+    unsigned = next(ids)
+    put(script, unsigned)
+    assert script("note", unsigned, "finalized", "", 0, "none", "none", "", "", 0) == [] and state(script("get", unsigned)) == "built"
+
+
+def test_one_version_is_kept(script):
+    put(script, "f" * 32)
+    assert script("accept", "f" * 32, "asset", "thief", "x", "sig", 60000, 0) == ["unknown"]
+    assert script("accept", "f" * 32, "other", "wallet", "x", "sig", 60000, 0) == ["unknown"]
+    assert script("accept", "e" * 32, "asset", "wallet", "x", "sig", 60000, 0) == ["unknown"]
+    assert [script("accept", "f" * 32, "asset", "wallet", v, v, 60000, 0)[0] for v in "xxyx"] == ["accepted", "same", "other", "same"]
+    assert script("get", "f" * 32)[9:11] == ["x", "x"]
+
+
+def test_what_is_due_is_one_replicas_at_a_time(w, script):
+    put(script, "d" * 32)
+    script("accept", "d" * 32, "asset", "wallet", "x", "bad signature", 60000, 60000)
+    assert script("claim", 32, 1000) == []
+    w.redis.zadd("mc:wallet:due", {"d" * 32: 1})
+    # (the daemon may be quicker: then it is leased, and not ours either)
+    first, second = script("claim", 32, 60000), script("claim", 32, 60000)
+    assert len(first) <= 1 and second == []
+    script("note", "d" * 32, "expired", "", 0, "none", "none", "", "", 0)
+    assert w.redis.zscore("mc:wallet:due", "d" * 32) is None
+
+
+def test_the_oldest_unsigned_is_forgotten_and_no_sent_one(script):
+    for i in range(5):
+        put(script, f"{i:031x}c", "many", max=3)
+        if i == 0:
+            script("accept", f"{i:031x}c", "many", "wallet", "x", "sig", 60000, 60000)
+    assert [state(script("get", f"{i:031x}c")) for i in range(5)] == ["sent", None, "built", "built", "built"]
+    script("note", f"{0:031x}c", "expired", "", 0, "none", "none", "", "", 0)
