@@ -370,8 +370,8 @@ static int say_difference(struct error *err)
 int wallet_wanted_check(
     const struct wallet_wanted *wanted, const struct solana_tx *tx, struct error *err)
 {
-	scoped_free struct solana_instruction *list =
-	    calloc(SOLANA_INSTRUCTIONS_MAX, sizeof(*list));
+	/* no more than theirs: add */
+	scoped_free struct solana_instruction *list = calloc(tx->n_instructions + 1, sizeof(*list));
 	struct composing composing = {
 	    .wanted = wanted, .tx = tx, .list = list, .room = tx->n_instructions};
 	const struct wallet_terms terms = {.max_priority_lamports = wanted->max_priority_lamports};

@@ -56,7 +56,7 @@ class Service:
     """A service that answers what it likes: `answers` by path, each (status, body) or a function of the request's JSON that returns the body."""
 
     def __init__(self, answers=None):
-        self.requests, self.answers = [], answers or {}
+        self.requests, self.answers, self.cookie = [], answers or {}, None
         outer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -68,6 +68,8 @@ class Service:
                     answer = json.dumps(answer(json.loads(body or "null")) if callable(answer) else answer).encode()
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(answer)))
+                if outer.cookie:
+                    self.send_header("Set-Cookie", outer.cookie)
                 self.end_headers()
                 self.wfile.write(answer)
 

@@ -3,12 +3,13 @@
 import base64
 import json
 import os
+import subprocess
 import types
 
 import pytest
 
 from cli_parts import Service, Terminal
-from suite import Suite, Wallet, b58encode, wait_until
+from suite import BIN, Suite, Wallet, b58encode, wait_until
 from wallet_composing import TOKEN, TOKEN_2022, Agent, account_of, is_signed_by, lines, pda_of
 
 ID = "0123456789abcdef" * 2
@@ -268,6 +269,20 @@ def test_wrong_words_are_told_before_anything_is_asked(agent, tmp_path):
             done = service.cli(tmp_path, *sol(to, amount))
             assert done.returncode == 1 and not service.orders, (amount, done)
         assert service.run(HERE, tmp_path, "wallet", *sol(to), asset=agent.asset).returncode == 2, "no keypair"
+
+
+def test_a_session_for_another_agent_than_was_asked_for_is_not_kept(agent, tmp_path):
+    """What is signed later would spend from that one's wallet."""
+    keypair = agent.owner.write(tmp_path / "owner.json")
+    session, asked, theirs = tmp_path / "new.json", agent.asset, Wallet().address
+    with Service() as service:
+        text = f"{service.url.split('://')[1]} wants you to sign in with your Solana account:\n{agent.owner.address}\n\nSign in to multiclaw agent {asked}"
+        service.cookie = "__Host-multiclaw=t.t.t"
+        service.answers = {"/v1/auth/challenge": (200, {"nonce": "n", "message": text}), "/v1/auth/verify": (200, {"asset": theirs, "agent_id": "a" * 32, "name": "x"})}
+        command = [BIN / "multiclaw", "--url", service.url, "--session", session, "login", "--keypair", keypair, "--asset"]
+        done = subprocess.run([*command, asked], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1 and "another agent" in done.stderr and not session.exists(), done
+        assert subprocess.run([*command, theirs], capture_output=True, text=True, timeout=30).returncode == 0 and session.exists()
 
 
 # ---- what is shown

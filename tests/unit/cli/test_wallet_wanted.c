@@ -93,6 +93,40 @@ static void sol_goes_to_whom_and_as_much_as_was_typed(void **state)
 	REFUSED(&wanted, list, 2);
 }
 
+/* May the service choose this byte? Its signature's place, the blockhash, the collection's key. */
+static bool is_free(const struct solana_tx *tx, const uint8_t *byte, const uint8_t *bytes)
+{
+	const uint8_t *collection = solana_tx_key(tx, solana_tx_find(tx, world.collection));
+
+	return byte - bytes < 1 + SIGNATURE_LEN ||
+	       (byte >= tx->blockhash && byte < tx->blockhash + SOLANA_BLOCKHASH_LEN) ||
+	       (byte >= collection && byte < collection + PUBKEY_LEN);
+}
+
+static void no_other_byte_can_be_another(void **state)
+{
+	struct wallet_wanted wanted = want(WALLET_WANT_SOL, "0.01");
+	struct solana_instruction ix = send_sol(world.destination, 10000000);
+	struct raw raw = world_compose(&world, SOLANA_LEGACY, world.owner, &ix, 1), mutant;
+	struct solana_tx tx, changed;
+	struct error err;
+
+	(void)state;
+	assert_int_equal(solana_tx_parse(raw.data, raw.len, &tx, &err), 0);
+	for (size_t at = 0; at < raw.len; at++) {
+		if (is_free(&tx, raw.data + at, raw.data))
+			continue;
+		for (unsigned value = 0; value < 256; value++) {
+			mutant = raw;
+			mutant.data[at] = (uint8_t)value;
+			if (value != raw.data[at] &&
+			    solana_tx_parse(mutant.data, mutant.len, &changed, &err) == 0 &&
+			    wallet_wanted_check(&wanted, &changed, &err) == 0)
+				fail_msg("byte %zu may be %u", at, value);
+		}
+	}
+}
+
 static void all_is_what_the_service_knows_but_not_to_whom(void **state)
 {
 	struct wallet_wanted wanted = want(WALLET_WANT_SOL, NULL);
@@ -344,6 +378,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(sol_goes_to_whom_and_as_much_as_was_typed),
+	    cmocka_unit_test(no_other_byte_can_be_another),
 	    cmocka_unit_test(all_is_what_the_service_knows_but_not_to_whom),
 	    cmocka_unit_test(another_agents_wallet_pays_for_nothing),
 	    cmocka_unit_test(somebody_else_pays_no_fee_and_signs_nothing),
