@@ -158,7 +158,7 @@ static int order_send(struct wallet_act *act, const struct sending *sending, str
 		json_object_set_new(act->order, "allow_off_curve", json_true());
 	if (sending->sol)
 		return order_sol(act, sending->sol, err);
-	if (sending->token)
+	if (sending->token && sending->amount)
 		return order_token(act, sending, err);
 	act->wanted.want = WALLET_WANT_NFT;
 	put(act->order, "operation", "transfer_nft");

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 
 import pytest
 
@@ -229,6 +230,38 @@ def test_raw_instructions_need_a_signature_that_names_them(suite, alice):
     issued = alice.ask("POST", "/v1/wallet/hot/challenge", {})
     other = {**used, "nonce": issued["nonce"], "signature": b58encode(alice.wallet.sign(issued["message"].encode()))}
     assert alice.build("instructions", 401, **other)["code"] in ("message_mismatch", "nonce_unknown")
+
+
+# ---- agent-wallet is away
+
+
+def test_a_restart_between_the_steps_changes_nothing(suite, alice):
+    to, names = Wallet().address, ("agent-wallet-1", "agent-wallet-2")
+    built = alice.build("transfer_sol", to=to, lamports=10_000_000)
+    for step in (lambda: None, lambda: alice.submit(built)):
+        step()
+        pids = [suite.kill(name) for name in names]
+        wait_until("both are back", lambda pids=pids: all(suite.pid(name) not in pids for name in names), 15)
+        suite.wait_ready()
+    end = wait_until("it ends", lambda: (s := alice.state(built))["state"] == "finalized" and s, 20, 0.1)
+    assert balance(suite, to) == 10_000_000 and end["slot"]
+
+
+def test_without_it_the_wallet_answers_503_and_everything_else_goes_on(suite, alice):
+    names = ("agent-wallet-1", "agent-wallet-2")
+    for name in names:
+        suite.kill(name, signal.SIGSTOP)
+    try:
+        answer = check_answer(suite.http("GET", WALLET, token=alice.token, timeout=30), "GET", WALLET)
+        assert (answer.status, answer.code) == (503, "service_unavailable") and int(answer.headers["Retry-After"]) > 0
+        assert suite.session_status(alice.token) == 200 and suite.http("GET", "/v1/secrets", token=alice.token).status == 200
+        routers = [s for s in suite.status() if s["service"] == "router"]
+        assert routers and all(r["ready"] for r in routers), routers
+    finally:
+        for name in names:
+            suite.kill(name, signal.SIGCONT)
+    suite.wait_ready()
+    assert alice.show()["address"] == alice.pda
 
 
 # ---- the sale
