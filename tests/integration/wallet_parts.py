@@ -120,6 +120,11 @@ class Wallets(Oracle):
         return self.routers[replica]
 
     def restart_wallet(self, replica=1, **more):
+        """A message that was on its way to the one that is killed may be lost, and nobody sends it again: so a new connection."""
+        if replica in self.routers:
+            gone = self.routers.pop(replica)
+            gone.close()
+            self.peers.remove(gone)
         self.restart(f"agent-wallet-{replica}", **more)
         wait_until("ready again", lambda: self.is_ready(f"agent-wallet-{replica}"), 20, 0.05)
 
