@@ -19,7 +19,7 @@ static json_t *status_json(
 	json_t *checks = json_array();
 
 	if (!rsp)
-		return json_pack("{ss so ss sO}", "address", address, "ready", json_false(),
+		return json_pack("{ss so ss so}", "address", address, "ready", json_false(),
 		    "error", err->text, "checks", checks);
 	for (size_t i = 0; i < rsp->checks.len; i++)
 		json_array_append_new(
