@@ -703,7 +703,7 @@ def w_landed(owner, transaction):
 
 
 def test_kills_during_submits_leave_each_transaction_one_true_end(own, bob):
-    w = own().start()
+    w = own(MULTICLAW_WALLET_BUILDS_KEPT=1000, MULTICLAW_WALLET_BUILD_TTL_S=3600).start()
     kills = int(os.environ.get("KILLS", "20"))
     alice = Owner(w)
     alice.fund(100 * SOL)
