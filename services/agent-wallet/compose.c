@@ -1,4 +1,4 @@
-#include "services/agent-wallet/compose.h"
+#include "services/agent-wallet/compose_internal.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -9,34 +9,21 @@
 #include "common/solana_ix_agent.h"
 #include "common/solana_ix_core.h"
 #include "common/solana_ix_system.h"
-#include "common/solana_ix_token.h"
 #include "common/solana_message.h"
 #include "common/solana_pda.h"
 #include "common/solana_program.h"
 #include "services/agent-wallet/core_asset.h"
-#include "services/agent-wallet/token_account.h"
 
-#define INSTRUCTIONS_MAX (1 + ORDER_CLOSE_MAX)
 #define RECORD_LEN 104 /* ExecutionDelegateRecordV1: 8 profile, 40 authority, 72 asset */
 
-/* What is being composed. */
-struct draft {
-	const struct order *order;
-	const struct compose_facts *facts;
-	struct solana_instruction instructions[INSTRUCTIONS_MAX];
-	size_t n, n_executes;
-	uint64_t rent;
-	struct error *err;
-};
-
-static enum solana_program program_of(const struct accounts_item *account)
+enum solana_program compose_program_of(const struct accounts_item *account)
 {
 	uint8_t key[PUBKEY_LEN];
 	return account->exists && pubkey_parse(account->owner, key) == 0 ? solana_program_of(key)
 									 : SOLANA_PROGRAM_OTHER;
 }
 
-static bool is_token_program(enum solana_program program)
+bool compose_is_token_program(enum solana_program program)
 {
 	return program == SOLANA_PROGRAM_TOKEN || program == SOLANA_PROGRAM_TOKEN_2022;
 }
@@ -46,7 +33,7 @@ bool compose_wallet_is_clean(const struct accounts_item *wallet, const char **wh
 	const char *why = NULL;
 	if (!wallet->exists)
 		why = NULL;
-	else if (program_of(wallet) != SOLANA_PROGRAM_SYSTEM)
+	else if (compose_program_of(wallet) != SOLANA_PROGRAM_SYSTEM)
 		why = "another program than the System Program owns the account";
 	else if (wallet->space != 0)
 		why = "the account has data, as a nonce account has: what it holds may be "
@@ -58,19 +45,19 @@ bool compose_wallet_is_clean(const struct accounts_item *wallet, const char **wh
 	return !why;
 }
 
-static struct solana_instruction *next(struct draft *draft)
+struct solana_instruction *compose_next(struct draft *draft)
 {
-	bug_if(draft->n == INSTRUCTIONS_MAX);
+	bug_if(draft->n == COMPOSE_INSTRUCTIONS_MAX);
 	return &draft->instructions[draft->n++];
 }
 
-static int execute(struct draft *draft, const struct solana_instruction *inner)
+int compose_execute(struct draft *draft, const struct solana_instruction *inner)
 {
 	const struct order_owner *owner = &draft->order->owner;
 	const struct solana_core_execute wrap = {
 	    .asset = owner->asset, .collection = owner->collection, .payer = owner->payer};
 	draft->n_executes++;
-	return solana_ix_core_execute(&wrap, inner, next(draft), draft->err);
+	return solana_ix_core_execute(&wrap, inner, compose_next(draft), draft->err);
 }
 
 /* ---- SOL */
@@ -103,7 +90,7 @@ static int transfer_sol(struct draft *draft)
 	const struct accounts_item *to = &draft->facts->accounts[ORDER_AT_TO];
 	uint64_t amount = order->req->all ? wallet->lamports : order->req->amount;
 	struct solana_instruction inner;
-	if (to->executable || is_token_program(program_of(to)))
+	if (to->executable || compose_is_token_program(compose_program_of(to)))
 		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
 		    "the recipient is a program, a mint or a token account");
 	if (amount == 0)
@@ -112,167 +99,7 @@ static int transfer_sol(struct draft *draft)
 	if (check_lamports(draft, amount, wallet->lamports, to->lamports, draft->err) != 0)
 		return -1;
 	solana_ix_system_transfer(order->owner.wallet, order->keys[ORDER_AT_TO], amount, &inner);
-	return execute(draft, &inner);
-}
-
-/* ---- tokens */
-
-/* One of the wallet's. */
-static int read_own(
-    const struct draft *draft, size_t at, struct token_account *token_r, struct error *err)
-{
-	const struct accounts_item *account = &draft->facts->accounts[at];
-	if (!is_token_program(program_of(account)) ||
-	    !token_account_read(account->data.data, account->data.len, token_r) ||
-	    memcmp(token_r->owner, draft->order->owner.wallet, PUBKEY_LEN) != 0)
-		return error_refuse(
-		    err, ERR_INVALID, "token_refused", "it is no token account of the wallet's");
-	return 0;
-}
-
-static int read_mint(const struct accounts_item *accounts, bool *token_2022_r,
-    struct token_mint *mint_r, struct error *err)
-{
-	const struct accounts_item *account = &accounts[ORDER_AT_MINT];
-	enum solana_program program = program_of(account);
-	*token_2022_r = program == SOLANA_PROGRAM_TOKEN_2022;
-	if (!is_token_program(program) ||
-	    !token_mint_read(*token_2022_r, account->data.data, account->data.len, mint_r))
-		return error_refuse(err, ERR_INVALID, "mint_refused", "it is no mint");
-	if (mint_r->stays)
-		return error_refuse(
-		    err, ERR_INVALID, "mint_refused", "tokens of that mint cannot be transferred");
-	if (mint_r->hooked)
-		return error_refuse(err, ERR_INVALID, "mint_refused",
-		    "that mint asks a program of its own at each transfer, which is not supported");
-	return 0;
-}
-
-size_t compose_created_size(const struct order *order, const struct accounts_item *accounts)
-{
-	struct token_mint mint;
-	struct error err;
-	bool token_2022;
-	if (order->kind != ORDER_TRANSFER_TOKEN ||
-	    read_mint(accounts, &token_2022, &mint, &err) != 0 ||
-	    program_of(&accounts[ORDER_AT_TARGET + token_2022]) ==
-		(token_2022 ? SOLANA_PROGRAM_TOKEN_2022 : SOLANA_PROGRAM_TOKEN))
-		return 0;
-	return mint.account_len;
-}
-
-static int check_source(const struct draft *draft, size_t at, uint64_t *amount_r, struct error *err)
-{
-	const struct order *order = draft->order;
-	struct token_account source;
-	if (!draft->facts->accounts[at].exists)
-		return error_refuse(err, ERR_INVALID, "amount_too_much",
-		    "the wallet has 0 of that token, in the account that was meant");
-	if (read_own(draft, at, &source, err) != 0)
-		return -1;
-	if (memcmp(source.mint, order->keys[ORDER_AT_MINT], PUBKEY_LEN) != 0)
-		return error_refuse(
-		    err, ERR_INVALID, "token_refused", "the token account is of another mint");
-	if (source.frozen)
-		return error_refuse(err, ERR_INVALID, "token_refused",
-		    "the token account is frozen: its mint's authority has to thaw it");
-	*amount_r = order->req->all ? source.amount : order->req->amount;
-	if (*amount_r == 0)
-		return error_refuse(err, ERR_INVALID, "amount_zero", "the token account holds 0");
-	if (*amount_r > source.amount)
-		return error_refuse(err, ERR_INVALID, "amount_too_much",
-		    "the token account holds %" PRIu64 " of the smallest unit, not %" PRIu64,
-		    source.amount, *amount_r);
-	return 0;
-}
-
-static int transfer_token(struct draft *draft)
-{
-	const struct order *order = draft->order;
-	const struct accounts_item *accounts = draft->facts->accounts;
-	struct token_mint mint;
-	struct token_account target;
-	struct solana_instruction inner;
-	uint64_t amount = 0;
-	bool token_2022;
-	if (accounts[ORDER_AT_TOKEN_TO].executable ||
-	    is_token_program(program_of(&accounts[ORDER_AT_TOKEN_TO])))
-		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
-		    "name the recipient's wallet, not a program, mint or token account");
-	if (read_mint(accounts, &token_2022, &mint, draft->err) != 0)
-		return -1;
-	size_t from = ORDER_AT_SOURCE + token_2022, to = ORDER_AT_TARGET + token_2022;
-	const uint8_t *program =
-	    solana_program_key(token_2022 ? SOLANA_PROGRAM_TOKEN_2022 : SOLANA_PROGRAM_TOKEN);
-	if (check_source(draft, from, &amount, draft->err) != 0)
-		return -1;
-	if (memcmp(order->keys[from], order->keys[to], PUBKEY_LEN) == 0)
-		return error_refuse(
-		    draft->err, ERR_INVALID, "recipient_self", "it is there already");
-	/* an associated account can be given to somebody else */
-	if (is_token_program(program_of(&accounts[to])) &&
-	    token_account_read(accounts[to].data.data, accounts[to].data.len, &target) &&
-	    (target.frozen ||
-		memcmp(target.owner, order->keys[ORDER_AT_TOKEN_TO], PUBKEY_LEN) != 0))
-		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
-		    "the recipient's token account is frozen, or is somebody else's");
-	if (compose_created_size(order, accounts) > 0)
-		draft->rent += draft->facts->rent_created;
-	if (solana_ix_token_create_account(program, order->owner.payer,
-		order->keys[ORDER_AT_TOKEN_TO], order->keys[ORDER_AT_MINT], next(draft)) != 0)
-		return error_refuse(
-		    draft->err, ERR_INVALID, "mint_refused", "there is no associated account");
-	solana_ix_token_transfer(&(struct solana_token_transfer){.program = program,
-				     .mint = order->keys[ORDER_AT_MINT],
-				     .source = order->keys[from],
-				     .destination = order->keys[to],
-				     .owner = order->owner.wallet,
-				     .amount = amount,
-				     .decimals = mint.decimals},
-	    &inner);
-	return execute(draft, &inner);
-}
-
-static int close_accounts(struct draft *draft)
-{
-	const struct order *order = draft->order;
-	struct token_account token;
-	struct solana_instruction inner;
-	for (size_t at = ORDER_AT_FIRST; at < order->n_keys; at++) {
-		if (read_own(draft, at, &token, draft->err) != 0)
-			return -1;
-		if (token.amount > 0 && !token.wrapped)
-			return error_refuse(draft->err, ERR_INVALID, "token_refused",
-			    "the account is not empty: it holds %" PRIu64 " of the smallest unit",
-			    token.amount);
-		if (token.frozen)
-			return error_refuse(
-			    draft->err, ERR_INVALID, "token_refused", "the account is frozen");
-		if (token.closer && memcmp(token.closer, order->owner.wallet, PUBKEY_LEN) != 0)
-			return error_refuse(draft->err, ERR_INVALID, "token_refused",
-			    "somebody else is its close authority and alone can close it");
-		solana_ix_token_close(solana_program_key(program_of(&draft->facts->accounts[at])),
-		    order->keys[at], order->owner.wallet, order->owner.wallet, &inner);
-		if (execute(draft, &inner) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-static int revoke_account(struct draft *draft)
-{
-	const struct order *order = draft->order;
-	struct token_account token;
-	struct solana_instruction inner;
-	if (read_own(draft, ORDER_AT_FIRST, &token, draft->err) != 0)
-		return -1;
-	if (!token.delegate)
-		return error_refuse(draft->err, ERR_INVALID, "delegate_refused",
-		    "the token account has no delegate");
-	solana_ix_token_revoke(
-	    solana_program_key(program_of(&draft->facts->accounts[ORDER_AT_FIRST])),
-	    order->keys[ORDER_AT_FIRST], order->owner.wallet, &inner);
-	return execute(draft, &inner);
+	return compose_execute(draft, &inner);
 }
 
 /* ---- execution delegates, NFTs, the rest */
@@ -282,7 +109,8 @@ static int revoke_record(struct draft *draft)
 	const struct order *order = draft->order;
 	const struct accounts_item *record = &draft->facts->accounts[ORDER_AT_RECORD];
 	uint8_t expected[PUBKEY_LEN];
-	if (program_of(record) != SOLANA_PROGRAM_AGENT_TOOLS || record->data.len < RECORD_LEN ||
+	if (compose_program_of(record) != SOLANA_PROGRAM_AGENT_TOOLS ||
+	    record->data.len < RECORD_LEN ||
 	    memcmp(record->data.data + 72, order->owner.asset, PUBKEY_LEN) != 0 ||
 	    solana_pda_execution_delegate_record(
 		record->data.data + 8, order->owner.asset, expected) != 0 ||
@@ -290,7 +118,7 @@ static int revoke_record(struct draft *draft)
 		return error_refuse(draft->err, ERR_INVALID, "delegate_refused",
 		    "it is no execution delegate's record of this asset");
 	solana_ix_agent_revoke(order->keys[ORDER_AT_RECORD], order->owner.asset, order->owner.payer,
-	    order->owner.payer, next(draft));
+	    order->owner.payer, compose_next(draft));
 	return 0;
 }
 
@@ -301,10 +129,10 @@ static int transfer_nft(struct draft *draft)
 	const struct accounts_item *to = &draft->facts->accounts[ORDER_AT_NFT_TO];
 	struct core_asset asset;
 	struct solana_instruction inner;
-	if (to->executable || is_token_program(program_of(to)))
+	if (to->executable || compose_is_token_program(compose_program_of(to)))
 		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
 		    "the recipient is a program, a mint or a token account");
-	if (program_of(nft) != SOLANA_PROGRAM_CORE ||
+	if (compose_program_of(nft) != SOLANA_PROGRAM_CORE ||
 	    !core_asset_read(nft->data.data, nft->data.len, &asset))
 		return error_refuse(draft->err, ERR_INVALID, "nft_refused",
 		    "it is no Metaplex Core asset, or was burned; an SPL NFT is a token with "
@@ -318,7 +146,7 @@ static int transfer_nft(struct draft *draft)
 				    .authority = order->owner.wallet,
 				    .new_owner = order->keys[ORDER_AT_NFT_TO]},
 	    &inner);
-	return execute(draft, &inner);
+	return compose_execute(draft, &inner);
 }
 
 static int raw(struct draft *draft, const struct instructions_item *item, size_t *meta,
@@ -353,7 +181,7 @@ static int raw_instructions(struct draft *draft)
 	size_t meta = 0;
 	for (size_t i = 0; i < req->instructions.len; i++) {
 		if (raw(draft, &req->instructions.item[i], &meta, &inner) != 0 ||
-		    execute(draft, &inner) != 0)
+		    compose_execute(draft, &inner) != 0)
 			return -1;
 	}
 	if (meta != req->metas.len || req->instructions.len == 0)
@@ -370,15 +198,15 @@ static int write_instructions(struct draft *draft)
 	case ORDER_TRANSFER_SOL:
 		return transfer_sol(draft);
 	case ORDER_TRANSFER_TOKEN:
-		return transfer_token(draft);
+		return compose_transfer_token(draft);
 	case ORDER_TRANSFER_NFT:
 		return transfer_nft(draft);
 	case ORDER_CLOSE_ACCOUNTS:
-		return close_accounts(draft);
+		return compose_close_accounts(draft);
 	case ORDER_REVOKE_RECORD:
 		return revoke_record(draft);
 	case ORDER_REVOKE_ACCOUNT:
-		return revoke_account(draft);
+		return compose_revoke_account(draft);
 	case ORDER_INSTRUCTIONS:
 		return raw_instructions(draft);
 	}

@@ -602,6 +602,21 @@ def test_the_status_of_another_transaction_makes_nothing_landed(w, alice, bob):
     assert alice.wait_for(built)["state"] == "finalized"
 
 
+def test_one_that_a_fork_took_back_is_sent_again(w, alice, bob):
+    """It was there, and before it is confirmed a fork takes it back; nobody sends it again but us."""
+    alice.fund(SOL)
+    for turn in range(1, 11):
+        built = payment(alice, bob)
+        signature = alice.submit(built)["signature"]
+        wait_until("there", lambda: w.landed(signature), 10, 0.001)
+        w.devchain("fork", slots=2)
+        taken_back = w.landed(signature) is None
+        assert alice.wait_for(built)["state"] == "finalized" and w.lamports(bob.address) == turn * EXEMPT
+        if taken_back:
+            return
+    pytest.fail("it was always confirmed before the fork")
+
+
 def test_late_nodes_only_make_it_late(w, alice, bob):
     alice.fund(SOL)
     built = payment(alice, bob)
@@ -703,7 +718,7 @@ def w_landed(owner, transaction):
 
 
 def test_kills_during_submits_leave_each_transaction_one_true_end(own, bob):
-    w = own().start()
+    w = own(MULTICLAW_WALLET_BUILDS_KEPT=1000, MULTICLAW_WALLET_BUILD_TTL_S=3600).start()
     kills = int(os.environ.get("KILLS", "20"))
     alice = Owner(w)
     alice.fund(100 * SOL)
