@@ -24,7 +24,7 @@ ALLFLAGS := -std=gnu11 -I. $(PQ_INCLUDE) -D_GNU_SOURCE $(WARN) $(HARDEN) -fstack
 LDLIBS   := -lexpat -larchive -lzstd -lhs -lz -llzma -lbz2 -lsqlite3 -lpq -lczmq -lzmq -lhiredis -levent -lmicrohttpd -lcurl -lwslay -ljansson -lmsgpackc -lpsl -lseccomp -lnftables -lmnl -lnetfilter_conntrack -lcrypto -lsodium -lm
 LDALL    := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANFLAGS) $(LDFLAGS)
 
-DAEMONS  := router auth session chain-oracle secret-vault sandbox llm-gateway
+DAEMONS  := router auth session chain-oracle secret-vault sandbox llm-gateway agent-wallet
 HELPERS  := warden packer snapshot-store
 PROGRAMS := $(patsubst %,$(BUILD)/bin/multiclaw-%,$(DAEMONS) $(HELPERS)) $(BUILD)/bin/multiclaw
 DEVCHAIN := $(BUILD)/bin/multiclaw-devchain
@@ -64,6 +64,7 @@ $(BUILD)/obj/%.o: %.c
 # the scripts that run inside Redis are part of the binary: nothing to install, nothing to get out of step
 $(BUILD)/obj/common/ledger.o $(BUILD)/fuzz/obj/common/ledger.o: common/ledger.lua
 $(BUILD)/obj/common/llm_usage.o $(BUILD)/fuzz/obj/common/llm_usage.o: common/llm_usage.lua
+$(BUILD)/obj/services/agent-wallet/operations.o $(BUILD)/fuzz/obj/services/agent-wallet/operations.o: services/agent-wallet/operations.lua
 $(BUILD)/obj/services/warden/bundle_seccomp.o $(BUILD)/fuzz/obj/services/warden/bundle_seccomp.o: services/warden/seccomp.json
 
 $(COMMON_LIB): $(call obj,$(COMMON_SRC))
@@ -124,6 +125,12 @@ $(SCAN_FILES): $(BUILD)/obj/tests/bench/scan_files.o $(BUILD)/lib/packer.a $(PRO
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
 
+# composes, judges and explains transactions for tests in other languages
+WALLET_LINES := $(BUILD)/wallet/wallet_lines
+$(WALLET_LINES): $(BUILD)/obj/tests/wallet/wallet_lines.o $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)
+
 # what the tests put into containers to break out of them
 PROBE_OBJ   := $(patsubst tests/sandbox/%.c,$(BUILD)/sandbox/obj/%.o,$(filter-out tests/sandbox/hostile_agent.c,$(wildcard tests/sandbox/*.c)))
 PROBE       := $(BUILD)/sandbox/probe
@@ -173,7 +180,7 @@ AS_HUMAN = $(if $(SUDO_UID),$(shell [ "$$(stat -c %u '$(BUILD)' 2>/dev/null || s
 run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it; as root with containers
 	@deploy/deps --needed && $(AS_HUMAN) $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
-tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json
+tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(WALLET_LINES) $(PROBE_IMAGE)/index.json
 
 test: ## everything: unit, protocol, integration, node; installs what is missing
 	@MAKEFLAGS= BUILD=$(BUILD_BASE) SANITIZE=$(SANITIZE) tests/run
@@ -184,7 +191,7 @@ test-unit: $(UNIT) ## unit tests only
 test-integration: all $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
 	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/integration $(ARGS)
 
-test-node: all ## the tests that use the ecosystem's own JavaScript libraries
+test-node: all $(WALLET_LINES) ## the tests that use the ecosystem's own JavaScript libraries
 	@BUILD=$(BUILD) tests/node/run
 
 BENCH := $(BUILD)/bench/load $(BUILD)/bench/probe $(BUILD)/bench/floor

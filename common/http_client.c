@@ -156,7 +156,8 @@ static size_t keep_answer(char *bytes, size_t size, size_t n, void *arg)
 	size_t more = size * n;
 
 	if (more > t->body_max - t->len) {
-		error_set(&t->err, ERR_UNAVAILABLE, "http: answer over %zu bytes", t->body_max);
+		error_refuse(&t->err, ERR_UNAVAILABLE, HTTP_TOO_LONG, "http: answer over %zu bytes",
+		    t->body_max);
 		return 0;
 	}
 	if (t->len + more + 1 > t->room) {

@@ -9,6 +9,8 @@
 
 #include "common/error.h"
 
+#define HTTP_TOO_LONG "answer_too_long" /* an error's reason */
+
 struct http_client;
 struct http_answer {
 	long status;

@@ -3,10 +3,9 @@
 #include <sodium.h>
 #include <string.h>
 
-/* CoREENxT6tW1HoK8ypY1SxRMZTcVPm7R94rH4PZNhX7d */
-static const uint8_t core_program[PUBKEY_LEN] = {0xaf, 0x54, 0xab, 0x10, 0xbd, 0x97, 0xa5, 0x42,
-    0xa0, 0x9e, 0xf7, 0xb3, 0x98, 0x89, 0xdd, 0x0c, 0xd3, 0x94, 0xa4, 0xcc, 0xe9, 0xdf, 0xa6, 0xcd,
-    0xc9, 0x7e, 0xbe, 0x2d, 0x23, 0x5b, 0xa7, 0x48};
+#include "common/error.h"
+#include "common/solana_pda.h"
+#include "common/solana_program.h"
 
 bool pubkey_is_on_curve(const uint8_t key[PUBKEY_LEN])
 {
@@ -16,35 +15,13 @@ bool pubkey_is_on_curve(const uint8_t key[PUBKEY_LEN])
 	return crypto_core_ed25519_add(sum, key, identity) == 0;
 }
 
-static void derive(const uint8_t asset[PUBKEY_LEN], uint8_t bump, uint8_t pda[PUBKEY_LEN])
-{
-	static const char prefix[] = "mpl-core-execute", marker[] = "ProgramDerivedAddress";
-	crypto_hash_sha256_state state;
-
-	crypto_hash_sha256_init(&state);
-	crypto_hash_sha256_update(&state, (const uint8_t *)prefix, sizeof(prefix) - 1);
-	crypto_hash_sha256_update(&state, asset, PUBKEY_LEN);
-	crypto_hash_sha256_update(&state, &bump, 1);
-	crypto_hash_sha256_update(&state, core_program, PUBKEY_LEN);
-	crypto_hash_sha256_update(&state, (const uint8_t *)marker, sizeof(marker) - 1);
-	crypto_hash_sha256_final(&state, pda);
-}
-
 int pubkey_asset_signer(const uint8_t asset[PUBKEY_LEN], uint8_t pda_r[PUBKEY_LEN], uint8_t *bump_r)
 {
-	uint8_t pda[PUBKEY_LEN];
+	static const char prefix[] = "mpl-core-execute";
+	const struct solana_seed seeds[] = {{prefix, sizeof(prefix) - 1}, {asset, PUBKEY_LEN}};
 
-	/* down to 1, where Solana's own search ends */
-	for (uint8_t bump = 255; bump > 0; bump--) {
-		derive(asset, bump, pda);
-		if (pubkey_is_on_curve(pda))
-			continue;
-		memcpy(pda_r, pda, PUBKEY_LEN);
-		if (bump_r)
-			*bump_r = bump;
-		return 0;
-	}
-	return -1;
+	return solana_pda_find(
+	    solana_program_key(SOLANA_PROGRAM_CORE), seeds, ARRAY_LEN(seeds), pda_r, bump_r);
 }
 
 void agent_id(const uint8_t asset[PUBKEY_LEN], char text[AGENT_ID_LEN + 1])

@@ -17,7 +17,8 @@
 	X(7, SANDBOX, "sandbox") \
 	X(8, OPERATOR_VAULT, "operator-vault") \
 	X(9, OPERATOR_EXEC, "operator-exec") \
-	X(10, GATEWAY, "llm-gateway")
+	X(10, GATEWAY, "llm-gateway") \
+	X(11, WALLET, "agent-wallet")
 
 enum role {
 #define ROLE_ENUM(bit, name, text) ROLE_##name = 1 << (bit),
@@ -26,7 +27,7 @@ enum role {
 };
 #define ROLE_DAEMONS \
 	(ROLE_ROUTER | ROLE_AUTH | ROLE_SESSION | ROLE_ORACLE | ROLE_VAULT | ROLE_SANDBOX | \
-	    ROLE_GATEWAY)
+	    ROLE_GATEWAY | ROLE_WALLET)
 
 /* "router", or for a set "operator-read+operator-revoke", into buf. Returns buf. */
 char *role_text(unsigned roles, char *buf, size_t size);

@@ -369,6 +369,8 @@ static const struct setting_list *addresses_of(
 		return &settings->oracles;
 	case ROLE_VAULT:
 		return &settings->vaults;
+	case ROLE_WALLET:
+		return &settings->wallets;
 	default:
 		return NULL;
 	}

@@ -36,6 +36,7 @@ struct suite_settings {
 	struct setting_list oracles;  /* MULTICLAW_ORACLES */
 	struct setting_list routers;  /* MULTICLAW_ROUTERS: for `multiclaw status` */
 	struct setting_list vaults;   /* MULTICLAW_VAULTS */
+	struct setting_list wallets;  /* MULTICLAW_WALLETS */
 	struct setting_list
 	    sandboxes; /* MULTICLAW_SANDBOXES, "<replica>=<bus address>" each: which one an agent is on matters */
 	char *user; /* MULTICLAW_USER: change to it after binding, if started as root; default "" */

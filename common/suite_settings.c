@@ -50,6 +50,8 @@ const struct setting suite_settings_rows[] = {
 	"Bus addresses of every router replica, for `multiclaw status`."),
     ROW("VAULTS", LIST, vaults, 0, REPLICAS_MAX, "",
 	"Bus addresses of every secret-vault replica."),
+    ROW("WALLETS", LIST, wallets, 0, REPLICAS_MAX, "",
+	"Bus addresses of every agent-wallet replica."),
     ROW("SANDBOXES", LIST, sandboxes, 0, REPLICAS_MAX, "",
 	"The sandbox of every host, each as <replica>=<bus address>; empty: no containers."),
     ROW("USER", STR, user, 0, 32, "",

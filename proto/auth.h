@@ -13,7 +13,7 @@ PROTO_ITEM(assets)
 #define auth_challenge_REQ(F, M) \
 	F(M, STR, wallet, 32, 44, MUST, "base58 public key that will sign") \
 	F(M, STR, asset, 32, 44, MAY, "base58 address; absent: the only one the wallet owns") \
-	F(M, STR, act, 0, 32, MAY, "what is to be signed for instead of signing in: hot_wallet; needs asset") \
+	F(M, STR, act, 0, 32, MAY, "what is to be signed for instead of signing in: hot_wallet, raw_instructions; needs asset") \
 	F(M, BIN, recipient, 0, 32, MAY, "with act: X25519 public key the answer is to be sealed to; the text names it") \
 	F(M, STR, ip, 2, 45, MUST, "client's address, as nginx saw it")
 #define auth_challenge_RSP(F, M) \
@@ -68,7 +68,7 @@ PROTO_ITEM(assets)
 #define AUTH_CALLS(C) \
 	C(auth, challenge, ROLE_ROUTER, ONCE, "Compose the text that this wallet is to sign, to sign in or for an act.") \
 	C(auth, verify, ROLE_ROUTER, ONCE, "Check the signature and the ownership, open a session.") \
-	C(auth, confirm, ROLE_VAULT, ONCE, "Check a fresh signature that names an act, and the ownership; opens no session.") \
+	C(auth, confirm, ROLE_VAULT | ROLE_WALLET, ONCE, "Check a fresh signature that names an act, and the ownership; opens no session.") \
 	C(auth, assets, ROLE_ROUTER, READ, "What does this wallet own in the collection? Spends no RPC.")
 AUTH_CALLS(PROTO_DECLARE)
 /* clang-format on */

@@ -37,7 +37,7 @@
 	F(M, UINT, nodes, 1, 2, MUST, "how many said the same; 1 only where one node is configured")
 
 #define ORACLE_CALLS(C) \
-	C(oracle, owner, ROLE_AUTH | ROLE_SESSION | ROLE_VAULT, READ, "Read the owner now, from the chain; the read is an observation.") \
+	C(oracle, owner, ROLE_AUTH | ROLE_SESSION | ROLE_VAULT | ROLE_WALLET, READ, "Read the owner now, from the chain; the read is an observation.") \
 	C(oracle, finalized, ROLE_VAULT, READ, "Read the owner at finalized, from two nodes where two are configured: evidence that may destroy.") \
 	C(oracle, assets, ROLE_AUTH, READ, "What does this wallet own in the collection? From the index, no RPC.") \
 	C(oracle, reset, ROLE_OPERATOR_REVOKE, ONCE, "Begin an asset's record anew; its sessions end.")

@@ -4,11 +4,13 @@
 
 #include "common/status.h"
 #include "proto/auth.h"
+#include "proto/chain.h"
 #include "proto/gateway.h"
 #include "proto/oracle.h"
 #include "proto/sandbox.h"
 #include "proto/session.h"
 #include "proto/vault.h"
+#include "proto/wallet.h"
 
 extern const struct proto_call *const proto_calls[];
 extern const size_t proto_ncalls;

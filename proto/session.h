@@ -100,7 +100,7 @@ PROTO_ITEM(sessions)
 
 #define SESSION_CALLS(C) \
 	C(session, mint, ROLE_AUTH, ONCE, "Open a session for a wallet that was proven to own the asset; the ledger judges again.") \
-	C(session, check, ROLE_ROUTER | ROLE_AUTH | ROLE_VAULT | ROLE_SANDBOX, READ, "Is this token good at this moment? One look, no cache.") \
+	C(session, check, ROLE_ROUTER | ROLE_AUTH | ROLE_VAULT | ROLE_SANDBOX | ROLE_WALLET, READ, "Is this token good at this moment? One look, no cache.") \
 	C(session, opening, ROLE_ROUTER, ONCE, "Begin to bring the owner's browser onto the agent's origin.") \
 	C(session, ticket, ROLE_ROUTER, ONCE, "Exchange an opening for a ticket that one browser alone can use.") \
 	C(session, enter, ROLE_ROUTER, ONCE, "Exchange a ticket for a session of the agent's origin.") \

@@ -7,8 +7,12 @@
 /* The sentence: what, the asset, and then, whom the answer is sealed to, where it was asked from. */
 static const struct act {
 	const char *name, *what, *then;
+	unsigned confirmer; /* role */
 } acts[] = {
-    {"hot_wallet", "Create the hot wallet of multiclaw agent", "and show its secret key once"},
+    {"hot_wallet", "Create the hot wallet of multiclaw agent", "and show its secret key once",
+	ROLE_VAULT},
+    {"raw_instructions", "Compose raw instructions for multiclaw agent", "that may give all away",
+	ROLE_WALLET},
 };
 
 static const struct act *act_named(const char *name)
@@ -48,4 +52,10 @@ int act_statement(
 	if (len > SIWS_STATEMENT_MAX)
 		return error_set(err, ERR_INVALID, "the sentence is too long");
 	return 0;
+}
+
+bool act_is_confirmed_by(const char *act, unsigned roles)
+{
+	const struct act *known = act_named(act);
+	return !known || (known->confirmer & roles) != 0;
 }

@@ -4,6 +4,7 @@
 
 #include "common/base58.h"
 #include "common/error.h"
+#include "common/role.h"
 #include "services/auth/siws.h"
 
 #define RECIPIENT_LEN 32 /* X25519 */
@@ -17,5 +18,7 @@ struct act_for {
 /* The sentence that the wallet shows. ERR_INVALID: act_unknown, or recipient_invalid for a key that anybody can open. */
 int act_statement(
     const struct act_for *act, char statement[SIWS_STATEMENT_MAX + 1], struct error *err);
+/* Each act is one service's: another that was taken over uses up none of its nonces. True of an act that nobody knows. */
+bool act_is_confirmed_by(const char *act, unsigned roles);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "services/auth/acts.h"
 #include "services/auth/proof.h"
 
 static void confirmed(struct proof *proof, const struct oracle_owner_rsp *read)
@@ -41,6 +42,12 @@ void auth_confirm(
     struct auth *self, const struct auth_confirm_req *req, struct bus_request *request)
 {
 	static const struct proof_way way = {"act", judge, proof_read_owner, confirmed};
+	struct error err;
+	if (!act_is_confirmed_by(req->act, bus_request_caller(request))) {
+		error_set(&err, ERR_DENIED, "another service's act");
+		bus_fail(request, &err);
+		return;
+	}
 	proof_begin(&(struct proof){
 	    .self = self,
 	    .request = request,

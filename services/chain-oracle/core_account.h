@@ -40,6 +40,7 @@ enum core_verdict {
 struct core_account {
 	bool exists;
 	uint8_t program[PUBKEY_LEN]; /* that owns the account */
+	bool executable;
 	uint64_t lamports;
 	uint64_t space; /* size of the account; len is less if only its beginning was asked for */
 	const uint8_t *data; /* borrowed */

@@ -2,7 +2,13 @@
 #include "services/chain-oracle/oracle.h"
 
 ORACLE_CALLS(PROTO_THUNK)
-static const struct bus_route routes[] = {ORACLE_CALLS(PROTO_ROUTE)};
+#define CHAIN_THUNK(svc, name, callers, kind, doc) \
+	static void svc##_##name##_thunk(void *self, const void *req, struct bus_request *request) \
+	{ \
+		svc##_##name(&((struct oracle *)self)->chain, req, request); \
+	}
+CHAIN_CALLS(CHAIN_THUNK)
+static const struct bus_route routes[] = {ORACLE_CALLS(PROTO_ROUTE) CHAIN_CALLS(PROTO_ROUTE)};
 
 int main(int argc, char **argv)
 {

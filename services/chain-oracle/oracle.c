@@ -167,6 +167,7 @@ int oracle_start(void *arg, struct error *err)
 	collection_scan_open(&self->scan, process->base, self->nodes, self->index, self->collection,
 	    self->index_max, self->index_s * 1000);
 	oracle_finalized_start(self);
+	askings_open(&self->chain.askings, process, &self->nodes);
 	self->disagreements =
 	    metrics_counter(process->metrics, "multiclaw_oracle_disagreements_total",
 		"Sign-ins refused because two nodes named different owners.", NULL);
@@ -189,6 +190,7 @@ void oracle_stop(void *arg)
 	http_client_destroy(&self->http);
 	oracle_owner_stop(self);
 	oracle_finalized_stop(self);
+	askings_stop(&self->chain.askings);
 	self->observer.watch = NULL;
 	self->observer.index = NULL;
 	watch_destroy(&self->watch);

@@ -8,6 +8,7 @@
 #include "common/http_client.h"
 #include "common/service.h"
 #include "proto/registry.h"
+#include "services/chain-oracle/chain.h"
 #include "services/chain-oracle/collection_scan.h"
 #include "services/chain-oracle/observer.h"
 #include "services/chain-oracle/push.h"
@@ -46,6 +47,7 @@ struct oracle {
 	struct collection_scan scan;
 	TAILQ_HEAD(owner_reads, owner_read) reads; /* under way */
 	struct finalized finalized;
+	struct chain chain;
 	struct metric *disagreements;
 };
 

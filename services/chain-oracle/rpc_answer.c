@@ -1,6 +1,8 @@
 #include "services/chain-oracle/rpc_answer.h"
 
+#include <inttypes.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/scoped.h"
@@ -9,7 +11,6 @@
 #define CLOCK_OWNER "Sysvar1111111111111111111111111111111111111"
 #define CLOCK_SIZE 40 /* slot, epoch start, epoch, next epoch, unix time: 8 bytes each */
 #define CLOCK_UNIX_AT 32
-#define BASE64_SLICE ((CORE_SLICE + 2) / 3 * 4)
 
 static const char *const outcome_texts[] = {
 #define RPC_OUTCOME_TEXT(name, text) [RPC_##name] = (text),
@@ -47,6 +48,8 @@ static void read_error(const json_t *error, bool same_id, struct rpc_answer *ans
 			answer->outcome = codes[i].outcome;
 	error_set(&answer->err, ERR_UNAVAILABLE, "error %lld: %.80s",
 	    (long long)json_integer_value(code), message ? message : "");
+	answer->code = json_integer_value(code);
+	answer->data = json_incref(json_object_get(error, "data"));
 	if (answer->outcome == RPC_BEHIND)
 		(void)rpc_json_u64(
 		    rpc_json_at(error, "data", "contextSlot", (char *)0), &answer->slot);
@@ -93,7 +96,8 @@ void rpc_answer_read(const struct http_answer *http, const struct error *err, ui
 void rpc_answer_wipe(struct rpc_answer *answer)
 {
 	json_decref(answer->result);
-	answer->result = NULL;
+	json_decref(answer->data);
+	answer->result = answer->data = NULL;
 }
 
 /* Length of what a base64 text stands for; -1 if no text of that length does. */
@@ -107,47 +111,58 @@ static int64_t base64_len(const char *text, size_t len)
 }
 
 /* The first bytes of the data; more than we keep came from a node that does not know dataSlice. */
-static int read_data(const json_t *data, const json_t *space, struct rpc_account *account)
+static int read_data(const json_t *data, const json_t *space, uint8_t *bytes, size_t slice,
+    struct core_account *account)
 {
 	const json_t *text = json_array_get(data, 0);
 	const char *encoding = json_string_value(json_array_get(data, 1));
 	if (!json_is_string(text) || !encoding || strcmp(encoding, "base64") != 0)
 		return -1;
-	size_t len = json_string_length(text);
+	size_t len = json_string_length(text), kept = (slice + 2) / 3 * 4;
 	int64_t full = base64_len(json_string_value(text), len);
 	if (full < 0)
 		return -1;
-	uint8_t bytes[BASE64_SLICE / 4 * 3];
+	if (kept > len)
+		kept = len;
+	scoped_free uint8_t *decoded = malloc(kept / 4 * 3 + 1);
+	bug_if(!decoded);
 	size_t n = 0;
-	if (sodium_base642bin(bytes, sizeof(bytes), json_string_value(text),
-		len < BASE64_SLICE ? len : BASE64_SLICE, NULL, &n, NULL,
+	if (sodium_base642bin(decoded, kept / 4 * 3, json_string_value(text), kept, NULL, &n, NULL,
 		sodium_base64_VARIANT_ORIGINAL) != 0)
 		return -1;
-	account->core.len = n < CORE_SLICE ? n : CORE_SLICE;
-	memcpy(account->bytes, bytes, account->core.len);
-	account->core.data = account->bytes;
+	account->len = n < slice ? n : slice;
+	memcpy(bytes, decoded, account->len);
+	account->data = bytes;
 	if (!space)
-		account->core.space = full == CORE_SLICE ? UINT64_MAX : (uint64_t)full;
-	else if (rpc_json_u64(space, &account->core.space) < 0)
+		account->space = (uint64_t)full == slice ? UINT64_MAX : (uint64_t)full;
+	else if (rpc_json_u64(space, &account->space) < 0)
 		return -1;
 	/* fewer bytes than were asked for would read as another verdict; more than there are, a node contradicts itself */
-	if (account->core.len > account->core.space)
+	if (account->len > account->space)
 		return -1;
-	return account->core.len == CORE_SLICE || account->core.len == account->core.space ? 0 : -1;
+	return account->len == slice || account->len == account->space ? 0 : -1;
+}
+
+int rpc_account_read_slice(
+    const json_t *value, uint8_t *bytes, size_t slice, struct core_account *account_r)
+{
+	memset(account_r, 0, sizeof(*account_r));
+	if (json_is_null(value))
+		return 0;
+	account_r->exists = true;
+	account_r->executable = json_is_true(json_object_get(value, "executable"));
+	if (!json_is_object(value) ||
+	    rpc_json_pubkey(json_object_get(value, "owner"), account_r->program) < 0 ||
+	    rpc_json_u64(json_object_get(value, "lamports"), &account_r->lamports) < 0)
+		return -1;
+	return read_data(json_object_get(value, "data"), json_object_get(value, "space"), bytes,
+	    slice, account_r);
 }
 
 int rpc_account_read(const json_t *value, struct rpc_account *account_r)
 {
 	memset(account_r, 0, sizeof(*account_r));
-	if (json_is_null(value))
-		return 0;
-	account_r->core.exists = true;
-	if (!json_is_object(value) ||
-	    rpc_json_pubkey(json_object_get(value, "owner"), account_r->core.program) < 0 ||
-	    rpc_json_u64(json_object_get(value, "lamports"), &account_r->core.lamports) < 0)
-		return -1;
-	return read_data(
-	    json_object_get(value, "data"), json_object_get(value, "space"), account_r);
+	return rpc_account_read_slice(value, account_r->bytes, CORE_SLICE, &account_r->core);
 }
 
 int rpc_account_clock(const struct rpc_account *account, int64_t *unix_r)
@@ -169,6 +184,11 @@ int rpc_answer_slot(const struct rpc_answer *answer, uint64_t *slot_r, struct er
 	if (rpc_json_u64(rpc_json_at(answer->result, "context", "slot", (char *)0), slot_r) < 0)
 		return error_set(err, ERR_INVALID, "no slot");
 	return 0;
+}
+
+json_t *rpc_answer_value(const struct rpc_answer *answer)
+{
+	return json_object_get(answer->result, "value");
 }
 
 static json_t *context_value(const struct rpc_answer *answer, uint64_t *slot_r, struct error *err)
@@ -226,4 +246,63 @@ int rpc_answer_genesis(
 		return error_set(err, ERR_INVALID, "not a genesis hash");
 	pubkey_text(hash, text_r);
 	return 0;
+}
+
+/* A name as Rust writes them; anything else could be taken for something that it is not. */
+static bool is_word(const char *text)
+{
+	size_t len = text ? strlen(text) : 0;
+	for (size_t i = 0; i < len; i++)
+		if (!(text[i] >= '0' && text[i] <= '9') &&
+		    !((text[i] | 0x20) >= 'a' && (text[i] | 0x20) <= 'z'))
+			return false;
+	return len > 0 && len <= 48;
+}
+
+/* The only member of an object; NULL: it has another number of them. */
+static const char *only_member(const json_t *object, json_t **value_r)
+{
+	void *at = json_object_iter((json_t *)(uintptr_t)object);
+	*value_r = at ? json_object_iter_value(at) : NULL;
+	return json_object_size(object) == 1 ? json_object_iter_key(at) : NULL;
+}
+
+/* {"InstructionError":[2,"Name"]}, [2,{"Custom":26}], [2,{"BorshIoError":"what"}] */
+static int instruction_error(const json_t *value, char *text, size_t size)
+{
+	const json_t *why = json_array_get(value, 1);
+	const char *name = json_string_value(why);
+	json_t *more = NULL;
+	uint64_t index, code;
+	if (json_is_object(why))
+		name = only_member(why, &more);
+	if (rpc_json_u64(json_array_get(value, 0), &index) < 0 || !is_word(name))
+		return -1;
+	if (rpc_json_u64(more, &code) == 0)
+		snprintf(text, size, "InstructionError %" PRIu64 " %s %" PRIu64, index, name, code);
+	else
+		snprintf(text, size, "InstructionError %" PRIu64 " %s", index, name);
+	return 0;
+}
+
+void rpc_transaction_error(const json_t *error, char text_r[RPC_TRANSACTION_ERROR_MAX + 1])
+{
+	const size_t size = RPC_TRANSACTION_ERROR_MAX + 1;
+	json_t *value = NULL;
+	const char *name =
+	    json_is_object(error) ? only_member(error, &value) : json_string_value(error);
+	uint64_t index;
+	snprintf(text_r, size, "Unknown");
+	if (!error || json_is_null(error)) {
+		text_r[0] = '\0';
+	} else if (!is_word(name)) {
+		return;
+	} else if (strcmp(name, "InstructionError") == 0) {
+		(void)instruction_error(value, text_r, size);
+	} else if (!value) {
+		snprintf(text_r, size, "%s", name);
+	} else if (rpc_json_u64(value, &index) == 0 ||
+		   rpc_json_u64(json_object_get(value, "account_index"), &index) == 0) {
+		snprintf(text_r, size, "%s %" PRIu64, name, index);
+	}
 }

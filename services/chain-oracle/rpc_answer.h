@@ -31,7 +31,9 @@ struct rpc_answer {
 	unsigned retry_after_s; /* LIMITED; 0: the node gave no advice */
 	uint64_t slot;          /* BEHIND */
 	json_t *result;         /* OK; owned */
-	struct error err;       /* not OK: why; may quote the node */
+	json_int_t code;        /* of the error it reported; 0: it reported none */
+	json_t *data;     /* of that error; owned, to be wiped whatever the outcome; NULL: none */
+	struct error err; /* not OK: why; may quote the node */
 };
 
 /* http NULL: there was none, err says why. */
@@ -46,6 +48,9 @@ struct rpc_account {
 };
 /* value: an account as nodes write it, or null. 0, or -1: not that. */
 int rpc_account_read(const json_t *value, struct rpc_account *account_r);
+/* The same of one asked for with a slice of that many bytes, which bytes has room for; account_r->data points there. */
+int rpc_account_read_slice(
+    const json_t *value, uint8_t *bytes, size_t slice, struct core_account *account_r);
 /* Unix seconds in the Clock sysvar's account; -1: it is not that account. */
 int rpc_account_clock(const struct rpc_account *account, int64_t *unix_r);
 
@@ -60,6 +65,11 @@ typedef void (*rpc_each_account)(
     void *arg, const uint8_t key[PUBKEY_LEN], const struct rpc_account *account, uint64_t slot);
 int rpc_answer_collection(const struct rpc_answer *answer, rpc_each_account each, void *arg,
     size_t *unread_r, struct error *err);
+/* context.value of a result that has one; NULL: not there. Borrowed. */
+json_t *rpc_answer_value(const struct rpc_answer *answer);
+/* A TransactionError (or null: "") in the words of proto/chain.h. */
+#define RPC_TRANSACTION_ERROR_MAX 120
+void rpc_transaction_error(const json_t *error, char text_r[RPC_TRANSACTION_ERROR_MAX + 1]);
 /* The result of rpc_request_genesis. */
 int rpc_answer_genesis(
     const struct rpc_answer *answer, char text_r[PUBKEY_TEXT_MAX + 1], struct error *err);

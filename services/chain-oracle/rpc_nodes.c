@@ -262,6 +262,11 @@ static bool is_healthy(const struct rpc_nodes *nodes, size_t i)
 	return !nodes->stopping && !nodes->foreign && rpc_node_is_healthy(nodes->node[i]);
 }
 
+bool rpc_nodes_is_healthy(const struct rpc_nodes *nodes, const struct rpc_node *node)
+{
+	return is_healthy(nodes, node->index);
+}
+
 struct rpc_node *rpc_nodes_first(struct rpc_nodes *nodes, unsigned except)
 {
 	for (size_t i = 0; i < nodes->len; i++)

@@ -37,6 +37,7 @@ bool rpc_nodes_any_healthy(const struct rpc_nodes *nodes, unsigned except);
 /* Each healthy node that has room in turn; NULL: none. */
 struct rpc_node *rpc_nodes_next(struct rpc_nodes *nodes);
 size_t rpc_nodes_healthy(const struct rpc_nodes *nodes);
+bool rpc_nodes_is_healthy(const struct rpc_nodes *nodes, const struct rpc_node *node);
 
 /* reading_take with the set's judge, at confirmed. */
 void rpc_nodes_read(struct rpc_nodes *nodes, struct rpc_node *node, const char *const *keys,

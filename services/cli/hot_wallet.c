@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/scoped.h"
+#include "services/cli/hot_wallet.h"
 #include "services/cli/keypair.h"
 #include "services/cli/sealed_key.h"
 #include "services/cli/signed_text.h"
@@ -164,14 +165,14 @@ static int create(struct making *making)
 	return cli_fail(&err);
 }
 
-int cli_wallet(struct cli *cli, int argc, char **argv)
+int hot_wallet(struct cli *cli, int argc, char **argv)
 {
 	scoped_making struct making making = {.cli = cli, .place = {.fd = -1}};
 	const char *value;
 
-	if (argc == 2 && strcmp(argv[1], "hot") == 0)
+	if (argc == 2)
 		return show_address(cli);
-	if (argc < 3 || strcmp(argv[1], "hot") != 0 || strcmp(argv[2], "create") != 0)
+	if (strcmp(argv[2], "create") != 0)
 		return cli_usage(
 		    "wallet: 'wallet hot' or 'wallet hot create --keypair FILE --out FILE|--show'");
 	for (int i = 3; i < argc; i++) {

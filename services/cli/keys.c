@@ -43,6 +43,10 @@ static const struct daemon {
     {"sandbox", " (%RW~mc:held:* +sadd +srem) (%RW~mc:place:* +setnx +get)"
 		" " OWNER},
     {"llm-gateway", " (%RW~mc:llm:* +hget +hmget +hset +hexists +hincrby +pexpire)"},
+    {"agent-wallet",
+	" (%RW~mc:wallet:* +hmget +hget +hset +del +pexpire +zadd +zrem +zcard +zrange "
+	"+zremrangebyscore) (%R~mc:place:* +get) " OWNER
+	" (%RW~mc:rate:wallet:* %RW~mc:rate:wallet_build:* +hmget +hset +pexpire)"},
 };
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"

@@ -66,17 +66,25 @@ static void print_choices(const struct web_answer *answer)
 	}
 }
 
-static int store(const struct cli *cli, const struct web_answer *answer, struct error *err)
+/* asset: that was asked for; NULL: the only one */
+static int store(
+    const struct cli *cli, const char *asset, const struct web_answer *answer, struct error *err)
 {
 	struct session_file file = {0};
+	int rc;
 
 	snprintf(file.url, sizeof(file.url), "%s", cli->url);
 	snprintf(file.token, sizeof(file.token), "%s", answer->token);
 	snprintf(file.asset, sizeof(file.asset), "%.44s", web_text(answer->json, "asset"));
 	snprintf(file.agent_id, sizeof(file.agent_id), "%.32s", web_text(answer->json, "agent_id"));
 	if (!file.token[0])
-		return error_set(err, ERR_INTERNAL, "the service sent no session");
-	int rc = session_file_write(cli->session_path, &file, err);
+		rc = error_set(err, ERR_INTERNAL, "the service sent no session");
+	/* what is signed later is for this one */
+	else if (asset && strcmp(asset, file.asset) != 0)
+		rc = error_set(err, ERR_DENIED,
+		    "the service opened a session for another agent than %s", asset);
+	else
+		rc = session_file_write(cli->session_path, &file, err);
 	sodium_memzero(&file, sizeof(file));
 	return rc;
 }
@@ -130,7 +138,7 @@ int cli_login(struct cli *cli, int argc, char **argv)
 	keypair_wipe(&keypair);
 	sodium_memzero(&old, sizeof(old));
 	if (rc == 0)
-		rc = store(cli, &answer, &err);
+		rc = store(cli, asset, &answer, &err);
 	sodium_memzero(answer.token, sizeof(answer.token));
 	if (rc == 0)
 		return report(cli, &answer);

@@ -19,7 +19,7 @@ static json_t *status_json(
 	json_t *checks = json_array();
 
 	if (!rsp)
-		return json_pack("{ss so ss sO}", "address", address, "ready", json_false(),
+		return json_pack("{ss so ss so}", "address", address, "ready", json_false(),
 		    "error", err->text, "checks", checks);
 	for (size_t i = 0; i < rsp->checks.len; i++)
 		json_array_append_new(
@@ -94,6 +94,8 @@ static const struct asked {
     {ROLE_SESSION, "SESSIONS", offsetof(struct suite_settings, sessions)},
     {ROLE_ORACLE, "ORACLES", offsetof(struct suite_settings, oracles)},
     {ROLE_VAULT, "VAULTS", offsetof(struct suite_settings, vaults)},
+    /* none: a suite without it */
+    {ROLE_WALLET, "WALLETS", offsetof(struct suite_settings, wallets)},
     /* none: a suite without containers */
     {ROLE_SANDBOX, "SANDBOXES", offsetof(struct suite_settings, sandboxes)},
 };
@@ -119,7 +121,7 @@ static size_t status_all(struct operator* operator, unsigned roles, json_t *all,
 static int check_lists(const struct suite_settings *settings, unsigned roles, struct error *err)
 {
 	for (size_t i = 0; i < ARRAY_LEN(services); i++)
-		if (services[i].role & roles & ~(unsigned)ROLE_SANDBOX &&
+		if (services[i].role & roles & ~(unsigned)(ROLE_SANDBOX | ROLE_WALLET) &&
 		    !list_of(settings, &services[i])->len)
 			return error_set(
 			    err, ERR_INVALID, "MULTICLAW_%s names no replica", services[i].setting);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "services/cli/cli.h"
+
 static ssize_t read_all(int fd, uint8_t *bytes, size_t size)
 {
 	size_t len = 0;
@@ -76,4 +78,21 @@ static struct secret *type(const struct prompt *prompt, struct error *err)
 struct secret *prompt_secret(const struct prompt *prompt, struct error *err)
 {
 	return isatty(STDIN_FILENO) ? type(prompt, err) : prompt_read(STDIN_FILENO, prompt, err);
+}
+
+int prompt_confirm(bool is_yes, const char *question)
+{
+	char answer[16] = "";
+
+	if (is_yes)
+		return CLI_OK;
+	if (!isatty(STDIN_FILENO))
+		return cli_usage("this asks first, and there is no terminal: --yes says yes");
+	fprintf(stderr, "%s [y/N] ", question);
+	fflush(stderr);
+	if (fgets(answer, sizeof(answer), stdin) &&
+	    (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0))
+		return CLI_OK;
+	fputs("multiclaw: nothing was done\n", stderr);
+	return CLI_FAILED;
 }

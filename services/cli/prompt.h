@@ -17,6 +17,10 @@ struct prompt {
 };
 struct secret *prompt_secret(const struct prompt *prompt, struct error *err);
 
+/* Asks at the terminal whether to go on; is_yes: nobody has to be asked. CLI_OK, or nothing is to be done and it is said: CLI_FAILED, and CLI_USAGE where there
+ * is no terminal. */
+int prompt_confirm(bool is_yes, const char *question);
+
 /* The part without a terminal: everything from fd. */
 struct secret *prompt_read(int fd, const struct prompt *prompt, struct error *err);
 

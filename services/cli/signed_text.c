@@ -27,3 +27,11 @@ char *signed_text_hot_wallet(const char *asset, const char *recipient, char buf[
 	    asset, recipient);
 	return buf;
 }
+
+char *signed_text_raw_instructions(const char *asset, char buf[SIGNED_TEXT_MAX])
+{
+	snprintf(buf, SIGNED_TEXT_MAX,
+	    "Compose raw instructions for multiclaw agent %s that may give all away, asked from ",
+	    asset);
+	return buf;
+}

@@ -18,5 +18,7 @@ int signed_text_check(const struct signed_text *expected, const char *message, s
 /* "Create the hot wallet of multiclaw agent <asset> ...": as services/auth composes it (acts.c). recipient: base58. Returns buf. */
 #define SIGNED_TEXT_MAX 256
 char *signed_text_hot_wallet(const char *asset, const char *recipient, char buf[SIGNED_TEXT_MAX]);
+/* "Compose raw instructions for multiclaw agent <asset> ...": the same. */
+char *signed_text_raw_instructions(const char *asset, char buf[SIGNED_TEXT_MAX]);
 
 #endif

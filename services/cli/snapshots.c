@@ -10,6 +10,7 @@
 #include "common/scoped.h"
 #include "services/cli/agents.h"
 #include "services/cli/progress.h"
+#include "services/cli/prompt.h"
 #include "services/cli/web.h"
 
 #define PATH_SIZE 96
@@ -41,24 +42,6 @@ static int check_number(const char *text)
 	if (len > 0 && len <= 18 && !text[len] && text[0] != '0')
 		return CLI_OK;
 	return cli_usage("'%s' is not a snapshot's number: see 'agent snapshots'", text);
-}
-
-/* CLI_OK, or nothing is to be done and it is said. */
-static int confirm(bool is_yes, const char *question)
-{
-	char answer[16] = "";
-
-	if (is_yes)
-		return CLI_OK;
-	if (!isatty(STDIN_FILENO))
-		return cli_usage("this asks first, and there is no terminal: --yes says yes");
-	fprintf(stderr, "%s [y/N] ", question);
-	fflush(stderr);
-	if (fgets(answer, sizeof(answer), stdin) &&
-	    (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0))
-		return CLI_OK;
-	fputs("multiclaw: nothing was done\n", stderr);
-	return CLI_FAILED;
 }
 
 /* ---- what is shown ---- */
@@ -423,7 +406,7 @@ int snapshots_restore(struct cli *cli, int argc, char **argv)
 	if (!is_yes && !cli->json)
 		print_snapshot(find(&answer, argv[2]));
 	fflush(stdout);
-	if ((rc = confirm(is_yes, question)) != CLI_OK)
+	if ((rc = prompt_confirm(is_yes, question)) != CLI_OK)
 		return rc;
 	snprintf(path, sizeof(path), "%s/%s/restore", list_path, argv[2]);
 	return restart_by(cli, path);
@@ -542,7 +525,7 @@ int snapshots_answer(struct cli *cli, int argc, char **argv)
 	if (!cli->json)
 		print_handed_over(handed);
 	fflush(stdout);
-	int rc = confirm(is_yes,
+	int rc = prompt_confirm(is_yes,
 	    is_accept ? "Restart the agent with it? It was written by the former owner's agent: "
 			"trust it as much as that."
 		      : "Throw it away?");

@@ -18,6 +18,7 @@
 #include "services/router/stream.h"
 #include "services/router/trail.h"
 #include "services/router/usage.h"
+#include "services/router/wallets.h"
 
 static const struct api_route routes[] = {
     {"POST", "/v1/auth/challenge", API_CHANGES | API_BODY, signin_challenge},
@@ -39,6 +40,14 @@ static const struct api_route routes[] = {
     {"POST", "/v1/wallet/hot", API_CHANGES | API_BODY | API_SESSION, hot_wallet_make},
     {"POST", "/v1/wallet/hot/challenge", API_CHANGES | API_BODY | API_SESSION | API_LOOK,
 	hot_wallet_challenge},
+    {"GET", "/v1/wallet", API_SESSION, wallets_show},
+    {"GET", "/v1/wallet/transactions", API_SESSION, wallets_recent},
+    {"POST", "/v1/wallet/transactions", API_CHANGES | API_BODY | API_SESSION, wallets_build},
+    {"POST", "/v1/wallet/transactions/challenge", API_CHANGES | API_BODY | API_SESSION | API_LOOK,
+	wallets_challenge},
+    {"GET", "/v1/wallet/transactions/*", API_SESSION, wallets_status},
+    {"POST", "/v1/wallet/transactions/*/submit", API_CHANGES | API_BODY | API_SESSION,
+	wallets_submit},
     {"GET", "/v1/agent", API_SESSION, agents_show},
     {"POST", "/v1/agent/start", API_CHANGES | API_BODY | API_SESSION, agents_start},
     {"POST", "/v1/agent/stop", API_CHANGES | API_BODY | API_SESSION, agents_stop},

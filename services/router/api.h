@@ -36,7 +36,9 @@ struct api_call {
 	uint8_t asset[PUBKEY_LEN];        /* with API_SESSION: the session's */
 	uint64_t exp_ms; /* with API_SESSION and API_LOOK or a miss: 0 if unknown */
 	json_t *body;    /* with API_BODY */
-	uint64_t wanted; /* a handler's own, between its questions */
+	/* a handler's own, between its questions */
+	uint64_t wanted;
+	char text[PUBKEY_TEXT_MAX + 1];
 };
 
 struct api_route {

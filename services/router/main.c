@@ -17,7 +17,8 @@ int main(int argc, char **argv)
 	    .follow = {router_on_event, router_on_restart, router_on_heard},
 	    .ready = {{"auth", router_reaches_auth}, {"session", router_reaches_session},
 		{"chain", router_knows_chain}, {"vault", router_reaches_vault, true},
-		{"sandbox", router_reaches_sandbox, true}},
+		{"sandbox", router_reaches_sandbox, true},
+		{"agent-wallet", router_reaches_wallet, true}},
 	};
 	return service_main(argc, argv, &service);
 }

@@ -80,6 +80,8 @@ int router_start(void *self, struct error *err)
 	router->sessions = process_client(router->process, ROLE_SESSION);
 	if (router->process->settings.vaults.len > 0)
 		router->vaults = process_client(router->process, ROLE_VAULT);
+	if (router->process->settings.wallets.len > 0)
+		router->wallets = process_client(router->process, ROLE_WALLET);
 	router->sandboxes = sandboxes_new(router);
 	router->reaches = reaches_new(router, err);
 	if (!router->reaches)
@@ -99,6 +101,7 @@ void router_stop(void *self)
 	bus_client_destroy(&router->auths);
 	bus_client_destroy(&router->sessions);
 	bus_client_destroy(&router->vaults);
+	bus_client_destroy(&router->wallets);
 	sandboxes_destroy(&router->sandboxes);
 	reaches_destroy(&router->reaches);
 	streams_destroy(&router->streams);
@@ -163,14 +166,23 @@ bool router_reaches_session(void *self, char *why, size_t size)
 	return reaches(((struct router *)self)->sessions, why, size);
 }
 
+static bool reaches_any(const struct bus_client *client, char *why, size_t size)
+{
+	if (client)
+		return reaches(client, why, size);
+	snprintf(why, size, "none is configured");
+	return false;
+}
+
 /* A vault that is sealed answers, and says so to whoever asks for secrets. */
 bool router_reaches_vault(void *self, char *why, size_t size)
 {
-	const struct router *router = self;
-	if (router->vaults)
-		return reaches(router->vaults, why, size);
-	snprintf(why, size, "none is configured");
-	return false;
+	return reaches_any(((struct router *)self)->vaults, why, size);
+}
+
+bool router_reaches_wallet(void *self, char *why, size_t size)
+{
+	return reaches_any(((struct router *)self)->wallets, why, size);
 }
 
 bool router_reaches_sandbox(void *self, char *why, size_t size)

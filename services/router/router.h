@@ -26,6 +26,7 @@ struct router {
 	struct decision_table *table;
 	struct bus_client *auths, *sessions;
 	struct bus_client *vaults;   /* NULL: none is configured */
+	struct bus_client *wallets;  /* NULL: none is configured */
 	struct sandboxes *sandboxes; /* NULL: none is configured */
 	struct reaches *reaches;
 	struct http_server *api;
@@ -46,6 +47,7 @@ void router_on_heard(void *self, const struct ledger_event *event);
 bool router_reaches_auth(void *self, char *why, size_t size);
 bool router_reaches_session(void *self, char *why, size_t size);
 bool router_reaches_vault(void *self, char *why, size_t size);
+bool router_reaches_wallet(void *self, char *why, size_t size);
 bool router_reaches_sandbox(void *self, char *why, size_t size);
 bool router_knows_chain(void *self, char *why, size_t size);
 

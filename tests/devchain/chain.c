@@ -18,6 +18,8 @@ struct chain {
 	struct account **accounts;
 	size_t nbuckets; /* a power of two */
 	struct account **buckets;
+	size_t nlanded, landed_room;
+	struct landed *landed;
 };
 
 static void *grow(void *array, size_t *room, size_t len, size_t size)
@@ -82,6 +84,9 @@ void chain_destroy(struct chain **chain)
 		account_destroy(c->accounts[i]);
 	for (size_t i = 0; i < c->nblocks; i++)
 		free(c->blocks[i].changed);
+	for (size_t i = 0; i < c->nlanded; i++)
+		free(c->landed[i].keys);
+	free(c->landed);
 	free(c->accounts);
 	free(c->blocks);
 	free(c->pending);
@@ -270,6 +275,53 @@ static void forget_slot(struct account *account, uint64_t slot)
 		}
 }
 
+/* ---- transactions ---- */
+
+void chain_land(struct chain *chain, const struct landed *landed)
+{
+	if (chain->nlanded == 2 * LANDED_MAX) {
+		for (size_t i = 0; i < LANDED_MAX; i++)
+			free(chain->landed[i].keys);
+		memmove(
+		    chain->landed, chain->landed + LANDED_MAX, LANDED_MAX * sizeof(*chain->landed));
+		chain->nlanded = LANDED_MAX;
+	}
+	chain->landed =
+	    grow(chain->landed, &chain->landed_room, chain->nlanded, sizeof(*chain->landed));
+	struct landed *copy = &chain->landed[chain->nlanded++];
+	*copy = *landed;
+	copy->keys = malloc(landed->nkeys * PUBKEY_LEN);
+	bug_if(!copy->keys);
+	memcpy(copy->keys, landed->keys, landed->nkeys * PUBKEY_LEN);
+}
+
+size_t chain_landed(const struct chain *chain, const struct landed **landed_r)
+{
+	*landed_r = chain->landed;
+	return chain->nlanded;
+}
+
+const struct landed *chain_find_landed(
+    const struct chain *chain, const uint8_t signature[SIGNATURE_LEN])
+{
+	for (size_t i = chain->nlanded; i-- > 0;)
+		if (memcmp(chain->landed[i].signature, signature, SIGNATURE_LEN) == 0)
+			return &chain->landed[i];
+	return NULL;
+}
+
+static void forget_landed(struct chain *chain, uint64_t slot)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < chain->nlanded; i++)
+		if (chain->landed[i].slot == slot)
+			free(chain->landed[i].keys);
+		else
+			chain->landed[kept++] = chain->landed[i];
+	chain->nlanded = kept;
+}
+
 uint64_t chain_fork(struct chain *chain, uint64_t n)
 {
 	uint64_t dropped = 0;
@@ -281,6 +333,7 @@ uint64_t chain_fork(struct chain *chain, uint64_t n)
 			forget_slot(block->changed[i], block->slot);
 			mark_pending(chain, block->changed[i]);
 		}
+		forget_landed(chain, block->slot);
 		free(block->changed);
 	}
 	return dropped;

@@ -72,6 +72,23 @@ struct account *chain_find(
     const struct chain *chain, const uint8_t key[PUBKEY_LEN]); /* NULL: never existed */
 /* Every account that ever existed, in order of appearance. */
 size_t chain_accounts(const struct chain *chain, struct account *const **accounts_r);
+/* A transaction that landed, whether it failed or not. */
+#define LANDED_MAX 20000u /* the oldest are forgotten */
+struct landed {
+	uint8_t signature[SIGNATURE_LEN];
+	uint64_t slot;
+	char error[128]; /* TransactionError as JSON text; "": none */
+	size_t nkeys;
+	uint8_t *keys; /* that it names, back to back; owned by the chain */
+};
+/* Copies it. A fork takes it back with its slot. */
+void chain_land(struct chain *chain, const struct landed *landed);
+/* Oldest first. */
+size_t chain_landed(const struct chain *chain, const struct landed **landed_r);
+/* NULL: it did not. */
+const struct landed *chain_find_landed(
+    const struct chain *chain, const uint8_t signature[SIGNATURE_LEN]);
+
 /* The state at the end of a slot, pending changes with UINT64_MAX; NULL if the account does not exist then. */
 const struct account_state *account_at(const struct account *account, uint64_t slot);
 

@@ -7,6 +7,7 @@
 #include "tests/devchain/control_args.h"
 #include "tests/devchain/control_chain.h"
 #include "tests/devchain/control_fault.h"
+#include "tests/devchain/control_money.h"
 
 /* every command may also be given these */
 #define COMMON_PARAMS "node wait"
@@ -26,6 +27,16 @@ static const struct command {
     {"move", "asset to",
 	"into another collection, or, if to is any other address, out of all of them",
 	control_move},
+    {"airdrop", "to sol lamports", "give SOL to an address (1)", control_airdrop},
+    {"create_mint", "mint decimals authority program", "make a mint; program token or token-2022",
+	control_create_mint},
+    {"fund", "mint owner account amount delegate delegated frozen closer",
+	"put an amount of a mint into the owner's associated token account, or into another one",
+	control_fund},
+    {"delegate", "asset authority profile identity",
+	"let the authority execute for the asset: a record, and an AgentIdentity on the asset "
+	"unless identity is no",
+	control_delegate},
     {"fork", "slots", "drop the newest slots that are not confirmed, with what changed in them",
 	control_fork},
     {"set_account", "key program data lamports",
@@ -52,6 +63,12 @@ static const struct command {
     {"freeze", "value", "stand still", fault_by_name},
     {"skew_clock", "value", "the Clock sysvar moves, that many seconds late (600)", fault_by_name},
     {"bad_slot", "value", "every slot is 18446744073709551615", fault_by_name},
+    {"lose_sent", "value", "accept transactions, and forget them", fault_by_name},
+    {"false_simulation", "value",
+	"say of every simulation and preflight that it goes well and changes nothing",
+	fault_by_name},
+    {"other_status", "value", "asked for a status, tell that of the newest transaction",
+	fault_by_name},
     {"lie", "asset owner", "report another owner of the asset", fault_lie},
 };
 

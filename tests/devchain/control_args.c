@@ -63,3 +63,53 @@ bool arg_bool(const struct control_call *call, const char *name)
 	       (text && (strcmp(text, "true") == 0 || strcmp(text, "yes") == 0 ||
 			    strcmp(text, "1") == 0));
 }
+
+void control_reply_key(struct control_call *call, const char *name, const uint8_t key[PUBKEY_LEN])
+{
+	char text[PUBKEY_TEXT_MAX + 1];
+
+	json_object_set_new(call->reply, name, json_string(pubkey_text(key, text)));
+}
+
+void control_put(
+    struct control_call *call, const uint8_t key[PUBKEY_LEN], const struct account_state *state)
+{
+	call->slot = chain_put(call->devchain->chain, key, state);
+}
+
+static const struct account_state *newest_of(const struct control_call *call, const uint8_t *key)
+{
+	return account_at(chain_find(call->devchain->chain, key), UINT64_MAX);
+}
+
+int control_newest(const struct control_call *call, const uint8_t key[PUBKEY_LEN],
+    struct account_state *state_r, struct error *err)
+{
+	const struct account_state *state = newest_of(call, key);
+	char text[PUBKEY_TEXT_MAX + 1];
+
+	if (!state)
+		return error_set(err, ERR_INVALID, "no account %s", pubkey_text(key, text));
+	account_state_copy(state, state_r);
+	return 0;
+}
+
+void control_newest_or_new(
+    const struct control_call *call, const uint8_t key[PUBKEY_LEN], struct account_state *state_r)
+{
+	const struct account_state *state = newest_of(call, key);
+
+	if (state)
+		account_state_copy(state, state_r);
+	else
+		*state_r = (struct account_state){0};
+}
+
+int control_check_free(
+    const struct control_call *call, const uint8_t key[PUBKEY_LEN], struct error *err)
+{
+	if (newest_of(call, key))
+		return error_set(
+		    err, ERR_CONFLICT, "the address is in use (a burned one stays so)");
+	return 0;
+}

@@ -1,4 +1,4 @@
-/* control_args - parameters of a control command. */
+/* control_args - parameters of a control command, and what most commands do with accounts. */
 #ifndef DEVCHAIN_CONTROL_ARGS_H
 #define DEVCHAIN_CONTROL_ARGS_H
 
@@ -17,5 +17,18 @@ int arg_u64(
     const struct control_call *call, const char *name, uint64_t *value_r, struct error *err);
 /* true, "true", "yes" or "1". */
 bool arg_bool(const struct control_call *call, const char *name);
+
+/* A member of the reply. */
+void control_reply_key(struct control_call *call, const char *name, const uint8_t key[PUBKEY_LEN]);
+/* In the next slot, which the reply will name. */
+void control_put(
+    struct control_call *call, const uint8_t key[PUBKEY_LEN], const struct account_state *state);
+/* A copy of what the account will hold after the changes that are under way. The second takes an absent one for an empty one of the System Program. */
+int control_newest(const struct control_call *call, const uint8_t key[PUBKEY_LEN],
+    struct account_state *state_r, struct error *err);
+void control_newest_or_new(
+    const struct control_call *call, const uint8_t key[PUBKEY_LEN], struct account_state *state_r);
+int control_check_free(
+    const struct control_call *call, const uint8_t key[PUBKEY_LEN], struct error *err);
 
 #endif

@@ -10,40 +10,6 @@
 
 #define MINT_MAX 10000u
 
-static void reply_key(struct control_call *call, const char *name, const uint8_t *key)
-{
-	char text[PUBKEY_TEXT_MAX + 1];
-
-	json_object_set_new(call->reply, name, json_string(pubkey_text(key, text)));
-}
-
-static void put(struct control_call *call, const uint8_t *key, const struct account_state *state)
-{
-	call->slot = chain_put(call->devchain->chain, key, state);
-}
-
-/* a copy of what the account will hold after the changes that are already under way */
-static int newest(const struct control_call *call, const uint8_t *key,
-    struct account_state *state_r, struct error *err)
-{
-	const struct account_state *state =
-	    account_at(chain_find(call->devchain->chain, key), UINT64_MAX);
-	char text[PUBKEY_TEXT_MAX + 1];
-
-	if (!state)
-		return error_set(err, ERR_INVALID, "no account %s", pubkey_text(key, text));
-	account_state_copy(state, state_r);
-	return 0;
-}
-
-static int check_free(const struct control_call *call, const uint8_t *key, struct error *err)
-{
-	if (account_at(chain_find(call->devchain->chain, key), UINT64_MAX))
-		return error_set(
-		    err, ERR_CONFLICT, "the address is in use (a burned one stays so)");
-	return 0;
-}
-
 static const char *text_or(const struct control_call *call, const char *name, const char *otherwise)
 {
 	const char *text = arg_text(call, name);
@@ -66,13 +32,13 @@ int control_create_collection(struct control_call *call, struct error *err)
 
 	if (check_texts(call, err) != 0 || arg_key_or_random(call, "address", address, err) != 0 ||
 	    arg_key_or_random(call, "authority", authority, err) != 0 ||
-	    check_free(call, address, err) != 0)
+	    control_check_free(call, address, err) != 0)
 		return -1;
 	core_collection_create(authority, text_or(call, "name", "Collection"),
 	    text_or(call, "uri", "https://example.org/c.json"), &state);
-	put(call, address, &state);
-	reply_key(call, "collection", address);
-	reply_key(call, "authority", authority);
+	control_put(call, address, &state);
+	control_reply_key(call, "collection", address);
+	control_reply_key(call, "authority", authority);
 	return devchain_save(call->devchain, err);
 }
 
@@ -81,10 +47,10 @@ static int count_in(
 {
 	struct account_state scoped_state state = {0};
 
-	if (newest(call, collection, &state, err) != 0 ||
+	if (control_newest(call, collection, &state, err) != 0 ||
 	    core_collection_count(&state, minted, size, err) != 0)
 		return -1;
-	put(call, collection, &state);
+	control_put(call, collection, &state);
 	return 0;
 }
 
@@ -141,7 +107,7 @@ static void mint_one(struct control_call *call, const struct core_asset *asset,
 	char text[PUBKEY_TEXT_MAX + 1];
 
 	core_asset_create(asset, &state);
-	put(call, address, &state);
+	control_put(call, address, &state);
 	json_array_append_new(minted, json_string(pubkey_text(address, text)));
 }
 
@@ -168,7 +134,7 @@ int control_mint(struct control_call *call, struct error *err)
 	if (read_asset(call, attributes, &asset, err) != 0 ||
 	    arg_u64(call, "count", &count, err) != 0 ||
 	    arg_key_or_random(call, "asset", address, err) != 0 ||
-	    check_free(call, address, err) != 0)
+	    control_check_free(call, address, err) != 0)
 		return -1;
 	if (count < 1 || count > MINT_MAX || (count > 1 && arg_text(call, "asset")))
 		return error_set(
@@ -195,16 +161,16 @@ int control_transfer(struct control_call *call, struct error *err)
 	uint8_t asset[PUBKEY_LEN], to[PUBKEY_LEN], from[PUBKEY_LEN];
 
 	if (arg_key(call, "asset", asset, err) != 0 || arg_key(call, "to", to, err) != 0 ||
-	    newest(call, asset, &state, err) != 0)
+	    control_newest(call, asset, &state, err) != 0)
 		return -1;
 	if (!core_asset_owner(&state, from))
 		return error_set(err, ERR_INVALID, "not a Core asset");
 	if (core_transfer(&state, to, err) != 0)
 		return -1;
-	put(call, asset, &state);
-	reply_key(call, "asset", asset);
-	reply_key(call, "from", from);
-	reply_key(call, "to", to);
+	control_put(call, asset, &state);
+	control_reply_key(call, "asset", asset);
+	control_reply_key(call, "from", from);
+	control_reply_key(call, "to", to);
 	return devchain_save(call->devchain, err);
 }
 
@@ -213,15 +179,16 @@ int control_burn(struct control_call *call, struct error *err)
 	struct account_state scoped_state state = {0};
 	uint8_t asset[PUBKEY_LEN];
 
-	if (arg_key(call, "asset", asset, err) != 0 || newest(call, asset, &state, err) != 0)
+	if (arg_key(call, "asset", asset, err) != 0 ||
+	    control_newest(call, asset, &state, err) != 0)
 		return -1;
 	if (!core_is_asset(&state))
 		return error_set(err, ERR_INVALID, "not a Core asset");
 	count_out(call, &state);
 	if (core_burn(&state, err) != 0)
 		return -1;
-	put(call, asset, &state);
-	reply_key(call, "asset", asset);
+	control_put(call, asset, &state);
+	control_reply_key(call, "asset", asset);
 	return devchain_save(call->devchain, err);
 }
 
@@ -233,7 +200,7 @@ int control_move(struct control_call *call, struct error *err)
 	bool into;
 
 	if (arg_key(call, "asset", asset, err) != 0 || arg_key(call, "to", to, err) != 0 ||
-	    newest(call, asset, &before, err) != 0)
+	    control_newest(call, asset, &before, err) != 0)
 		return -1;
 	target = account_at(chain_find(call->devchain->chain, to), UINT64_MAX);
 	into = target && core_is_collection(target);
@@ -243,8 +210,8 @@ int control_move(struct control_call *call, struct error *err)
 	count_out(call, &before);
 	if (into && count_in(call, to, 0, 1, err) != 0)
 		return -1;
-	put(call, asset, &after);
-	reply_key(call, "asset", asset);
+	control_put(call, asset, &after);
+	control_reply_key(call, "asset", asset);
 	return devchain_save(call->devchain, err);
 }
 
@@ -280,7 +247,7 @@ int control_set_account(struct control_call *call, struct error *err)
 	state.lamports = rent_exempt(state.len);
 	if (arg_u64(call, "lamports", &state.lamports, err) != 0)
 		return -1;
-	put(call, key, &state);
+	control_put(call, key, &state);
 	return devchain_save(call->devchain, err);
 }
 

@@ -28,6 +28,9 @@ static const struct field {
     {FLAG(freeze)},
     {DEGREE("skew_clock", skew_s, 600, 1000000)},
     {FLAG(bad_slot)},
+    {FLAG(lose_sent)},
+    {FLAG(false_simulation)},
+    {FLAG(other_status)},
 };
 
 static uint64_t get(const struct faults *faults, const struct field *field)

@@ -1,5 +1,6 @@
 #include "tests/devchain/core.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define KEY_ASSET 1
@@ -12,6 +13,10 @@
 #define AUTHORITY_UPDATE 2
 #define AUTHORITY_ADDRESS 3
 #define CREATE_FEE 1500000u
+#define EXTERNAL_AGENT_IDENTITY 6
+#define EXTERNAL_LEN 22 /* of its record, without an address */
+#define EVENT_EXECUTE 4
+#define CHECK_CAN_APPROVE 2u
 #define PLUGINS_MAX 64
 
 /* Writes when out is set, and only counts when it is not: one function describes a layout and its size. */
@@ -206,8 +211,8 @@ void core_asset_create(const struct core_asset *asset, struct account_state *sta
 
 /* Where an asset's sequence number and its plugins are. */
 struct layout {
-	size_t seq;      /* offset of the u64, 0: none */
-	size_t registry; /* 0: no plugins */
+	size_t seq;              /* offset of the u64, 0: none */
+	size_t header, registry; /* 0: no plugins */
 };
 
 static int read_layout(
@@ -228,6 +233,7 @@ static int read_layout(
 		take(&r, 8);
 	}
 	if (!r.bad && r.at < r.end) {
+		layout_r->header = (size_t)(r.at - asset->data);
 		uint64_t key = take_le(&r, 1), registry = take_le(&r, 8);
 		if (key != KEY_HEADER || registry >= asset->len)
 			r.bad = true;
@@ -249,38 +255,235 @@ static bool owner_managed(uint64_t type)
 	return type == 1 || type == 2 || type == 3 || type == 14 || type == 16;
 }
 
+struct record {
+	uint64_t type, authority;
+	const uint8_t *address; /* NULL: the authority is no address */
+	const uint8_t *offset;  /* 8 bytes */
+};
+
+static bool take_record(struct reader *r, struct record *record_r)
+{
+	record_r->type = take_le(r, 1);
+	record_r->authority = take_le(r, 1);
+	record_r->address = record_r->authority == AUTHORITY_ADDRESS ? take(r, PUBKEY_LEN) : NULL;
+	record_r->offset = take(r, 8);
+	return record_r->offset != NULL;
+}
+
+static int open_registry(const struct account_state *asset, size_t registry, struct reader *r,
+    uint64_t *n_r, struct error *err)
+{
+	*r = (struct reader){asset->data + registry, asset->data + asset->len, false};
+	uint64_t key = take_le(r, 1);
+	*n_r = take_le(r, 4);
+	if (r->bad || key != KEY_REGISTRY || *n_r > PLUGINS_MAX)
+		return error_set(err, ERR_INVALID, "the plugin registry cannot be read");
+	return 0;
+}
+
+/* One external record; *approves_r: it is an AgentIdentity that may approve Execute. */
+static void take_external(struct reader *r, bool *approves_r)
+{
+	uint64_t type = take_le(r, 1), authority = take_le(r, 1);
+
+	if (authority == AUTHORITY_ADDRESS)
+		take(r, PUBKEY_LEN);
+	if (take_le(r, 1))
+		for (uint64_t n = take_le(r, 4); n > 0 && !r->bad; n--) {
+			uint64_t event = take_le(r, 1), flags = take_le(r, 4);
+			*approves_r |= type == EXTERNAL_AGENT_IDENTITY && event == EVENT_EXECUTE &&
+				       flags & CHECK_CAN_APPROVE;
+		}
+	take(r, 8);
+	for (int i = 0; i < 2; i++)
+		if (take_le(r, 1))
+			take(r, 8);
+}
+
+/* The external records, as they stand; empty and bad if they cannot be read. */
+static bool take_externals(struct reader *r)
+{
+	bool approves = false;
+
+	for (uint64_t n = take_le(r, 4); n > 0 && !r->bad; n--)
+		take_external(r, &approves);
+	return approves && !r->bad;
+}
+
 /* The registry is written again over itself, shorter by 32 bytes for each authority that falls back to the owner; the account keeps
  * its length, so what was there stays behind it. */
 static int reset_authorities(struct account_state *asset, size_t registry, struct error *err)
 {
-	struct reader r = {asset->data + registry, asset->data + asset->len, false};
+	struct reader r;
 	struct account_state scoped_state fresh = {0};
 	struct writer w = {.out = account_state_resize(&fresh, asset->len)};
-	uint64_t key = take_le(&r, 1), n = take_le(&r, 4);
+	uint64_t n;
 
-	if (r.bad || key != KEY_REGISTRY || n > PLUGINS_MAX)
-		return error_set(err, ERR_INVALID, "the plugin registry cannot be read");
+	if (open_registry(asset, registry, &r, &n, err) != 0)
+		return -1;
 	put_u8(&w, KEY_REGISTRY);
 	put_le(&w, n, 4);
 	for (uint64_t i = 0; i < n; i++) {
-		uint64_t type = take_le(&r, 1), authority = take_le(&r, 1);
-		const uint8_t *address =
-		    authority == AUTHORITY_ADDRESS ? take(&r, PUBKEY_LEN) : NULL;
-		const uint8_t *offset = take(&r, 8);
+		struct record record;
 
-		if (!offset)
+		if (!take_record(&r, &record))
 			return error_set(err, ERR_INVALID, "the plugin registry is cut short");
-		put_u8(&w, (uint8_t)type);
-		put_u8(&w, owner_managed(type) ? AUTHORITY_OWNER : (uint8_t)authority);
-		if (address && !owner_managed(type))
-			put(&w, address, PUBKEY_LEN);
-		put(&w, offset, 8);
+		put_u8(&w, (uint8_t)record.type);
+		put_u8(
+		    &w, owner_managed(record.type) ? AUTHORITY_OWNER : (uint8_t)record.authority);
+		if (record.address && !owner_managed(record.type))
+			put(&w, record.address, PUBKEY_LEN);
+		put(&w, record.offset, 8);
 	}
-	if (take_le(&r, 4) != 0 || r.bad)
-		return error_set(
-		    err, ERR_INVALID, "external plugins are not carried by this chain");
-	put_le(&w, 0, 4);
+	const uint8_t *externals = r.at;
+	take_externals(&r);
+	if (r.bad)
+		return error_set(err, ERR_INVALID, "the external plugins cannot be read");
+	put(&w, externals, (size_t)(r.at - externals));
 	memcpy(asset->data + registry, fresh.data, w.len);
+	return 0;
+}
+
+/* Its record in the registry; false: it has none. */
+static bool find_plugin(
+    const struct account_state *asset, enum core_plugin plugin, struct record *record_r)
+{
+	struct layout layout;
+	struct reader r;
+	uint64_t n;
+
+	if (read_layout(asset, &layout, NULL) != 0 || !layout.registry ||
+	    open_registry(asset, layout.registry, &r, &n, NULL) != 0)
+		return false;
+	for (uint64_t i = 0; i < n && take_record(&r, record_r); i++)
+		if (record_r->type == (uint64_t)plugin)
+			return true;
+	return false;
+}
+
+bool core_asset_is_set(const struct account_state *asset, enum core_plugin plugin)
+{
+	struct record record;
+
+	if (!find_plugin(asset, plugin, &record))
+		return false;
+	struct reader r = {record.offset, record.offset + 8, false};
+	uint64_t at = take_le(&r, 8);
+	return at < asset->len - 1 && asset->data[at + 1] != 0;
+}
+
+bool core_asset_is_held_by(
+    const struct account_state *asset, enum core_plugin plugin, const uint8_t authority[PUBKEY_LEN])
+{
+	struct record record;
+
+	return find_plugin(asset, plugin, &record) && record.address &&
+	       memcmp(record.address, authority, PUBKEY_LEN) == 0;
+}
+
+static bool find_externals(const struct account_state *asset, size_t registry, struct reader *r)
+{
+	struct record record;
+	uint64_t n;
+
+	if (open_registry(asset, registry, r, &n, NULL) != 0)
+		return false;
+	while (n > 0 && take_record(r, &record))
+		n--;
+	return !r->bad;
+}
+
+bool core_asset_lets_agents_execute(const struct account_state *asset)
+{
+	struct layout layout;
+	struct reader r;
+
+	return read_layout(asset, &layout, NULL) == 0 && layout.registry &&
+	       find_externals(asset, layout.registry, &r) && take_externals(&r);
+}
+
+static void write_identity(struct writer *w, uint64_t offset)
+{
+	put_u8(w, EXTERNAL_AGENT_IDENTITY);
+	put_u8(w, AUTHORITY_UPDATE);
+	put_u8(w, 1);
+	put_le(w, 1, 4);
+	put_u8(w, EVENT_EXECUTE);
+	put_le(w, CHECK_CAN_APPROVE, 4);
+	put_le(w, offset, 8);
+	put_u8(w, 0);
+	put_u8(w, 0);
+}
+
+/* What is before the registry stays; then the identity, then the registry with one record more. */
+static int rewrite_with_identity(struct account_state *asset, size_t registry, const char *uri,
+    struct writer *w, struct error *err)
+{
+	struct reader r = {0};
+	uint64_t n;
+
+	if (!find_externals(asset, registry, &r))
+		return error_set(err, ERR_INVALID, "the plugin registry cannot be read");
+	const uint8_t *records = asset->data + registry, *externals = r.at;
+	n = take_le(&r, 4);
+	const uint8_t *first = r.at;
+	struct reader again = {externals, r.end, false};
+	if (take_externals(&again))
+		return error_set(err, ERR_CONFLICT, "it has an AgentIdentity");
+	if (again.bad)
+		return error_set(err, ERR_INVALID, "the external plugins cannot be read");
+	put(w, asset->data, registry);
+	uint64_t identity = w->len;
+	put_u8(w, EXTERNAL_AGENT_IDENTITY);
+	put_text(w, uri);
+	uint64_t fresh = w->len;
+	put(w, records, (size_t)(externals - records));
+	put_le(w, n + 1, 4);
+	put(w, first, (size_t)(again.at - first));
+	write_identity(w, identity);
+	struct writer header = {.out = w->out, .len = 0};
+	struct layout layout;
+	bug_if(read_layout(asset, &layout, NULL) != 0);
+	header.len = layout.header + 1;
+	put_le(&header, fresh, 8);
+	return 0;
+}
+
+/* An asset without plugins gets an empty header and registry first. */
+static void add_registry(struct account_state *asset)
+{
+	struct account_state fresh = *asset;
+
+	fresh.data = NULL;
+	struct writer w = {.out = account_state_resize(&fresh, asset->len + 9 + 9)};
+	put(&w, asset->data, asset->len);
+	put_u8(&w, KEY_HEADER);
+	put_le(&w, asset->len + 9, 8);
+	put_u8(&w, KEY_REGISTRY);
+	put_le(&w, 0, 4);
+	put_le(&w, 0, 4);
+	free(asset->data);
+	*asset = fresh;
+}
+
+int core_asset_add_identity(struct account_state *asset, const char *uri, struct error *err)
+{
+	uint64_t fees = asset->lamports - rent_exempt(asset->len);
+	struct account_state scoped_state fresh = {0};
+	struct layout layout;
+
+	if (read_layout(asset, &layout, err) != 0)
+		return -1;
+	if (!layout.registry) {
+		add_registry(asset);
+		bug_if(read_layout(asset, &layout, NULL) != 0);
+	}
+	struct writer w = {
+	    .out = account_state_resize(&fresh, asset->len + strlen(uri) + 5 + EXTERNAL_LEN)};
+	if (rewrite_with_identity(asset, layout.registry, uri, &w, err) != 0)
+		return -1;
+	memcpy(account_state_resize(asset, w.len), fresh.data, w.len);
+	asset->lamports = rent_exempt(asset->len) + fees;
 	return 0;
 }
 

@@ -33,6 +33,16 @@ struct core_asset {
 	uint8_t delegate[PUBKEY_LEN];
 };
 
+/* Plugins that decide here; their numbers are the program's. */
+enum core_plugin {
+	CORE_FREEZE_DELEGATE = 1,
+	CORE_TRANSFER_DELEGATE = 3,
+	CORE_PERMANENT_FREEZE_DELEGATE = 5,
+	CORE_PERMANENT_TRANSFER_DELEGATE = 7,
+	CORE_FREEZE_EXECUTE = 16,
+	CORE_PERMANENT_FREEZE_EXECUTE = 17,
+};
+
 /* Each fills *state_r (caller clears it), with the lamports the real program leaves there. */
 void core_collection_create(const uint8_t authority[PUBKEY_LEN], const char *name, const char *uri,
     struct account_state *state_r);
@@ -44,6 +54,14 @@ bool core_is_collection(const struct account_state *state);
 bool core_asset_owner(const struct account_state *asset, uint8_t owner_r[PUBKEY_LEN]);
 /* The collection in the asset's update authority; false if it has none. */
 bool core_asset_collection(const struct account_state *asset, uint8_t collection_r[PUBKEY_LEN]);
+
+/* Has the asset that plugin, with its flag set; with that authority's address? (The collection's plugins are not looked at.) */
+bool core_asset_is_set(const struct account_state *asset, enum core_plugin plugin);
+bool core_asset_is_held_by(const struct account_state *asset, enum core_plugin plugin,
+    const uint8_t authority[PUBKEY_LEN]);
+/* Has it an AgentIdentity that may approve Execute? The second makes it one. */
+bool core_asset_lets_agents_execute(const struct account_state *asset);
+int core_asset_add_identity(struct account_state *asset, const char *uri, struct error *err);
 
 /* Effects of Transfer, Burn, UpdateV2 (of the update authority) on an asset's account. ERR_INVALID: not an asset, or its plugin
  * registry cannot be read. The account is then unchanged. */

@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scoped.h"
+#include "common/solana_program.h"
 #include "tests/devchain/demo.h"
 
 struct waiter {
@@ -103,6 +104,30 @@ int devchain_save(struct devchain *devchain, struct error *err)
 	return store_save(&devchain->store, devchain->chain, &devchain->genesis, err);
 }
 
+/* ---- transactions ---- */
+
+static void on_landed(void *arg)
+{
+	struct error err = {0};
+
+	if (devchain_save(arg, &err) != 0)
+		log_error("transaction not saved", "error", err.text);
+}
+
+/* The programs that transactions may name are accounts too. */
+static void seed_programs(struct chain *chain)
+{
+	static const enum solana_program programs[] = {SOLANA_PROGRAM_SYSTEM,
+	    SOLANA_PROGRAM_COMPUTE_BUDGET, SOLANA_PROGRAM_TOKEN, SOLANA_PROGRAM_TOKEN_2022,
+	    SOLANA_PROGRAM_ASSOCIATED_TOKEN, SOLANA_PROGRAM_CORE, SOLANA_PROGRAM_AGENT_TOOLS};
+	struct account_state state = {.lamports = rent_exempt(0)};
+
+	bug_if(pubkey_parse(STATE_LOADER, state.program) != 0);
+	for (size_t i = 0; i < ARRAY_LEN(programs); i++)
+		if (!chain_find(chain, solana_program_key(programs[i])))
+			chain_seed(chain, solana_program_key(programs[i]), 1, &state);
+}
+
 /* ---- opening ---- */
 
 static int write_ports(
@@ -142,6 +167,10 @@ static int open_chain(
 	if (options->demo && (!found || !demo_exists(&devchain->store)) &&
 	    demo_seed(&devchain->store, devchain->chain, err) != 0)
 		return -1;
+	seed_programs(devchain->chain);
+	devchain->bank =
+	    (struct bank){.chain = devchain->chain, .changed = on_landed, .arg = devchain};
+	memcpy(devchain->bank.genesis, devchain->genesis.hash, PUBKEY_LEN);
 	reserve(devchain, false);
 	return devchain_save(devchain, err);
 }

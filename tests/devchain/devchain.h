@@ -22,6 +22,7 @@ struct devchain {
 	struct store store;
 	struct genesis genesis;
 	struct chain *chain;
+	struct bank bank;
 	struct node nodes[NODES];
 	struct endpoint *endpoints[NODES];
 	uint64_t slots_a_second;

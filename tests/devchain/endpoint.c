@@ -305,6 +305,7 @@ struct endpoint *endpoint_new(struct devchain *devchain, struct node *node, uint
 	bug_if(!endpoint);
 	endpoint->devchain = devchain;
 	endpoint->rpc.node = node;
+	endpoint->rpc.bank = &devchain->bank;
 	memcpy(endpoint->rpc.genesis, devchain->genesis.hash, PUBKEY_LEN);
 	endpoint->http = evhttp_new(devchain->base);
 	bug_if(!endpoint->http);

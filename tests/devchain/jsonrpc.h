@@ -18,7 +18,7 @@
 struct rpc_error {
 	int code;
 	char message[256];
-	char data[96]; /* JSON text, "" if none */
+	char data[8192]; /* JSON text, "" if none */
 };
 /* Returns -1. */
 int rpc_fail(struct rpc_error *err, int code, const char *fmt, ...)

@@ -100,6 +100,7 @@ bool node_read(
 	reading_r->data = state->data;
 	reading_r->len = state->len;
 	reading_r->lamports = state->lamports;
+	reading_r->executable = state_is_program(state);
 	for (size_t i = 0; i < node->faults.nlies; i++)
 		if (memcmp(node->faults.lies[i].asset, key, PUBKEY_LEN) == 0 &&
 		    core_is_asset(state))

@@ -19,20 +19,23 @@ struct lie {
 };
 
 struct faults {
-	bool silent;       /* accepts requests and connections, never answers */
-	bool mute_push;    /* subscriptions work, nothing is ever pushed */
-	bool refuse;       /* HTTP 429 */
-	bool refuse_quiet; /* HTTP 200 with a JSON error 429 */
-	bool html;         /* HTTP 502 with an HTML body */
-	bool half_body;    /* the connection ends in the middle of the body */
-	bool half_json;    /* a whole HTTP reply whose JSON is cut */
-	bool wrong_id;     /* answers carry another id than the request */
-	bool bad_slot;     /* every slot is the largest u64 */
-	bool freeze;       /* the view stands still */
-	uint64_t lag;      /* blocks behind the chain */
-	uint64_t lower;    /* as lag, and minContextSlot is not honoured */
-	uint64_t skew_s;   /* the Clock sysvar is that late */
-	uint64_t delay_ms; /* every reply waits */
+	bool silent;           /* accepts requests and connections, never answers */
+	bool mute_push;        /* subscriptions work, nothing is ever pushed */
+	bool refuse;           /* HTTP 429 */
+	bool refuse_quiet;     /* HTTP 200 with a JSON error 429 */
+	bool html;             /* HTTP 502 with an HTML body */
+	bool half_body;        /* the connection ends in the middle of the body */
+	bool half_json;        /* a whole HTTP reply whose JSON is cut */
+	bool wrong_id;         /* answers carry another id than the request */
+	bool bad_slot;         /* every slot is the largest u64 */
+	bool freeze;           /* the view stands still */
+	bool lose_sent;        /* a transaction sent here is accepted and forgotten */
+	bool false_simulation; /* every simulation, and preflight, goes well and changes nothing */
+	bool other_status;     /* asked for a status, it tells that of the newest transaction */
+	uint64_t lag;          /* blocks behind the chain */
+	uint64_t lower;        /* as lag, and minContextSlot is not honoured */
+	uint64_t skew_s;       /* the Clock sysvar is that late */
+	uint64_t delay_ms;     /* every reply waits */
 	uint64_t retry_after_s;
 	size_t nlies;
 	struct lie lies[LIES_MAX];
@@ -52,6 +55,7 @@ struct reading {
 	const uint8_t *key, *program, *data;
 	uint64_t lamports;
 	size_t len;
+	bool executable;
 };
 
 void node_open(struct node *node, const char *name, struct chain *chain, uint64_t started_ms);

@@ -261,9 +261,9 @@ int write_account(struct evbuffer *out, const struct read_config *config,
 	if (write_data(out, config, reading->data + offset, (size_t)len, err) != 0)
 		return -1;
 	evbuffer_add_printf(out,
-	    ",\"executable\":false,\"lamports\":%llu,\"owner\":\"%s\",\"rentEpoch\":"
+	    ",\"executable\":%s,\"lamports\":%llu,\"owner\":\"%s\",\"rentEpoch\":"
 	    "18446744073709551615,\"space\":%zu}",
-	    (unsigned long long)reading->lamports, pubkey_text(reading->program, program),
-	    reading->len);
+	    reading->executable ? "true" : "false", (unsigned long long)reading->lamports,
+	    pubkey_text(reading->program, program), reading->len);
 	return 0;
 }

@@ -1,42 +1,31 @@
 #include "tests/devchain/rpc.h"
 
-#include <sodium.h>
 #include <string.h>
 
 #include "common/error.h"
 #include "tests/devchain/core.h"
-#include "tests/devchain/read_config.h"
+#include "tests/devchain/rpc_call.h"
 
 #define KEYS_MAX 100
-#define API_VERSION "2.3.8"
-#define BLOCKHASH_LIFE 150
 
-struct call {
-	struct rpc *rpc;
-	const json_t *params;
-	struct evbuffer *out;
-	struct rpc_error *err;
-};
-typedef int (*rpc_method)(struct call *call);
-
-static const json_t *param(const struct call *call, size_t i)
+const json_t *call_param(const struct call *call, size_t i)
 {
 	return json_array_get(call->params, i);
 }
 
-static int missing(struct call *call, size_t n)
+int call_missing(struct call *call, size_t n)
 {
 	return rpc_fail(
 	    call->err, RPC_INVALID_PARAMS, "`params` should have at least %zu argument(s)", n);
 }
 
 /* the configuration, and whether this node may answer under it */
-static int config_at(struct call *call, size_t i, struct read_config *config_r)
+int call_config(struct call *call, size_t i, struct read_config *config_r)
 {
 	struct node *node = call->rpc->node;
 	uint64_t slot;
 
-	if (read_config_parse(param(call, i), config_r, call->err) != 0)
+	if (read_config_parse(call_param(call, i), config_r, call->err) != 0)
 		return -1;
 	slot = chain_block(node->chain, node_height(node, config_r->commitment)).slot;
 	if (!config_r->has_min || config_r->min_slot <= slot || node->faults.lower ||
@@ -48,19 +37,19 @@ static int config_at(struct call *call, size_t i, struct read_config *config_r)
 	return -1;
 }
 
-static void begin_context(const struct call *call, const struct read_config *config)
+void call_begin_context(const struct call *call, const struct read_config *config)
 {
 	evbuffer_add_printf(call->out,
-	    "{\"context\":{\"apiVersion\":\"" API_VERSION "\",\"slot\":%llu},\"value\":",
+	    "{\"context\":{\"apiVersion\":\"" RPC_API_VERSION "\",\"slot\":%llu},\"value\":",
 	    (unsigned long long)node_slot(call->rpc->node, config->commitment));
 }
 
-static void end_context(const struct call *call)
+void call_end_context(const struct call *call)
 {
 	evbuffer_add(call->out, "}", 1);
 }
 
-static int write_u64(const struct call *call, uint64_t value)
+int call_write_u64(const struct call *call, uint64_t value)
 {
 	evbuffer_add_printf(call->out, "%llu", (unsigned long long)value);
 	return 0;
@@ -84,31 +73,32 @@ static int get_account_info(struct call *call)
 	uint8_t key[PUBKEY_LEN];
 
 	if (json_array_size(call->params) < 1)
-		return missing(call, 1);
-	if (read_key(param(call, 0), key, call->err) != 0 || config_at(call, 1, &config) != 0)
+		return call_missing(call, 1);
+	if (read_key(call_param(call, 0), key, call->err) != 0 ||
+	    call_config(call, 1, &config) != 0)
 		return -1;
-	begin_context(call, &config);
+	call_begin_context(call, &config);
 	if (write_key_or_null(call, &config, key) != 0)
 		return -1;
-	end_context(call);
+	call_end_context(call);
 	return 0;
 }
 
 static int get_multiple_accounts(struct call *call)
 {
-	const json_t *keys = param(call, 0), *item;
+	const json_t *keys = call_param(call, 0), *item;
 	struct read_config config;
 	uint8_t key[PUBKEY_LEN];
 	size_t i;
 
 	if (!json_is_array(keys))
-		return missing(call, 1);
+		return call_missing(call, 1);
 	if (json_array_size(keys) > KEYS_MAX)
 		return rpc_fail(
 		    call->err, RPC_INVALID_PARAMS, "Too many inputs provided; max %d", KEYS_MAX);
-	if (config_at(call, 1, &config) != 0)
+	if (call_config(call, 1, &config) != 0)
 		return -1;
-	begin_context(call, &config);
+	call_begin_context(call, &config);
 	evbuffer_add(call->out, "[", 1);
 	json_array_foreach(keys, i, item)
 	{
@@ -118,7 +108,7 @@ static int get_multiple_accounts(struct call *call)
 			return -1;
 	}
 	evbuffer_add(call->out, "]", 1);
-	end_context(call);
+	call_end_context(call);
 	return 0;
 }
 
@@ -153,17 +143,18 @@ static int get_program_accounts(struct call *call)
 	uint8_t program[PUBKEY_LEN];
 
 	if (json_array_size(call->params) < 1)
-		return missing(call, 1);
-	if (read_key(param(call, 0), program, call->err) != 0 || config_at(call, 1, &config) != 0)
+		return call_missing(call, 1);
+	if (read_key(call_param(call, 0), program, call->err) != 0 ||
+	    call_config(call, 1, &config) != 0)
 		return -1;
 	if (config.with_context)
-		begin_context(call, &config);
+		call_begin_context(call, &config);
 	evbuffer_add(call->out, "[", 1);
 	if (write_program_accounts(call, &config, program) != 0)
 		return -1;
 	evbuffer_add(call->out, "]", 1);
 	if (config.with_context)
-		end_context(call);
+		call_end_context(call);
 	return 0;
 }
 
@@ -175,14 +166,15 @@ static int get_balance(struct call *call)
 	uint8_t key[PUBKEY_LEN];
 
 	if (json_array_size(call->params) < 1)
-		return missing(call, 1);
-	if (read_key(param(call, 0), key, call->err) != 0 || config_at(call, 1, &config) != 0)
+		return call_missing(call, 1);
+	if (read_key(call_param(call, 0), key, call->err) != 0 ||
+	    call_config(call, 1, &config) != 0)
 		return -1;
-	begin_context(call, &config);
-	write_u64(call, node_read(node, key, node_height(node, config.commitment), &reading)
-			    ? reading.lamports
-			    : 0);
-	end_context(call);
+	call_begin_context(call, &config);
+	call_write_u64(call, node_read(node, key, node_height(node, config.commitment), &reading)
+				 ? reading.lamports
+				 : 0);
+	call_end_context(call);
 	return 0;
 }
 
@@ -190,40 +182,18 @@ static int get_slot(struct call *call)
 {
 	struct read_config config;
 
-	if (config_at(call, 0, &config) != 0)
+	if (call_config(call, 0, &config) != 0)
 		return -1;
-	return write_u64(call, node_slot(call->rpc->node, config.commitment));
+	return call_write_u64(call, node_slot(call->rpc->node, config.commitment));
 }
 
 static int get_block_height(struct call *call)
 {
 	struct read_config config;
 
-	if (config_at(call, 0, &config) != 0)
+	if (call_config(call, 0, &config) != 0)
 		return -1;
-	return write_u64(call, node_height(call->rpc->node, config.commitment));
-}
-
-static int get_latest_blockhash(struct call *call)
-{
-	struct node *node = call->rpc->node;
-	struct read_config config;
-	uint8_t hash[crypto_hash_sha256_BYTES], input[PUBKEY_LEN + sizeof(uint64_t)];
-	char text[PUBKEY_TEXT_MAX + 1];
-	uint64_t height, slot;
-
-	if (config_at(call, 0, &config) != 0)
-		return -1;
-	height = node_height(node, config.commitment);
-	slot = chain_block(node->chain, height).slot;
-	memcpy(input, call->rpc->genesis, PUBKEY_LEN);
-	memcpy(input + PUBKEY_LEN, &slot, sizeof(slot));
-	crypto_hash_sha256(hash, input, sizeof(input));
-	begin_context(call, &config);
-	evbuffer_add_printf(call->out, "{\"blockhash\":\"%s\",\"lastValidBlockHeight\":%llu}",
-	    pubkey_text(hash, text), (unsigned long long)height + BLOCKHASH_LIFE);
-	end_context(call);
-	return 0;
+	return call_write_u64(call, node_height(call->rpc->node, config.commitment));
 }
 
 static int get_genesis_hash(struct call *call)
@@ -253,18 +223,18 @@ static int get_health(struct call *call)
 static int get_version(struct call *call)
 {
 	evbuffer_add_printf(
-	    call->out, "{\"feature-set\":3640012085,\"solana-core\":\"" API_VERSION "\"}");
+	    call->out, "{\"feature-set\":3640012085,\"solana-core\":\"" RPC_API_VERSION "\"}");
 	return 0;
 }
 
 static int get_minimum_balance(struct call *call)
 {
-	const json_t *len = param(call, 0);
+	const json_t *len = call_param(call, 0);
 
 	if (!json_is_integer(len) || json_integer_value(len) < 0 ||
 	    json_integer_value(len) > 10 * 1024 * 1024)
 		return rpc_fail(call->err, RPC_INVALID_PARAMS, "Invalid params: expected usize.");
-	return write_u64(call, rent_exempt((size_t)json_integer_value(len)));
+	return call_write_u64(call, rent_exempt((size_t)json_integer_value(len)));
 }
 
 static int get_epoch_info(struct call *call)
@@ -273,7 +243,7 @@ static int get_epoch_info(struct call *call)
 	struct read_config config;
 	uint64_t height, slot;
 
-	if (config_at(call, 0, &config) != 0)
+	if (call_config(call, 0, &config) != 0)
 		return -1;
 	height = node_height(node, config.commitment);
 	slot = node_slot(node, config.commitment);
@@ -297,7 +267,14 @@ static const struct {
     {"getBalance", get_balance},
     {"getSlot", get_slot},
     {"getBlockHeight", get_block_height},
-    {"getLatestBlockhash", get_latest_blockhash},
+    {"getLatestBlockhash", rpc_get_latest_blockhash},
+    {"isBlockhashValid", rpc_is_blockhash_valid},
+    {"getFeeForMessage", rpc_get_fee_for_message},
+    {"simulateTransaction", rpc_simulate_transaction},
+    {"sendTransaction", rpc_send_transaction},
+    {"getSignatureStatuses", rpc_get_signature_statuses},
+    {"getSignaturesForAddress", rpc_get_signatures_for_address},
+    {"getTokenAccountsByOwner", rpc_get_token_accounts_by_owner},
     {"getGenesisHash", get_genesis_hash},
     {"getHealth", get_health},
     {"getVersion", get_version},

@@ -28,6 +28,14 @@ void account_state_clear(struct account_state *state)
 	*state = (struct account_state){0};
 }
 
+bool state_is_program(const struct account_state *state)
+{
+	uint8_t loader[PUBKEY_LEN];
+
+	bug_if(pubkey_parse(STATE_LOADER, loader) != 0);
+	return memcmp(state->program, loader, PUBKEY_LEN) == 0;
+}
+
 uint64_t rent_exempt(size_t len)
 {
 	return (128 + (uint64_t)len) * 6960;

@@ -2,6 +2,7 @@
 #ifndef DEVCHAIN_STATE_H
 #define DEVCHAIN_STATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,9 @@ uint8_t *account_state_resize(struct account_state *state, size_t len);
 /* Deep copy into *copy_r, whose old contents are not looked at. */
 void account_state_copy(const struct account_state *state, struct account_state *copy_r);
 void account_state_clear(struct account_state *state);
+/* Is it a program's own account, that is, does a loader own it? */
+bool state_is_program(const struct account_state *state);
+#define STATE_LOADER "BPFLoader2111111111111111111111111111111111"
 /* Lamports that make an account of len bytes exempt from rent: (128 + len) * 6960. */
 uint64_t rent_exempt(size_t len);
 

@@ -11,6 +11,8 @@
 #include "common/clock.h"
 #include "common/scoped.h"
 
+#define SAVED_MAX 2000
+#define LANDED_KEYS_MAX 64
 #define FIRST_SLOT 100000u /* a young chain with a past, so that a node can be far behind */
 
 char *store_path(const struct store *store, const char *name)
@@ -122,6 +124,26 @@ static void save_account(FILE *file, const struct account *account)
 	fputs("]}", file);
 }
 
+/* The newest; the keys are those of getSignaturesForAddress. */
+static void save_landed(FILE *file, const struct chain *chain)
+{
+	const struct landed *all;
+	size_t n = chain_landed(chain, &all), first = n > SAVED_MAX ? n - SAVED_MAX : 0;
+	char text[SIGNATURE_TEXT_MAX + 1];
+
+	for (size_t i = first; i < n; i++) {
+		base58_encode(all[i].signature, SIGNATURE_LEN, text, sizeof(text));
+		fprintf(file,
+		    "%s\n{\"signature\":\"%s\",\"slot\":%" PRIu64 ",\"err\":%s,\"keys\":[",
+		    i > first ? "," : "", text, all[i].slot,
+		    all[i].error[0] ? all[i].error : "null");
+		for (size_t k = 0; k < all[i].nkeys; k++)
+			fprintf(file, "%s\"%s\"", k ? "," : "",
+			    pubkey_text(all[i].keys + k * PUBKEY_LEN, text));
+		fputs("]}", file);
+	}
+}
+
 int store_save(struct store *store, const struct chain *chain, const struct genesis *genesis,
     struct error *err)
 {
@@ -142,6 +164,8 @@ int store_save(struct store *store, const struct chain *chain, const struct gene
 		fputs(i ? ",\n" : "\n", file);
 		save_account(file, accounts[i]);
 	}
+	fputs("\n],\"transactions\":[", file);
+	save_landed(file, chain);
 	fputs("\n]}\n", file);
 	return commit(&file, fresh, path, err);
 }
@@ -185,6 +209,29 @@ static int load_account(struct chain *chain, const json_t *account, struct error
 	return 0;
 }
 
+static int load_landed(struct chain *chain, const json_t *saved, struct error *err)
+{
+	const json_t *keys = json_object_get(saved, "keys"), *why = json_object_get(saved, "err");
+	const char *signature = json_string_value(json_object_get(saved, "signature"));
+	uint8_t bytes[LANDED_KEYS_MAX * PUBKEY_LEN];
+	struct landed landed = {.nkeys = json_array_size(keys), .keys = bytes};
+	scoped_free char *text =
+	    json_is_null(why) ? NULL : json_dumps(why, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	if (!signature || base58_decode(signature, landed.signature, SIGNATURE_LEN) != 0 ||
+	    landed.nkeys > LANDED_KEYS_MAX)
+		return error_set(err, ERR_INVALID, "chain.json: not a transaction");
+	for (size_t i = 0; i < landed.nkeys; i++) {
+		const char *key = json_string_value(json_array_get(keys, i));
+		if (!key || pubkey_parse(key, bytes + i * PUBKEY_LEN) != 0)
+			return error_set(err, ERR_INVALID, "chain.json: not a key");
+	}
+	landed.slot = (uint64_t)json_integer_value(json_object_get(saved, "slot"));
+	snprintf(landed.error, sizeof(landed.error), "%s", text ? text : "");
+	chain_land(chain, &landed);
+	return 0;
+}
+
 static uint64_t reserved_slot(const struct store *store)
 {
 	scoped_free char *path = store_path(store, "slot");
@@ -200,6 +247,7 @@ static struct chain *load_chain(struct store *store, const json_t *saved, uint64
     const uint64_t lags[COMMITMENTS], struct genesis *genesis_r, struct error *err)
 {
 	const json_t *accounts = json_object_get(saved, "accounts"), *account;
+	const json_t *transactions = json_object_get(saved, "transactions"), *landed;
 	const char *hash = json_string_value(json_object_get(saved, "genesis"));
 	uint64_t next = (uint64_t)json_integer_value(json_object_get(saved, "next_slot"));
 	struct chain *chain;
@@ -217,7 +265,12 @@ static struct chain *load_chain(struct store *store, const json_t *saved, uint64
 	json_array_foreach(accounts, i, account) if (load_account(chain, account, err) != 0)
 	{
 		chain_destroy(&chain);
-		break;
+		return NULL;
+	}
+	json_array_foreach(transactions, i, landed) if (load_landed(chain, landed, err) != 0)
+	{
+		chain_destroy(&chain);
+		return NULL;
 	}
 	return chain;
 }

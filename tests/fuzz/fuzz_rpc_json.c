@@ -74,6 +74,12 @@ static void check_answer(const char *text, size_t len)
 		(void)rpc_answer_collection(&answer, check_each, NULL, &unread, &err);
 		(void)rpc_answer_genesis(&answer, genesis, &err);
 	}
+	/* whatever it is taken for, what comes out is words */
+	char words[RPC_TRANSACTION_ERROR_MAX + 1];
+	rpc_transaction_error(answer.result ? answer.result : answer.data, words);
+	if (strspn(words, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ") !=
+	    strlen(words))
+		abort();
 	rpc_answer_wipe(&answer);
 }
 

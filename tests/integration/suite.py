@@ -127,6 +127,8 @@ class Suite:
             "MULTICLAW_CHALLENGES_LIVE": "1000000",
             "MULTICLAW_SIGN_INS_PER_MINUTE_PER_WALLET": "1000000",
             "MULTICLAW_ASSETS_PER_MINUTE_PER_ADDRESS": "1000000",
+            "MULTICLAW_WALLET_BUILDS_PER_MINUTE": "1000000",
+            "MULTICLAW_WALLET_CALLS_PER_MINUTE": "1000000",
             **{name: str(value) for name, value in settings.items()},
         }
         for name in ("SOLANA_RPC_URL", "SOLANA_WS_URL", "MULTICLAW_COLLECTION"):

@@ -292,10 +292,13 @@ def test_a_stranger_hears_no_bell(world, service):
 
 def test_one_role_cannot_make_another_ones_calls(world):
     """Every call of every service, by every key there is: only the declared callers get past the door."""
-    calls = {"auth": ["auth.challenge", "auth.verify", "auth.assets"], "chain-oracle": ["oracle.owner", "oracle.assets", "oracle.reset"],
+    chain = [f"chain.{name}" for name in ("blockhash", "account", "accounts", "rent", "tokens", "records", "simulate", "send", "statuses", "recent")]
+    calls = {"auth": ["auth.challenge", "auth.verify", "auth.confirm", "auth.assets"],
+             "chain-oracle": ["oracle.owner", "oracle.assets", "oracle.reset", *chain],
              "session": ["session.mint", "session.check", "session.list", "session.end", "session.revoke", "session.ban", "session.place"]}
     allowed = {"router": {"auth.challenge", "auth.verify", "auth.assets", "session.check", "session.list", "session.end"},
                "auth": {"session.mint", "session.check", "oracle.owner", "oracle.assets"}, "session": {"oracle.owner"}, "chain-oracle": set(),
+               "agent-wallet": {"session.check", "oracle.owner", "auth.confirm", *chain},
                "operator": {"session.revoke", "session.ban", "session.place", "oracle.reset", "service.status"}}
     for role, may in allowed.items():
         for service, names in calls.items():

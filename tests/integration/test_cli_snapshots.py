@@ -7,9 +7,9 @@ import time
 import pytest
 
 from bus_server import Refusal
+from cli_parts import Terminal
 from suite import wait_until
 from test_agent_http import Containers
-from test_cli_vault import Terminal
 from test_snapshots_http import ITEM, SHOWN, UNDER_WAY
 
 HOSTILE = "workspace/\x1b]0;owned\x07\u202e\n$(reboot)"

@@ -78,9 +78,9 @@ def refused_with(*folders):
     return set(re.findall(r'error_refuse\( ?&?[\w>.-]+, ERR_[A-Z]+, "([a-z_]+)"', text))
 
 
-def test_each_reason_of_the_vault_and_of_auth_has_a_row_among_the_problems():
+def test_each_reason_of_a_service_has_a_row_among_the_problems():
     rows = set(re.findall(r'^    \{"([a-z_]+)", \d', pathlib.Path(ROOT / "services/router/problem.c").read_text(), re.M))
-    reasons = refused_with("services/secret-vault", "services/auth", "services/session", "services/router")
+    reasons = refused_with("services/secret-vault", "services/auth", "services/session", "services/agent-wallet", "services/router")
     assert len(rows) > 30 and len(reasons) > 30
     assert reasons - rows - NOT_OVER_HTTP == set()
     named = set(re.findall(r"[a-z]+(?:_[a-z]+)*", (ROOT / "proto/http/openapi.yaml").read_text()))

@@ -211,7 +211,7 @@ def test_the_command_line_walks_the_whole_way(own):
     assert me["jti"] in suite.cli("sessions").stdout
     assert json.loads(suite.cli("curl", "/v1/session").stdout)["jti"] == me["jti"]
     status = suite.status()
-    assert {s["service"] for s in status} == {"router", "auth", "session", "chain-oracle", "secret-vault"} and all(s["ready"] for s in status)
+    assert {s["service"] for s in status} == {"router", "auth", "session", "chain-oracle", "secret-vault", "agent-wallet"} and all(s["ready"] for s in status)
     suite.cli("login", "--keypair", keypair, "--asset", asset, session="second.json")
     suite.cli("logout", session="second.json")
     assert suite.cli("whoami", session="second.json", check=False).returncode == 3

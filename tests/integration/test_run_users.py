@@ -13,7 +13,7 @@ import pytest
 
 from suite import BUILD, ROOT, Suite, wait_until
 
-DAEMONS = ("router", "auth", "session", "chain-oracle", "secret-vault")
+DAEMONS = ("router", "auth", "session", "chain-oracle", "secret-vault", "agent-wallet")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: processes become other users")
 
 
@@ -221,7 +221,7 @@ def test_the_units_are_what_systemd_understands(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy("/bin/true", path)
     names = [unit.name.replace("@", "@1") for unit in units.glob("*@.service")]
-    assert len(names) == 8
+    assert len(names) == 9
     done = subprocess.run(["systemd-analyze", "verify", f"--root={tmp_path}", "multiclaw.target", *names], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -35,6 +35,31 @@ static void says_what_for_whom_and_who_asks(void **state)
 	    "transaction, no cost.");
 }
 
+static void raw_instructions_are_named_as_what_they_are(void **state)
+{
+	(void)state;
+	char text[SIWS_STATEMENT_MAX + 1];
+	struct error err;
+	const struct act_for act = {.act = "raw_instructions",
+	    .asset = ASSET,
+	    .ip = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255"};
+	assert_int_equal(act_statement(&act, text, &err), 0);
+	assert_string_equal(text,
+	    "Compose raw instructions for multiclaw agent " ASSET
+	    " that may give all away, asked from ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255. No "
+	    "transaction, no cost.");
+}
+
+static void each_act_is_one_services(void **state)
+{
+	(void)state;
+	assert_true(act_is_confirmed_by("hot_wallet", ROLE_VAULT));
+	assert_false(act_is_confirmed_by("hot_wallet", ROLE_WALLET));
+	assert_true(act_is_confirmed_by("raw_instructions", ROLE_WALLET));
+	assert_false(act_is_confirmed_by("raw_instructions", ROLE_VAULT));
+	assert_true(act_is_confirmed_by("nonsense", ROLE_VAULT));
+}
+
 static void the_longest_fits_and_makes_a_text(void **state)
 {
 	(void)state;
@@ -110,6 +135,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(says_what_for_whom_and_who_asks),
+	    cmocka_unit_test(raw_instructions_are_named_as_what_they_are),
+	    cmocka_unit_test(each_act_is_one_services),
 	    cmocka_unit_test(the_longest_fits_and_makes_a_text),
 	    cmocka_unit_test(one_that_does_not_fit_is_refused_not_cut),
 	    cmocka_unit_test(knows_no_other_act),

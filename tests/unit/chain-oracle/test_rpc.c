@@ -174,6 +174,7 @@ static void learns_where_a_lagging_node_is_and_how_long_to_wait(void **arg)
 	    "7}",
 	    0, &answer);
 	assert_true(answer.slot == UINT64_MAX);
+	rpc_answer_wipe(&answer);
 	answer_to(429, "", 17, &answer);
 	assert_int_equal(answer.retry_after_s, 17);
 	const struct error err = {.code = ERR_TIMEOUT, .text = "no answer in 3000 ms"};
@@ -381,6 +382,124 @@ static void reads_a_genesis_hash(void **arg)
 	rpc_answer_wipe(&answer);
 }
 
+/* ---- for agent-wallet ---- */
+
+static void says_how_a_transaction_failed_in_words(void **arg)
+{
+	(void)arg;
+	static const struct {
+		const char *json, *words;
+	} rows[] = {
+	    {"null", ""},
+	    {"\"BlockhashNotFound\"", "BlockhashNotFound"},
+	    {"{\"InsufficientFundsForRent\":{\"account_index\":3}}", "InsufficientFundsForRent 3"},
+	    {"{\"DuplicateInstruction\":2}", "DuplicateInstruction 2"},
+	    {"{\"InstructionError\":[2,{\"Custom\":26}]}", "InstructionError 2 Custom 26"},
+	    {"{\"InstructionError\":[0,{\"Custom\":4294967295}]}",
+		"InstructionError 0 Custom 4294967295"},
+	    {"{\"InstructionError\":[0,\"MissingRequiredSignature\"]}",
+		"InstructionError 0 MissingRequiredSignature"},
+	    {"{\"InstructionError\":[0,{\"BorshIoError\":\"what it likes\"}]}",
+		"InstructionError 0 BorshIoError"},
+	    {"{}", "Unknown"},
+	    {"7", "Unknown"},
+	    {"true", "Unknown"},
+	    {"\"\"", "Unknown"},
+	    {"\"two words\"", "Unknown"},
+	    {"\"line\\nbreak\"", "Unknown"},
+	    {"{\"A\":1,\"B\":2}", "Unknown"},
+	    {"{\"A\":\"text\"}", "Unknown"},
+	    {"{\"InstructionError\":\"text\"}", "Unknown"},
+	    {"{\"InstructionError\":[]}", "Unknown"},
+	    {"{\"InstructionError\":[-1,\"A\"]}", "Unknown"},
+	    {"{\"InstructionError\":[1,{\"Custom\":1,\"B\":2}]}", "Unknown"},
+	    {"\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"", "Unknown"},
+	};
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char text[RPC_TRANSACTION_ERROR_MAX + 1];
+		scoped_json json_t *error =
+		    rpc_json_parse(rows[i].json, strlen(rows[i].json), NULL);
+		rpc_transaction_error(error, text);
+		assert_string_equal(text, rows[i].words);
+	}
+	char text[RPC_TRANSACTION_ERROR_MAX + 1];
+	rpc_transaction_error(NULL, text);
+	assert_string_equal(text, "");
+}
+
+static void keeps_what_an_error_carries(void **arg)
+{
+	(void)arg;
+	struct rpc_answer answer;
+	answer_to(200,
+	    "{\"jsonrpc\":\"2.0\",\"error\":{\"code\":-32002,\"message\":\"no\",\"data\":{"
+	    "\"err\":\"AlreadyProcessed\"}},\"id\":7}",
+	    0, &answer);
+	assert_int_equal(answer.outcome, RPC_FAILED);
+	assert_int_equal(answer.code, -32002);
+	assert_string_equal(
+	    json_string_value(json_object_get(answer.data, "err")), "AlreadyProcessed");
+	rpc_answer_wipe(&answer);
+	assert_null(answer.data);
+}
+
+static void reads_a_slice_of_any_length_and_not_a_byte_more(void **arg)
+{
+	(void)arg;
+	static const char json[] =
+	    "{\"data\":[\"AQIDBAU=\",\"base64\"],\"executable\":true,\"lamports\":9,\"owner\":"
+	    "\"" CORE_PROGRAM "\",\"rentEpoch\":0,\"space\":5}";
+	scoped_json json_t *value = rpc_json_parse(json, strlen(json), NULL);
+	assert_non_null(value);
+	for (size_t slice = 0; slice <= 8; slice++) {
+		struct core_account account;
+		scoped_free uint8_t *bytes = malloc(slice + !slice);
+		assert_int_equal(rpc_account_read_slice(value, bytes, slice, &account), 0);
+		assert_int_equal(account.len, slice < 5 ? slice : 5);
+		assert_int_equal(account.space, 5);
+		assert_true(account.executable);
+		for (size_t i = 0; i < account.len; i++)
+			assert_int_equal(bytes[i], i + 1);
+	}
+}
+
+static void sends_a_transaction_as_it_is_and_only_once(void **arg)
+{
+	(void)arg;
+	for (int skip = 0; skip <= 1; skip++) {
+		scoped_json json_t *params = params_of(
+		    rpc_request_send(ID, (const uint8_t *)"abc", 3, skip), "sendTransaction");
+		scoped_json json_t *expected =
+		    json_pack("[s, {s:s, s:s, s:b, s:i}]", "YWJj", "encoding", "base64",
+			"preflightCommitment", "confirmed", "skipPreflight", skip, "maxRetries", 0);
+		assert_true(json_equal(params, expected));
+	}
+}
+
+static void asks_for_the_records_of_one_asset_only(void **arg)
+{
+	(void)arg;
+	scoped_json json_t *params =
+	    params_of(rpc_request_records(ID, ASSET, 5), "getProgramAccounts");
+	assert_string_equal(json_string_value(json_array_get(params, 0)), RPC_RECORD_PROGRAM);
+	const json_t *filters = json_object_get(json_array_get(params, 1), "filters");
+	scoped_json json_t *expected =
+	    json_pack("[{s:i}, {s:{s:i, s:s, s:s}}, {s:{s:i, s:s, s:s}}]", "dataSize", 104,
+		"memcmp", "offset", 0, "bytes", "3", "encoding", "base58", "memcmp", "offset", 72,
+		"bytes", ASSET, "encoding", "base58");
+	assert_true(json_equal(filters, expected));
+}
+
+static void a_slot_beyond_any_stays_one(void **arg)
+{
+	(void)arg;
+	scoped_json json_t *params =
+	    params_of(rpc_request_height(ID, UINT64_MAX), "getBlockHeight");
+	assert_int_equal(
+	    json_integer_value(json_object_get(json_array_get(params, 0), "minContextSlot")),
+	    INT64_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -398,6 +517,12 @@ int main(void)
 	    cmocka_unit_test(reads_the_clock),
 	    cmocka_unit_test(passes_over_unreadable_accounts_of_a_collection),
 	    cmocka_unit_test(reads_a_genesis_hash),
+	    cmocka_unit_test(says_how_a_transaction_failed_in_words),
+	    cmocka_unit_test(keeps_what_an_error_carries),
+	    cmocka_unit_test(reads_a_slice_of_any_length_and_not_a_byte_more),
+	    cmocka_unit_test(sends_a_transaction_as_it_is_and_only_once),
+	    cmocka_unit_test(asks_for_the_records_of_one_asset_only),
+	    cmocka_unit_test(a_slot_beyond_any_stays_one),
 	};
 	return cmocka_run_group_tests(tests, setup, NULL);
 }

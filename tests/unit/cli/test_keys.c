@@ -17,9 +17,9 @@
 
 #define NOW_S 1800000000
 
-static const char *const roles[] = {
-    "router", "auth", "session", "chain-oracle", "secret-vault", "sandbox", "llm-gateway"};
-enum { ROUTER, AUTH, SESSION, ORACLE, VAULT, SANDBOX, GATEWAY, NROLES };
+static const char *const roles[] = {"router", "auth", "session", "chain-oracle", "secret-vault",
+    "sandbox", "llm-gateway", "agent-wallet"};
+enum { ROUTER, AUTH, SESSION, ORACLE, VAULT, SANDBOX, GATEWAY, WALLET, NROLES };
 
 struct folder {
 	char dir[64];
@@ -127,10 +127,11 @@ static void init_makes_everything_private_and_usable(void **state)
 
 static const char *const made[] = {"curve/router.key", "curve/auth.key", "curve/session.key",
     "curve/chain-oracle.key", "curve/secret-vault.key", "curve/sandbox.key",
-    "curve/llm-gateway.key", "curve/operator.key", "curve/peers", "redis/router.password",
-    "redis/auth.password", "redis/session.password", "redis/chain-oracle.password",
-    "redis/secret-vault.password", "redis/sandbox.password", "redis/llm-gateway.password",
-    "redis/users.acl", "jwt.keys", "vault.key"};
+    "curve/llm-gateway.key", "curve/agent-wallet.key", "curve/operator.key", "curve/peers",
+    "redis/router.password", "redis/auth.password", "redis/session.password",
+    "redis/chain-oracle.password", "redis/secret-vault.password", "redis/sandbox.password",
+    "redis/llm-gateway.password", "redis/agent-wallet.password", "redis/users.acl", "jwt.keys",
+    "vault.key"};
 
 static size_t files_below(const char *path)
 {
@@ -211,7 +212,8 @@ static void init_says_what_to_do_with_a_folder_of_an_older_version(void **state)
 	const struct folder *folder = *state;
 	static const char *const lists[] = {"curve/peers", "redis/users.acl"};
 	static const char *const newer[] = {"curve/secret-vault.key", "curve/sandbox.key",
-	    "redis/secret-vault.password", "redis/sandbox.password", "vault.key"};
+	    "redis/secret-vault.password", "redis/sandbox.password", "redis/agent-wallet.password",
+	    "vault.key"};
 	struct error err = {0};
 	char path[160];
 
@@ -658,6 +660,9 @@ static void every_role_can_do_its_own_work(void **state)
 	}
 	assert_runs(guarded, AUTH, "limit challenge wallet 10 5");
 	assert_runs(guarded, VAULT, "limit put asset 10 5");
+	assert_runs(guarded, WALLET, "limit wallet asset 10 5");
+	assert_runs(guarded, WALLET, "limit wallet_build asset 10 5");
+	assert_runs(guarded, WALLET, "owner asset");
 	assert_runs(guarded, AUTH, "issue nonce text challenge wallet 10 5");
 	assert_runs(guarded, AUTH, "take nonce");
 	assert_runs(guarded, AUTH, "take nonce");
@@ -720,7 +725,8 @@ static void no_role_can_do_another_ones_work(void **state)
 	    {1 << SESSION, "ticket hash text"},
 	    {1 << SESSION, "redeem hash"},
 	    {1 << SANDBOX, "place asset one 1"},
-	    {1 << SANDBOX | 1 << ROUTER | 1 << SESSION | 1 << VAULT, "place asset - 0"},
+	    {1 << SANDBOX | 1 << ROUTER | 1 << SESSION | 1 << VAULT | 1 << WALLET,
+		"place asset - 0"},
 	    {1 << SESSION, "move asset one two"},
 	    {0, "unplace asset one"},
 	    {1 << SANDBOX | 1 << VAULT, "hold asset one"},
@@ -785,7 +791,12 @@ static void no_role_can_write_what_is_not_its_own(void **state)
 	    {1 << SESSION, "ZADD mc:children:x 1 y"},
 	    {1 << SANDBOX, "SETNX mc:place:x y"},
 	    {1 << SESSION, "SET mc:place:x y"},
-	    {1 << SANDBOX | 1 << ROUTER | 1 << SESSION | 1 << VAULT, "GET mc:place:x"},
+	    {1 << SANDBOX | 1 << ROUTER | 1 << SESSION | 1 << VAULT | 1 << WALLET,
+		"GET mc:place:x"},
+	    {1 << WALLET, "HSET mc:wallet:op:x state sent"},
+	    {1 << WALLET, "DEL mc:wallet:op:x"},
+	    {1 << WALLET, "ZADD mc:wallet:due 1 x"},
+	    {1 << AUTH | 1 << VAULT | 1 << WALLET, "HSET mc:rate:wallet:x left 1"},
 	    {0, "DEL mc:place:x"},
 	    {0, "DEL mc:held:x"},
 	    {1 << ORACLE, "DEL mc:owner:x"},
@@ -841,6 +852,9 @@ static void no_role_can_read_the_others_secrets(void **state)
 	assert_forbidden(guarded, SANDBOX, "GETDEL mc:ticket:x");
 	assert_forbidden(guarded, ROUTER, "GETDEL mc:ticket:x");
 	assert_forbidden(guarded, SANDBOX, "HMGET mc:session:x asset");
+	assert_forbidden(guarded, WALLET, "HMGET mc:session:x asset");
+	assert_forbidden(guarded, SANDBOX, "HMGET mc:wallet:op:x sent");
+	assert_forbidden(guarded, ROUTER, "HMGET mc:wallet:op:x sent");
 }
 
 static void no_role_can_administer_redis(void **state)

@@ -19,6 +19,9 @@
 	"Create the hot wallet of multiclaw agent " asset \
 	" and show its secret key once" recipient \
 	", asked from 127.0.0.1. No transaction, no cost." TAIL
+#define RAW(asset) \
+	"Compose raw instructions for multiclaw agent " asset \
+	" that may give all away, asked from 127.0.0.1. No transaction, no cost." TAIL
 #define SIGN_IN \
 	"Sign in to multiclaw agent " ASSET \
 	" from 127.0.0.1. This does not send a transaction or cost anything." TAIL
@@ -71,11 +74,26 @@ static void a_hot_wallet_is_made_for_this_agent_and_this_recipient_only(void **s
 	assert_false(agrees(statement, HEAD("console.example.com", WALLET) SIGN_IN));
 }
 
+static void raw_instructions_are_agreed_to_for_this_agent_only(void **state)
+{
+	char statement[SIGNED_TEXT_MAX];
+
+	(void)state;
+	signed_text_raw_instructions(ASSET, statement);
+	assert_true(agrees(statement, HEAD("console.example.com", WALLET) RAW(ASSET)));
+	assert_false(agrees(statement, HEAD("console.example.com", WALLET) RAW(RECIPIENT)));
+	assert_false(agrees(statement, HEAD("evil.example.com", WALLET) RAW(ASSET)));
+	assert_false(agrees(statement, HEAD("console.example.com", WALLET) HOT(ASSET, "")));
+	assert_false(agrees(statement, HEAD("console.example.com", WALLET) SIGN_IN));
+	assert_false(agrees(SIGNED_TEXT_SIGN_IN, HEAD("console.example.com", WALLET) RAW(ASSET)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_sign_in_is_signed_and_nothing_that_only_looks_like_one),
 	    cmocka_unit_test(a_hot_wallet_is_made_for_this_agent_and_this_recipient_only),
+	    cmocka_unit_test(raw_instructions_are_agreed_to_for_this_agent_only),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,17 @@
+#include "common/solana_ix_budget.h"
+
+#include "common/solana_program.h"
+
+void solana_ix_budget_limit(uint32_t units, struct solana_instruction *ix_r)
+{
+	solana_instruction_init(ix_r, solana_program_key(SOLANA_PROGRAM_COMPUTE_BUDGET));
+	solana_instruction_number(ix_r, SOLANA_BUDGET_LIMIT, 1);
+	solana_instruction_number(ix_r, units, 4);
+}
+
+void solana_ix_budget_price(uint64_t micro_lamports, struct solana_instruction *ix_r)
+{
+	solana_instruction_init(ix_r, solana_program_key(SOLANA_PROGRAM_COMPUTE_BUDGET));
+	solana_instruction_number(ix_r, SOLANA_BUDGET_PRICE, 1);
+	solana_instruction_number(ix_r, micro_lamports, 8);
+}

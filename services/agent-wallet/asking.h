@@ -1,0 +1,34 @@
+/* asking - a call made for an owner: session says who it is (never router), the ledger that nobody else was seen to own the asset since, and a token
+ * bucket of the asset that there are not too many. Then the call goes on in next. */
+#ifndef AGENT_WALLET_ASKING_H
+#define AGENT_WALLET_ASKING_H
+
+#include "services/agent-wallet/wallet.h"
+
+/* First member of each call's own struct, which was made with malloc and ends with the request. */
+struct asking {
+	struct wallet *wallet;
+	struct bus_request *request;
+	bool is_build; /* counts as one, not as another call */
+	void (*next)(struct asking *asking);
+	void (*owned)(struct asking *asking); /* of asking_read_owner */
+
+	/* once next is called */
+	char asset[PUBKEY_TEXT_MAX + 1], owner[PUBKEY_TEXT_MAX + 1], pda[PUBKEY_TEXT_MAX + 1];
+	uint8_t asset_key[PUBKEY_LEN], owner_key[PUBKEY_LEN], pda_key[PUBKEY_LEN];
+	uint64_t slot;       /* of proof, the session's */
+	uint64_t other_slot; /* up to which somebody else was seen to own it */
+};
+
+/* Takes asking over, once wallet, request, is_build and next are set. token: borrowed of the request. */
+void asking_begin(struct asking *asking, const char *token);
+/* Each ends the request and asking. */
+void asking_refuse(struct asking *asking, const struct error *err);
+void asking_reply(struct asking *asking, const void *rsp);
+/* Reads the owner from the chain, as for a sign-in, and goes on in owned if it is still this one: else denied, not_owner or asset_refused. */
+void asking_read_owner(struct asking *asking, void (*owned)(struct asking *asking));
+/* A call of chain-oracle's, for this request. arg of done is asking. */
+void asking_ask(
+    struct asking *asking, const struct proto_call *call, const void *req, bus_done done);
+
+#endif

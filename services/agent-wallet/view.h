@@ -1,0 +1,23 @@
+/* view - what is to be said of a wallet, from what was read of the chain: clean, or captured and why; execution delegates with what they can do. Pure. */
+#ifndef AGENT_WALLET_VIEW_H
+#define AGENT_WALLET_VIEW_H
+
+#include "proto/wallet.h"
+
+/* Who looks, and since when the wallet is the owner's. */
+struct view_owner {
+	const char *pda; /* base58 */
+	const uint8_t *asset;
+};
+
+/* Adds lines, state, usable, address. holdings, delegates, identity, execute_frozen are filled in already. */
+void view_judge(const struct view_owner *owner, const struct accounts_item *wallet,
+    struct wallet_show_rsp *rsp);
+/* Adds what nodes name, if its address is that of such a record: another is a node's lie. Returns how many were none. */
+size_t view_add_delegates(
+    const struct chain_records_rsp *records, const uint8_t asset[32], struct wallet_show_rsp *rsp);
+/* made_slot: of the oldest transaction that names the record, 0 if not known; other_slot: somebody else was seen as owner up to there; slot: of proof. */
+void view_set_age(
+    struct delegates_item *delegate, uint64_t made_slot, uint64_t other_slot, uint64_t slot);
+
+#endif

@@ -1,0 +1,228 @@
+/* chain.tokens - what an owner holds: one request for each token program, then the mints for their decimals, 99 at a time.
+ *
+ * Layouts: the first 165 bytes of a token account and the first 82 of a mint are the same in Token and Token-2022 (github.com/solana-program/token,
+ * interface/src/state.rs): mint 32, owner 32, amount u64, delegate option u32 + 32, state u8, native option u32 + u64, delegated amount u64, close authority
+ * option u32 + 32; of a mint, decimals u8 at 44.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/scoped.h"
+#include "services/chain-oracle/chain.h"
+#include "services/chain-oracle/rpc_json.h"
+
+#define TOKEN_LEN 165
+#define MINT_LEN 82
+#define OWNER_AT 32
+#define AMOUNT_AT 64
+#define DELEGATE_AT 72
+#define STATE_AT 108
+#define NATIVE_AT 109
+#define DELEGATED_AT 121
+#define CLOSER_AT 129
+#define DECIMALS_AT 44
+#define FROZEN 2
+#define BODY_MAX ((size_t)4 * 1024 * 1024) /* some 8000 accounts */
+
+static const char *const programs[] = {
+    "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA", "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"};
+
+/* What the first steps keep: the mints, in the order in which they are asked for. */
+struct mints {
+	size_t len;
+	char key[ARRAY_LEN(((struct chain_tokens_rsp *)0)->holdings.item)][PUBKEY_TEXT_MAX + 1];
+};
+
+static size_t page_len(const struct mints *mints, unsigned step)
+{
+	size_t at = (step - ARRAY_LEN(programs)) * RPC_KEYS_MAX;
+	size_t left = mints->len > at ? mints->len - at : 0;
+	return left < RPC_KEYS_MAX ? left : RPC_KEYS_MAX;
+}
+
+static void list_mints(struct asking_turn *turn)
+{
+	const struct chain_tokens_rsp *rsp = turn->rsp;
+	struct mints *mints = calloc(1, sizeof(*mints));
+	bug_if(!mints);
+	turn->more = mints;
+	for (size_t i = 0; i < rsp->holdings.len; i++) {
+		size_t at = 0;
+		while (at < mints->len && strcmp(mints->key[at], rsp->holdings.item[i].mint) != 0)
+			at++;
+		if (at == mints->len)
+			memcpy(mints->key[mints->len++], rsp->holdings.item[i].mint,
+			    sizeof(mints->key[0]));
+	}
+}
+
+static char *write_tokens(const struct asking_turn *turn, uint64_t id)
+{
+	const struct chain_tokens_req *req = turn->req;
+	const struct mints *mints = turn->more;
+	if (turn->step < ARRAY_LEN(programs))
+		return rpc_request_tokens(
+		    id, req->owner, programs[turn->step], TOKEN_LEN, turn->min_slot);
+	size_t len = page_len(mints, turn->step);
+	size_t at = (turn->step - ARRAY_LEN(programs)) * RPC_KEYS_MAX;
+	if (len == 0)
+		return NULL;
+	json_t *keys = json_array();
+	bug_if(!keys);
+	for (size_t i = 0; i < len; i++)
+		json_array_append_new(keys, json_string(mints->key[at + i]));
+	return rpc_request_data(id, keys, MINT_LEN, turn->min_slot);
+}
+
+static uint64_t u64_at(const uint8_t *at)
+{
+	uint64_t value = 0;
+	for (size_t i = 8; i-- > 0;)
+		value = value << 8 | at[i];
+	return value;
+}
+
+/* An option's tag is four bytes. */
+static bool is_some(const uint8_t *at)
+{
+	return (at[0] | at[1] | at[2] | at[3]) != 0;
+}
+
+static void read_holding(const uint8_t *bytes, struct holdings_item *item)
+{
+	pubkey_text(bytes, item->mint);
+	item->amount = u64_at(bytes + AMOUNT_AT);
+	item->frozen = bytes[STATE_AT] == FROZEN;
+	item->wrapped = is_some(bytes + NATIVE_AT);
+	if (is_some(bytes + DELEGATE_AT)) {
+		pubkey_text(bytes + DELEGATE_AT + 4, item->delegate);
+		item->delegated = u64_at(bytes + DELEGATED_AT);
+	}
+	if (is_some(bytes + CLOSER_AT))
+		pubkey_text(bytes + CLOSER_AT + 4, item->closer);
+}
+
+/* Is what the node names a token account of that owner, in that program? */
+static int read_entry(
+    const struct asking_turn *turn, const json_t *entry, struct holdings_item *item)
+{
+	const struct chain_tokens_req *req = turn->req;
+	uint8_t key[PUBKEY_LEN], owner[PUBKEY_LEN], program[PUBKEY_LEN], bytes[TOKEN_LEN];
+	struct core_account account;
+	bug_if(pubkey_parse(programs[turn->step], program) < 0);
+	if (pubkey_parse(req->owner, owner) < 0 ||
+	    rpc_json_pubkey(json_object_get(entry, "pubkey"), key) < 0 ||
+	    rpc_account_read_slice(json_object_get(entry, "account"), bytes, TOKEN_LEN, &account) <
+		0 ||
+	    !account.exists || account.len != TOKEN_LEN ||
+	    memcmp(account.program, program, PUBKEY_LEN) != 0 ||
+	    memcmp(bytes + OWNER_AT, owner, PUBKEY_LEN) != 0)
+		return -1;
+	*item = (struct holdings_item){.token_2022 = turn->step == 1, .lamports = account.lamports};
+	pubkey_text(key, item->account);
+	read_holding(bytes, item);
+	return 0;
+}
+
+/* Those with an amount first: empty ones can be sent to anybody for little money. */
+static void put(struct chain_tokens_rsp *rsp, const struct holdings_item *item)
+{
+	size_t at = rsp->holdings.len, max = ARRAY_LEN(rsp->holdings.item);
+	if (at == max) {
+		rsp->more = true;
+		while (at > 0 && rsp->holdings.item[at - 1].amount > 0)
+			at--;
+		if (item->amount == 0 || at == 0)
+			return;
+		rsp->holdings.item[at - 1] = *item;
+	} else {
+		rsp->holdings.item[rsp->holdings.len++] = *item;
+	}
+}
+
+static int read_holdings(
+    struct asking_turn *turn, const struct rpc_answer *answer, struct error *err)
+{
+	struct chain_tokens_rsp *rsp = turn->rsp;
+	const json_t *value = rpc_answer_value(answer);
+	uint64_t slot;
+	if (asking_slot(turn, answer, &slot, err) < 0)
+		return -1;
+	rsp->slot = turn->step == 0 || slot < rsp->slot ? slot : rsp->slot;
+	if (!json_is_array(value))
+		return error_set(err, ERR_INVALID, "no list of accounts");
+	for (size_t i = 0; i < json_array_size(value); i++) {
+		struct holdings_item item;
+		if (read_entry(turn, json_array_get(value, i), &item) < 0)
+			return error_set(err, ERR_INVALID, "token account %zu cannot be read", i);
+		put(rsp, &item);
+	}
+	if (turn->step + 1 == ARRAY_LEN(programs))
+		list_mints(turn);
+	return 0;
+}
+
+static void note_mint(
+    struct chain_tokens_rsp *rsp, const char *mint, const struct core_account *account)
+{
+	char program[PUBKEY_TEXT_MAX + 1];
+	pubkey_text(account->program, program);
+	for (size_t i = 0; i < rsp->holdings.len; i++) {
+		struct holdings_item *item = &rsp->holdings.item[i];
+		if (strcmp(item->mint, mint) == 0 &&
+		    strcmp(program, programs[item->token_2022]) == 0) {
+			item->mint_known = true;
+			item->decimals = account->data[DECIMALS_AT];
+		}
+	}
+}
+
+static int read_mints(struct asking_turn *turn, const struct rpc_answer *answer, struct error *err)
+{
+	struct chain_tokens_rsp *rsp = turn->rsp;
+	const struct mints *mints = turn->more;
+	const json_t *value = rpc_answer_value(answer);
+	size_t len = page_len(mints, turn->step);
+	size_t at = (turn->step - ARRAY_LEN(programs)) * RPC_KEYS_MAX;
+	uint64_t slot;
+	if (asking_slot(turn, answer, &slot, err) < 0)
+		return -1;
+	rsp->slot = slot < rsp->slot ? slot : rsp->slot;
+	if (json_array_size(value) != len)
+		return error_set(err, ERR_INVALID, "another number of mints");
+	for (size_t i = 0; i < len; i++) {
+		uint8_t bytes[MINT_LEN];
+		struct core_account account;
+		if (rpc_account_read_slice(json_array_get(value, i), bytes, MINT_LEN, &account) < 0)
+			return error_set(err, ERR_INVALID, "mint %zu cannot be read", i);
+		if (account.exists && account.len == MINT_LEN)
+			note_mint(rsp, mints->key[at + i], &account);
+	}
+	return 0;
+}
+
+static int read_tokens(struct asking_turn *turn, const struct rpc_answer *answer, struct error *err)
+{
+	return turn->step < ARRAY_LEN(programs) ? read_holdings(turn, answer, err)
+						: read_mints(turn, answer, err);
+}
+
+static const struct asking_kind kind = {
+    .whom = ASKING_ONE,
+    .rsp_size = sizeof(struct chain_tokens_rsp),
+    .body_max = BODY_MAX,
+    .write = write_tokens,
+    .read = read_tokens,
+};
+
+void chain_tokens(
+    struct chain *self, const struct chain_tokens_req *req, struct bus_request *request)
+{
+	struct error err;
+	if (chain_check_key(req->owner, &err) < 0)
+		bus_fail(request, &err);
+	else
+		asking_begin(&self->askings, &kind, req, req->min_slot, request);
+}

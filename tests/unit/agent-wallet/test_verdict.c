@@ -1,0 +1,91 @@
+/* What an operation's state becomes, from what nodes say of its signature. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "services/agent-wallet/verdict.h"
+
+#define LAST_VALID 1000
+#define PAST (LAST_VALID + VERDICT_MARGIN + 1)
+
+static const struct {
+	const char *was, *least, *most, *error;
+	bool differ;
+	uint64_t height;
+	const char *becomes;
+	bool is_sent_again;
+} cases[] = {
+    {"sent", "none", "none", "", false, 900, "sent", true},
+    {"sent", "none", "none", "", false, LAST_VALID, "sent", true},
+    {"sent", "none", "none", "", false, LAST_VALID + 1, "sent", false},
+    {"sent", "none", "none", "", false, PAST - 1, "sent", false},
+    {"sent", "none", "none", "", false, PAST, "expired", false},
+    {"sent", "none", "none", "", false, UINT64_MAX, "expired", false},
+    /* one node of several: neither landed, nor lost, nor kept from being sent */
+    {"sent", "none", "finalized", "", false, 900, "sent", true},
+    {"sent", "none", "finalized", "", false, PAST, "sent", false},
+    {"sent", "none", "processed", "", false, PAST, "sent", false},
+    {"sent", "processed", "processed", "", false, 900, "sent", false},
+    {"sent", "processed", "finalized", "", false, PAST, "sent", false},
+    {"sent", "confirmed", "confirmed", "", false, 900, "confirmed", false},
+    {"sent", "confirmed", "finalized", "", false, PAST, "confirmed", false},
+    {"sent", "finalized", "finalized", "", false, 900, "finalized", false},
+    {"confirmed", "finalized", "finalized", "", false, 900, "finalized", false},
+    {"confirmed", "confirmed", "finalized", "", false, 900, "confirmed", false},
+    {"sent", "confirmed", "confirmed", "Custom 1", false, 900, "failed", false},
+    {"sent", "finalized", "finalized", "Custom 1", false, 900, "failed", false},
+    /* nodes that contradict each other decide nothing */
+    {"sent", "finalized", "finalized", "Custom 1", true, 900, "sent", false},
+    {"sent", "confirmed", "finalized", "", true, PAST, "sent", false},
+    /* a fork took it back: sent again while it can land, lost when it cannot */
+    {"confirmed", "none", "none", "", false, 900, "confirmed", true},
+    {"confirmed", "none", "none", "", false, PAST, "expired", false},
+    /* what has ended stays as it ended */
+    {"finalized", "none", "none", "", false, PAST, "finalized", false},
+    {"expired", "finalized", "finalized", "", false, PAST, "expired", false},
+    {"failed", "finalized", "finalized", "", false, 900, "failed", false},
+};
+
+static void each_word_of_the_nodes(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct operation op = {.last_valid = LAST_VALID};
+		struct states_item status = {.slot = 7, .differ = cases[i].differ};
+		snprintf(op.state, sizeof(op.state), "%s", cases[i].was);
+		snprintf(status.least, sizeof(status.least), "%s", cases[i].least);
+		snprintf(status.most, sizeof(status.most), "%s", cases[i].most);
+		snprintf(status.error, sizeof(status.error), "%s", cases[i].error);
+		verdict_take(&op, &status, cases[i].height);
+		if (strcmp(op.state, cases[i].becomes) != 0 ||
+		    verdict_wants_sending(&op, cases[i].height) != cases[i].is_sent_again)
+			fail_msg("case %zu: %s", i, op.state);
+	}
+}
+
+static void it_is_said_where_it_landed_and_how_it_failed(void **state)
+{
+	(void)state;
+	struct operation op = {.state = "sent", .error = "of a preflight"};
+	struct states_item status = {.least = "confirmed", .most = "confirmed", .slot = 7};
+	verdict_take(&op, &status, 1);
+	assert_int_equal(op.landed, 7);
+	assert_string_equal(op.error, "");
+	snprintf(status.error, sizeof(status.error), "InstructionError 0 Custom 26");
+	verdict_take(&op, &status, 1);
+	assert_string_equal(op.state, "failed");
+	assert_string_equal(op.error, status.error);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(each_word_of_the_nodes),
+	    cmocka_unit_test(it_is_said_where_it_landed_and_how_it_failed),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,145 @@
+/* Clean or captured, how old a delegate is, and a node that names records which cannot be. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base58.h"
+#include "common/error.h"
+#include "common/solana_pda.h"
+#include "services/agent-wallet/view.h"
+
+#define PDA "CyGncWuo86i8HiPAMVobMNFGNZyqBvqCQamoLM4BHyR9"
+#define SYSTEM "11111111111111111111111111111111"
+#define OTHER "TLREGni9ZEyGC3vnPZtqUh95xQ8oPqJSvNjvB7FGK8S"
+
+static uint8_t asset[PUBKEY_LEN];
+static const struct view_owner owner = {PDA, asset};
+
+static struct wallet_show_rsp *judge(
+    struct wallet_show_rsp *rsp, const struct accounts_item *wallet)
+{
+	view_judge(&owner, wallet, rsp);
+	return rsp;
+}
+
+static void an_account_is_clean_or_captured(void **state)
+{
+	static const struct {
+		bool exists;
+		const char *owner;
+		uint64_t space;
+		bool executable, is_clean;
+	} cases[] = {{false, "", 0, false, true}, {true, SYSTEM, 0, false, true},
+	    {true, SYSTEM, 80, false, false}, {true, SYSTEM, UINT64_MAX, false, false},
+	    {true, OTHER, 0, false, false}, {true, SYSTEM, 0, true, false},
+	    {true, "x", 0, false, false}};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
+		struct accounts_item wallet = {.exists = cases[i].exists,
+		    .space = cases[i].space,
+		    .executable = cases[i].executable};
+		snprintf(wallet.owner, sizeof(wallet.owner), "%s", cases[i].owner);
+		judge(rsp, &wallet);
+		assert_int_equal(rsp->usable, cases[i].is_clean);
+		assert_string_equal(rsp->state, cases[i].is_clean ? "clean" : "captured");
+		assert_string_equal(rsp->address, cases[i].is_clean ? PDA : "");
+		assert_int_equal(rsp->lines.len, cases[i].is_clean ? 0 : 1);
+		free(rsp);
+	}
+}
+
+static void a_token_account_with_another_in_charge_captures(void **state)
+{
+	const struct accounts_item wallet = {0};
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
+		struct holdings_item *holding = &rsp->holdings.item[rsp->holdings.len++];
+		snprintf(i & 1 ? holding->closer : holding->delegate, sizeof(holding->closer), "%s",
+		    i & 2 ? PDA : OTHER);
+		judge(rsp, &wallet);
+		assert_true(rsp->usable);
+		assert_string_equal(rsp->state, i & 2 ? "clean" : "captured");
+		free(rsp);
+	}
+}
+
+static void the_age_of_a_delegate_is_said_if_it_is_known(void **state)
+{
+	static const struct {
+		uint64_t made, other, slot;
+		const char *age;
+	} cases[] = {{0, 5, 9, "unknown"}, {4, 5, 9, "before"}, {5, 5, 9, "before"},
+	    {6, 5, 9, "unknown"}, {8, 5, 9, "unknown"}, {9, 5, 9, "after"}, {12, 5, 9, "after"}};
+	struct delegates_item delegate;
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		view_set_age(&delegate, cases[i].made, cases[i].other, cases[i].slot);
+		assert_string_equal(delegate.age, cases[i].age);
+	}
+}
+
+static void records_that_cannot_be_are_not_shown(void **state)
+{
+	struct chain_records_rsp *records = calloc(1, sizeof(*records));
+	struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
+	const struct accounts_item wallet = {0};
+	uint8_t profile[PUBKEY_LEN] = {7}, record[PUBKEY_LEN];
+	(void)state;
+	assert_int_equal(solana_pda_execution_delegate_record(profile, asset, record), 0);
+	records->nodes = 2;
+	records->records.len = 2;
+	for (int i = 0; i < 2; i++) {
+		pubkey_text(profile, records->records.item[i].profile);
+		pubkey_text(i ? profile : record, records->records.item[i].record);
+		snprintf(records->records.item[i].authority, PUBKEY_TEXT_MAX + 1, "%s", OTHER);
+	}
+	assert_int_equal(view_add_delegates(records, asset, rsp), 1);
+	judge(rsp, &wallet);
+	assert_int_equal(rsp->delegates.len, 1);
+	assert_int_equal(rsp->nodes, 2);
+	assert_string_equal(rsp->state, "captured");
+	assert_non_null(strstr(rsp->delegates.item[0].warning, OTHER));
+	assert_non_null(strstr(rsp->lines.item[0].text, "as soon as the asset carries"));
+	free(records);
+	free(rsp);
+}
+
+static void more_than_is_shown_is_said(void **state)
+{
+	struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
+	const struct accounts_item wallet = {0};
+	(void)state;
+	rsp->holdings.len = ARRAY_LEN(rsp->holdings.item);
+	for (size_t i = 0; i < rsp->holdings.len; i++)
+		snprintf(rsp->holdings.item[i].delegate, PUBKEY_TEXT_MAX + 1, "%s", OTHER);
+	judge(rsp, &wallet);
+	assert_int_equal(rsp->lines.len, ARRAY_LEN(rsp->lines.item));
+	assert_string_equal(rsp->state, "captured");
+	free(rsp);
+}
+
+static int init(void **state)
+{
+	(void)state;
+	return sodium_init() < 0 ? -1 : 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(an_account_is_clean_or_captured),
+	    cmocka_unit_test(a_token_account_with_another_in_charge_captures),
+	    cmocka_unit_test(the_age_of_a_delegate_is_said_if_it_is_known),
+	    cmocka_unit_test(records_that_cannot_be_are_not_shown),
+	    cmocka_unit_test(more_than_is_shown_is_said),
+	};
+	return cmocka_run_group_tests(tests, init, NULL);
+}
