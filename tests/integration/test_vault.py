@@ -58,7 +58,7 @@ def test_a_secret_goes_in_is_listed_by_its_preview_and_never_comes_out(v, owner)
     listed = v.listed(owner.token)
     assert list(listed) == [("bot", "telegram"), ("custom", "a_word-1"), ("llm", "anthropic")]
     for item in listed.values():
-        assert set(item) <= {"kind", "name", "preview", "version", "updated_ms"}
+        assert set(item) <= {"kind", "name", "preview", "version", "updated_ms", "delivery"}
         assert item["version"] == 1 and abs(item["updated_ms"] - now) < 10000
     assert listed["llm", "anthropic"]["preview"] == key[:8]
     assert listed["custom", "a_word-1"].get("preview", "") == ""
@@ -592,7 +592,7 @@ def test_of_many_who_ask_at_once_one_gets_the_hot_wallet(v, owner):
 
 def test_a_restart_keeps_everything_and_a_kill_loses_nothing_acknowledged(v, owner):
     value = random_key()
-    v.put(owner.token, "llm", "anthropic", value)
+    v.put(owner.token, "llm", "anthropic", value, delivery="file")
     for sig in (signal.SIGTERM, signal.SIGKILL):
         v.restart_vault(sig=sig)
         assert v.listed(owner.token)["llm", "anthropic"]["preview"] == value[:8]

@@ -57,7 +57,7 @@ def furnish(v, owner):
     """Some secrets of each kind; returns their values."""
     values = {("llm", "anthropic"): random_key(), ("bot", "telegram"): "12345:" + random_key(""), ("custom", "word"): random_key("w-")}
     for (kind, name), value in values.items():
-        v.put(owner.token, kind, name, value)
+        v.put(owner.token, kind, name, value, **({"delivery": "file"} if kind == "llm" else {}))
     return values
 
 
