@@ -221,7 +221,7 @@ def test_the_units_are_what_systemd_understands(tmp_path):
             path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy("/bin/true", path)
     names = [unit.name.replace("@", "@1") for unit in units.glob("*@.service")]
-    assert len(names) == 9
+    assert len(names) == 10
     done = subprocess.run(["systemd-analyze", "verify", f"--root={tmp_path}", "multiclaw.target", *names], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
