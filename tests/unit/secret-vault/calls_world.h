@@ -275,13 +275,19 @@ static void open_storage(void)
 		fail_msg("%s", err.text);
 }
 
+/* What makes llm-gateway offer a provider. */
+#define OFFERED \
+	"\"base_url\":\"https://api.example\",\"auth\":{\"header\":\"x-api-key\"}," \
+	"\"shape\":\"openai\",\"paths\":[\"/v1\"]"
+
 static inline int world_open(void **state)
 {
 	(void)state;
 	static const char providers[] =
-	    "{\"providers\":[{\"name\":\"anthropic\",\"env\":[\"ANTHROPIC_API_KEY\"]},"
-	    "{\"name\":\"gemini\",\"env\":[\"GEMINI_API_KEY\",\"GOOGLE_API_KEY\"]},"
-	    "{\"name\":\"openai\",\"env\":[\"OPENAI_API_KEY\"]}]}";
+	    "{\"providers\":["
+	    "{\"name\":\"anthropic\",\"env\":[\"ANTHROPIC_API_KEY\"]," OFFERED "},"
+	    "{\"name\":\"gemini\",\"env\":[\"GEMINI_API_KEY\",\"GOOGLE_API_KEY\"]," OFFERED "},"
+	    "{\"name\":\"openai\",\"env\":[\"OPENAI_API_KEY\"]," OFFERED "}]}";
 	struct error err;
 	world = (struct world){.times = 1, .request = {HOST, ROLE_ROUTER}};
 	assert_true(sodium_init() >= 0);
