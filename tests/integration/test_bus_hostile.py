@@ -376,8 +376,8 @@ def test_a_flood_from_one_peer_leaves_room_for_the_others(world, service):
                 outcomes.append(e.status)
             slowest = max(slowest, time.monotonic() - began)
             peer.close()
-        # work is bounded: who comes when there is too much of it is told so, and told soon
-        assert slowest < 2 and set(outcomes) <= {"ok", "busy", "unauthenticated"}, (slowest, outcomes)
+        # work is bounded: who comes when there is too much of it is told so, and told soon; unavailable: by the service that this one asks, on a busy machine
+        assert slowest < 2 and set(outcomes) <= {"ok", "busy", "unauthenticated", "unavailable"}, (slowest, outcomes)
     finally:
         stop.set()
         flooding.join()
