@@ -111,6 +111,16 @@ static const struct error *malformed(struct error *err, const char *what)
 	return err;
 }
 
+bool ledger_event_ends(const struct ledger_event *event)
+{
+	static const char *const harmless[] = {"session", "agent", "snapshot"};
+
+	for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
+		if (strcmp(event->kind, harmless[i]) == 0)
+			return false;
+	return true;
+}
+
 static void on_follow(void *arg, const redisReply *reply, const struct error *err)
 {
 	scoped_free struct call *call = arg;

@@ -44,6 +44,9 @@ struct ledger_event {
 	 * agent snapshot */
 	char kind[16];
 };
+/* The one place where a kind decides: true but for those that end no session and no ownership (session agent snapshot), after which a reset would only cut
+ * what an owner is doing. An unknown kind ends. */
+bool ledger_event_ends(const struct ledger_event *event);
 
 struct ledger_chain {
 	bool known;     /* a sweep has counted */

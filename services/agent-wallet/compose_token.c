@@ -11,12 +11,12 @@ static int read_own(
     const struct draft *draft, size_t at, struct token_account *token_r, struct error *err)
 {
 	const struct accounts_item *account = &draft->facts->accounts[at];
-	if (!compose_is_token_program(compose_program_of(account)) ||
-	    !token_account_read(account->data.data, account->data.len, token_r) ||
-	    memcmp(token_r->owner, draft->order->owner.wallet, PUBKEY_LEN) != 0)
-		return error_refuse(
-		    err, ERR_INVALID, "token_refused", "it is no token account of the wallet's");
-	return 0;
+	if (compose_is_token_program(compose_program_of(account)) &&
+	    token_account_read(account->data.data, account->data.len, token_r) &&
+	    memcmp(token_r->owner, draft->order->owner.wallet, PUBKEY_LEN) == 0)
+		return 0;
+	error_refuse(err, ERR_INVALID, "token_refused", "it is no token account of the wallet's");
+	return -1;
 }
 
 static int read_mint(const struct accounts_item *accounts, bool *token_2022_r,
@@ -39,9 +39,9 @@ static int read_mint(const struct accounts_item *accounts, bool *token_2022_r,
 
 size_t compose_created_size(const struct order *order, const struct accounts_item *accounts)
 {
-	struct token_mint mint;
+	struct token_mint mint = {0};
 	struct error err;
-	bool token_2022;
+	bool token_2022 = false;
 	if (order->kind != ORDER_TRANSFER_TOKEN ||
 	    read_mint(accounts, &token_2022, &mint, &err) != 0 ||
 	    compose_program_of(&accounts[ORDER_AT_TARGET + token_2022]) ==
@@ -53,7 +53,7 @@ size_t compose_created_size(const struct order *order, const struct accounts_ite
 static int check_source(const struct draft *draft, size_t at, uint64_t *amount_r, struct error *err)
 {
 	const struct order *order = draft->order;
-	struct token_account source;
+	struct token_account source = {0};
 	if (!draft->facts->accounts[at].exists)
 		return error_refuse(err, ERR_INVALID, "amount_too_much",
 		    "the wallet has 0 of that token, in the account that was meant");
@@ -79,11 +79,11 @@ int compose_transfer_token(struct draft *draft)
 {
 	const struct order *order = draft->order;
 	const struct accounts_item *accounts = draft->facts->accounts;
-	struct token_mint mint;
+	struct token_mint mint = {0};
 	struct token_account target;
 	struct solana_instruction inner;
 	uint64_t amount = 0;
-	bool token_2022;
+	bool token_2022 = false;
 	if (accounts[ORDER_AT_TOKEN_TO].executable ||
 	    compose_is_token_program(compose_program_of(&accounts[ORDER_AT_TOKEN_TO])))
 		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
@@ -126,7 +126,7 @@ int compose_transfer_token(struct draft *draft)
 int compose_close_accounts(struct draft *draft)
 {
 	const struct order *order = draft->order;
-	struct token_account token;
+	struct token_account token = {0};
 	struct solana_instruction inner;
 	for (size_t at = ORDER_AT_FIRST; at < order->n_keys; at++) {
 		if (read_own(draft, at, &token, draft->err) != 0)
@@ -153,7 +153,7 @@ int compose_close_accounts(struct draft *draft)
 int compose_revoke_account(struct draft *draft)
 {
 	const struct order *order = draft->order;
-	struct token_account token;
+	struct token_account token = {0};
 	struct solana_instruction inner;
 	if (read_own(draft, ORDER_AT_FIRST, &token, draft->err) != 0)
 		return -1;

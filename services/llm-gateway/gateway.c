@@ -130,11 +130,10 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 
 /* ---- events */
 
-/* Kinds are for people; but these end nobody's ownership, and a cut for nothing would end what an agent is doing. */
-static bool ends_something(const struct ledger_event *event)
+/* A logout ends the owner's own streams, not what the agent is doing. */
+static bool ends_ownership(const struct ledger_event *event)
 {
-	return strcmp(event->kind, "session") != 0 && strcmp(event->kind, "logout") != 0 &&
-	       strcmp(event->kind, "agent") != 0 && strcmp(event->kind, "snapshot") != 0;
+	return ledger_event_ends(event) && strcmp(event->kind, "logout") != 0;
 }
 
 /* Who may go on is the vault's to say, when a key is wanted next. The agent itself stays known: sandbox may have told of it anew before this was read. */
@@ -143,7 +142,7 @@ void gateway_on_event(void *self, const struct ledger_event *event)
 	struct gateway *gateway = self;
 
 	if (!gateway->is_stopping && gateway->agents)
-		agents_doubt(gateway->agents, event->asset, ends_something(event));
+		agents_doubt(gateway->agents, event->asset, ends_ownership(event));
 }
 
 void gateway_on_heard(void *self, const struct ledger_event *event)

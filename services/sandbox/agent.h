@@ -76,6 +76,7 @@ struct agent {
 		char boot[VAULT_BOOT_ID_LEN + 1]; /* "": nothing, or that it left */
 		uint64_t connection;              /* by which it knows; 0: it may not */
 		bool is_asked;                    /* and has not answered */
+		uint64_t again_ms;                /* boot clock; refused, not to be asked before */
 	} admitted;
 
 	/* holder.c */

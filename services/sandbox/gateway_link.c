@@ -14,6 +14,7 @@
 
 #define TICK_MS 100
 #define CALL_MS 2000
+#define AGAIN_MS 1000 /* after a refusal, which may last */
 
 struct gateway_link {
 	struct sandbox *sandbox;
@@ -49,7 +50,7 @@ void gateway_link_leave(struct agent *agent)
 	if (agent->admitted.boot[0] && agent->sandbox->gateway_link)
 		send_leave(agent->sandbox, agent->id, agent->admitted.boot);
 	agent->admitted.boot[0] = '\0';
-	agent->admitted.connection = 0;
+	agent->admitted.connection = agent->admitted.again_ms = 0;
 }
 
 static bool may_use(const struct agent *agent)
@@ -76,13 +77,15 @@ static void on_admitted(void *arg, const void *message, const struct error *err)
 	bool is_wanted = agent && strcmp(agent->admitted.boot, admission->boot) == 0;
 	if (agent)
 		agent->admitted.is_asked = false;
-	if (!is_wanted && !sandbox->is_stopping) {
+	if (!is_wanted) {
 		/* it may have been told after the leave: a call is tried again */
-		send_leave(sandbox, admission->agent, admission->boot);
+		if (!sandbox->is_stopping)
+			send_leave(sandbox, admission->agent, admission->boot);
 	} else if (err) {
+		agent->admitted.again_ms = clock_boot_ms() + AGAIN_MS;
 		log_warn("llm-gateway did not admit an agent; it is told again", "agent",
 		    admission->agent, "why", err->text);
-	} else if (is_wanted) {
+	} else {
 		agent->admitted.connection = admission->connection;
 		if (rsp->port != sandbox->llm_port)
 			log_error("llm-gateway listens on another port than MULTICLAW_LLM_PORT: no "
@@ -132,7 +135,8 @@ void gateway_link_settle(struct agent *agent)
 		gateway_link_leave(agent);
 	bool is_known =
 	    is_told(agent) && agent->admitted.connection == bus_client_connections(link->client);
-	if (!is_known && !agent->admitted.is_asked && bus_client_ready(link->client) > 0)
+	if (!is_known && !agent->admitted.is_asked && clock_boot_ms() >= agent->admitted.again_ms &&
+	    bus_client_ready(link->client) > 0)
 		send_admit(agent, link);
 }
 

@@ -284,13 +284,6 @@ void sandbox_service_stop(void *arg)
 
 /* ---- events */
 
-/* Kinds are for people; but these end no session, and a reset for nothing would cut what an owner is doing. */
-static bool ends_sessions(const struct ledger_event *event)
-{
-	return strcmp(event->kind, "session") != 0 && strcmp(event->kind, "agent") != 0 &&
-	       strcmp(event->kind, "snapshot") != 0;
-}
-
 void sandbox_on_event(void *arg, const struct ledger_event *event)
 {
 	struct sandbox *self = arg;
@@ -301,7 +294,7 @@ void sandbox_on_event(void *arg, const struct ledger_event *event)
 	if (strcmp(event->asset, "*") == 0)
 		holder_look_at_all(self->holder);
 	else if ((agent = agents_of(self->agents, event->asset)))
-		holder_look_at(agent, ends_sessions(event));
+		holder_look_at(agent, ledger_event_ends(event));
 }
 
 void sandbox_on_heard(void *arg, const struct ledger_event *event)

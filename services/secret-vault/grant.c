@@ -147,10 +147,10 @@ void grant_holding(const struct grant *grant, struct holding *holding_r)
 	pubkey_text(grant->wallet, holding_r->wallet);
 }
 
-int placement_fill(struct placement *placement_r, const struct holding *holding, uint64_t period,
+int placement_fill(struct placement *placement_r, const struct holding *holding,
     const char *host_key, struct error *err)
 {
-	*placement_r = (struct placement){.slot = holding->slot, .period = period};
+	*placement_r = (struct placement){.slot = holding->slot};
 	memcpy(placement_r->place, holding->place, PLACE_LEN);
 	if (strlen(host_key) != HOST_TEXT_LEN || !zmq_z85_decode(placement_r->host_key, host_key))
 		return error_set(err, ERR_INTERNAL, "a peer whose key is none");
@@ -168,7 +168,6 @@ void placement_sign(const struct secret *key, const struct placement *placement,
 	at = put_bytes(at, placement->asset, PUBKEY_LEN);
 	at = put_bytes(at, placement->wallet, PUBKEY_LEN);
 	at = put_number(at, placement->slot);
-	at = put_number(at, placement->period);
 	at = put_bytes(at, placement->host_key, GRANT_HOST_LEN);
 	put_bytes(at, placement->place, PLACE_LEN);
 	close_body(key, bytes_r, PLACEMENT_BODY_LEN);
@@ -183,7 +182,6 @@ bool placement_read(
 	at = take_bytes(at, placement_r->asset, PUBKEY_LEN);
 	at = take_bytes(at, placement_r->wallet, PUBKEY_LEN);
 	at = take_number(at, &placement_r->slot);
-	at = take_number(at, &placement_r->period);
 	at = take_bytes(at, placement_r->host_key, GRANT_HOST_LEN);
 	take_bytes(at, placement_r->place, PLACE_LEN);
 	return true;

@@ -8,7 +8,7 @@
  * A placement lets the host that once fetched an owner's files ask for another grant without the owner, after a crash or on a webhook, as long as the period
  * that they were of is the present one and the agent was not given to another host. It does not expire:
  *
- *	version 4 | asset 32 | wallet 32 | slot 8 | period's slot 8 | host key 32 | place 16 | random id 16 | MAC 32
+ *	version 4 | asset 32 | wallet 32 | slot 8 | host key 32 | place 16 | random id 16 | MAC 32
  *
  * MAC: keyed with a subkey of the period's data key (seal.h), so that it is good through every change of the master key and dies with the period. The versions
  * and lengths differ: neither passes for the other. With version 5 it is a gateway's: what the host's llm-gateway shows to use the owner's
@@ -44,7 +44,7 @@ int grant_judge(const struct grant *grant, const char *boot_id, const char *host
     uint64_t now_ms, struct error *err);
 void grant_holding(const struct grant *grant, struct holding *holding_r);
 
-#define PLACEMENT_BODY_LEN 145
+#define PLACEMENT_BODY_LEN 137
 #define PLACEMENT_LEN (PLACEMENT_BODY_LEN + 32)
 
 enum placement_kind { /* its version */
@@ -53,13 +53,12 @@ enum placement_kind { /* its version */
 };
 struct placement {
 	uint8_t asset[PUBKEY_LEN], wallet[PUBKEY_LEN];
-	uint64_t slot;   /* of proof */
-	uint64_t period; /* slot of the ownership period */
+	uint64_t slot; /* of proof */
 	uint8_t host_key[GRANT_HOST_LEN], place[PLACE_LEN];
 };
 
 /* host_key: as on the bus, of a peer. */
-int placement_fill(struct placement *placement_r, const struct holding *holding, uint64_t period,
+int placement_fill(struct placement *placement_r, const struct holding *holding,
     const char *host_key, struct error *err);
 void placement_sign(const struct secret *key, const struct placement *placement,
     enum placement_kind kind, uint8_t bytes_r[PLACEMENT_LEN]);

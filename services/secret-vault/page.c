@@ -264,7 +264,7 @@ static int add_placements(struct page *page, struct error *err)
 	const struct open_period *period = page->list->period;
 	struct vault_materialise_rsp *rsp = page->rsp;
 	struct placement placement;
-	if (placement_fill(&placement, &page->asking->holding, rsp->period,
+	if (placement_fill(&placement, &page->asking->holding,
 		bus_request_peer(page->asking->request), err) != 0)
 		return -1;
 	scoped_secret struct secret *key =
@@ -273,8 +273,7 @@ static int add_placements(struct page *page, struct error *err)
 	rsp->placement.len = PLACEMENT_LEN;
 	if (!req->gateway_key[0])
 		return 0;
-	if (placement_fill(
-		&placement, &page->asking->holding, rsp->period, req->gateway_key, err) != 0)
+	if (placement_fill(&placement, &page->asking->holding, req->gateway_key, err) != 0)
 		return error_refuse(
 		    err, ERR_INVALID, "grant_invalid", "gateway_key is no key in Z85");
 	placement_sign(key, &placement, PLACEMENT_GATEWAY, rsp->gateway_grant.data);

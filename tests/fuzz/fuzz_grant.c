@@ -42,7 +42,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	if (!key || !providers || grant_fill(&grant, &holding, BOOT, HOST, EXPIRES, &err) != 0)
 		return -1;
 	grant_sign(key, &grant, good);
-	if (placement_fill(&placement, &holding, 7, HOST, &err) != 0)
+	if (placement_fill(&placement, &holding, HOST, &err) != 0)
 		return -1;
 	placement_sign(key, &placement, PLACEMENT_HOST, placed);
 	return 0;

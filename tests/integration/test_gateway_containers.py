@@ -372,3 +372,19 @@ def test_after_one_sessions_end_the_agent_goes_on(s, alice):
     assert s.reaches(alice)
     assert select.select([stream.stdout], [], [], 0.5)[0] == [], "what it was asking for goes on"
     stream.kill()
+
+
+def test_a_refusal_that_lasts_is_asked_for_again_once_a_second(containers):
+    suite = LlmSuite(MULTICLAW_GATEWAY_AGENTS_MAX=1)
+    try:
+        first, second = (suite.start().with_key() if n == 0 else suite.with_key() for n in range(2))
+        first.start()
+        second.start()
+        refusals = lambda: suite.log("sandbox-1").count("did not admit an agent")  # noqa: E731
+        wait_until("it is refused", refusals, 10)
+        before = refusals()
+        time.sleep(4)
+        assert 2 <= refusals() - before <= 5
+        assert suite.reaches(first) and not suite.reaches(second)
+    finally:
+        suite.stop()

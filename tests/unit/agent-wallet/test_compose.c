@@ -37,13 +37,14 @@ static void own(struct accounts_item *account, enum solana_program program, size
 /* A wallet with 100 of a Token-2022 mint that go to bob, who has no account for it yet. */
 static int begin(void **state)
 {
-	struct world *w = calloc(1, sizeof(*w));
 	if (sodium_init() < 0)
 		return -1;
+	struct world *w = calloc(1, sizeof(*w));
+	assert_non_null(w);
+	*state = w;
 	memset(w->asset, 1, PUBKEY_LEN);
 	memset(w->payer, 2, PUBKEY_LEN);
-	if (pubkey_asset_signer(w->asset, w->wallet, NULL) != 0)
-		return -1;
+	assert_int_equal(pubkey_asset_signer(w->asset, w->wallet, NULL), 0);
 	memset(w->collection, 4, PUBKEY_LEN);
 	snprintf(w->req.operation, sizeof(w->req.operation), "transfer_token");
 	snprintf(w->req.to, sizeof(w->req.to), BOB);

@@ -140,7 +140,7 @@ static void refuses_a_version_it_does_not_know(void **state)
 	struct grant grant;
 	made(key, bytes);
 	bytes[0] = 2;
-	crypto_generichash(bytes + 145, 32, bytes, 145, secret_bytes(key), 32);
+	crypto_generichash(bytes + 145, 32, bytes, 137, secret_bytes(key), 32);
 	assert_false(grant_open(key, bytes, sizeof(bytes), &grant));
 }
 
@@ -207,8 +207,7 @@ static void placed(const struct secret *key, uint8_t bytes_r[PLACEMENT_LEN])
 	struct placement placement;
 	char host[41];
 	struct error err;
-	assert_int_equal(
-	    placement_fill(&placement, &holding, 0x99aabbccddeeff00u, host_of(7, host), &err), 0);
+	assert_int_equal(placement_fill(&placement, &holding, host_of(7, host), &err), 0);
 	placement_sign(key, &placement, PLACEMENT_HOST, bytes_r);
 }
 
@@ -224,7 +223,6 @@ static void a_placement_comes_back_as_it_was_made_and_is_for_one_host(void **sta
 	placed(key, bytes);
 	assert_true(placement_open(key, bytes, sizeof(bytes), PLACEMENT_HOST, &placement));
 	assert_false(placement_open(other, bytes, sizeof(bytes), PLACEMENT_HOST, &placement));
-	assert_true(placement.period == 0x99aabbccddeeff00u);
 	assert_false(placement_open(key, bytes, sizeof(bytes), PLACEMENT_GATEWAY, &placement));
 	placement_holding(&placement, &back);
 	assert_string_equal(back.asset, holding.asset);
@@ -248,19 +246,18 @@ static void a_placements_bytes_are_where_the_header_says(void **state)
 	(void)state;
 	scoped_secret struct secret *key = key_of(1);
 	uint8_t bytes[PLACEMENT_LEN], asset[PUBKEY_LEN], host[32], mac[32];
-	static const uint8_t slots[] = {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11, 0x00, 0xff,
-	    0xee, 0xdd, 0xcc, 0xbb, 0xaa, 0x99};
+	static const uint8_t slot[] = {0x88, 0x77, 0x66, 0x55, 0x44, 0x33, 0x22, 0x11};
 	placed(key, bytes);
-	assert_int_equal(PLACEMENT_LEN, 177);
+	assert_int_equal(PLACEMENT_LEN, 169);
 	assert_int_equal(bytes[0], 4);
 	assert_int_equal(pubkey_parse(holding.asset, asset), 0);
 	assert_memory_equal(bytes + 1, asset, 32);
-	assert_memory_equal(bytes + 65, slots, 16);
+	assert_memory_equal(bytes + 65, slot, 8);
 	memset(host, 7, sizeof(host));
-	assert_memory_equal(bytes + 81, host, 32);
-	assert_memory_equal(bytes + 113, holding.place, PLACE_LEN);
-	crypto_generichash(mac, 32, bytes, 145, secret_bytes(key), 32);
-	assert_memory_equal(bytes + 145, mac, 32);
+	assert_memory_equal(bytes + 73, host, 32);
+	assert_memory_equal(bytes + 105, holding.place, PLACE_LEN);
+	crypto_generichash(mac, 32, bytes, 137, secret_bytes(key), 32);
+	assert_memory_equal(bytes + 137, mac, 32);
 }
 
 static void no_flipped_bit_and_no_other_length_of_a_placement_passes(void **state)
