@@ -38,7 +38,8 @@ struct agent {
 	uint64_t start_ms;             /* how long one that makes no progress may last */
 	uint64_t hold_ms;              /* what is left once it has ended is held so long; 0: not */
 	unsigned polls;
-	char why[160]; /* a START that was not done */
+	bool must_cut, is_cut; /* the host's connections to it, at the first of them */
+	char why[160];         /* a START that was not done */
 	enum warden_failure failure;
 	struct job *job, *exec, *allow, *save;
 	struct packer_report saved; /* what save has told; kind PACKER_PROGRESS: nothing yet */

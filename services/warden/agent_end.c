@@ -9,7 +9,11 @@
 #include "services/warden/secret_files.h"
 #include "services/warden/warden.h"
 
+#define CLEAN_AFTER_MS \
+	150 /* whoever is at the other end of its connections learns of a kill first: cleaning takes as much CPU as that does */
 #define POLL_US 500
+#define POLLS_BETWEEN_KILLS \
+	20 /* the kernel kills what forks meanwhile by itself; this is for what was moved in from outside */
 #define POLL_US_LATER 20000
 #define POLLS_SOON 400 /* then something is odd, and there is no hurry to look */
 
@@ -40,6 +44,22 @@ static bool has_ended(struct agent *agent)
 	       cgroup_is_empty(cgroups, agent->record.agent, true);
 }
 
+static void on_clean(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd, (void)what;
+	agent_clean(arg);
+}
+
+static void clean_later(struct agent *agent)
+{
+	const struct timeval wait = {.tv_usec = CLEAN_AFTER_MS * 1000};
+
+	agent->state = AGENT_CLEANING;
+	agent_free_event(&agent->timer);
+	agent->timer = evtimer_new(agent->warden->base, on_clean, agent);
+	bug_if(!agent->timer || event_add(agent->timer, &wait) != 0);
+}
+
 static void on_empty(struct agent *agent)
 {
 	bool was_oom = cgroup_was_oom(&agent->warden->host.cgroups, agent->record.agent);
@@ -53,8 +73,21 @@ static void on_empty(struct agent *agent)
 	agent_say_ended(agent, was_oom, is_held);
 	if (is_held)
 		agent_hold(agent);
+	else if (agent->is_cut)
+		clean_later(agent);
 	else
 		agent_clean(agent);
+}
+
+/* Its sockets end with it, one after the other: what is at the host's end of them need not wait for that. */
+static void cut(struct agent *agent)
+{
+	struct error err = {0};
+
+	agent->must_cut = false;
+	agent->is_cut = true;
+	if (network_cut(agent->warden->host.network, agent->record.slot, &err) != 0)
+		log_warn("connections are not cut", "agent", agent->record.agent, "why", err.text);
 }
 
 static void on_poll(evutil_socket_t fd, short what, void *arg)
@@ -63,13 +96,16 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 	struct timeval again = {0, agent->polls < POLLS_SOON ? POLL_US : POLL_US_LATER};
 
 	(void)fd, (void)what;
+	if (agent->must_cut)
+		cut(agent);
 	if (has_ended(agent)) {
 		on_empty(agent);
 		return;
 	}
 	if (agent->polls++ == POLLS_SOON)
 		log_warn("agent takes long to end", "agent", agent->record.agent);
-	kill_groups(agent);
+	if (agent->polls % POLLS_BETWEEN_KILLS == 0)
+		kill_groups(agent);
 	event_add(agent->poll, &again);
 }
 
@@ -86,12 +122,14 @@ void agent_end(struct agent *agent, bool was_asked)
 	agent_free_event(&agent->timer);
 	agent->poll = evtimer_new(agent->warden->base, on_poll, agent);
 	bug_if(!agent->poll);
-	on_poll(-1, 0, agent);
+	/* not now: others may have to be killed first */
+	event_active(agent->poll, EV_TIMEOUT, 0);
 }
 
 void agent_kill(struct agent *agent)
 {
 	agent_release(agent, "it is killed");
+	agent->must_cut = agent->state == AGENT_RUNNING;
 	agent_end(agent, true);
 }
 

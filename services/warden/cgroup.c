@@ -332,18 +332,24 @@ static bool v1_is_empty(const struct cgroups *cgroups, const struct cgroup_hiera
 	return false;
 }
 
+static bool is_populated(const struct cgroup_hierarchy *in, const char *name)
+{
+	char text[256];
+
+	return read_file(in, name, "cgroup.events", text, sizeof(text)) > 0 &&
+	       !strstr(text, "populated 0");
+}
+
+/* What is only in a group of the others was moved there: it is dealt with once nothing is in the one that all begin in. */
 bool cgroup_is_empty(const struct cgroups *cgroups, const char *name, bool may_kill)
 {
 	bool is_empty = true;
-	char text[256];
 
-	for (size_t i = 0; i < cgroups->n; i++) {
-		const struct cgroup_hierarchy *in = &cgroups->hierarchy[i];
-		if (!in->is_v2)
-			is_empty &= v1_is_empty(cgroups, in, name, may_kill);
-		else if (read_file(in, name, "cgroup.events", text, sizeof(text)) > 0)
-			is_empty &= strstr(text, "populated 0") != NULL;
-	}
+	if (is_populated(cgroups->v2, name))
+		return false;
+	for (size_t i = 0; i < cgroups->n; i++)
+		if (!cgroups->hierarchy[i].is_v2)
+			is_empty &= v1_is_empty(cgroups, &cgroups->hierarchy[i], name, may_kill);
 	return is_empty;
 }
 

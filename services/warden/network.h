@@ -91,6 +91,9 @@ int network_link_forget(const struct network *network, uint32_t slot,
  * which ends them itself when the agent's owner is another. */
 int network_reset(const struct network *network, uint32_t slot, struct error *err);
 
+/* As network_reset(), once and quickly: IPv4 sockets, one look. For one that is being killed: what looks thoroughly is network_link_forget(), later. */
+int network_cut(const struct network *network, uint32_t slot, struct error *err);
+
 /* Established TCP connections from the host to it; those to the llm-gateway are its own and do not count. */
 int network_count(
     const struct network *network, uint32_t slot, uint64_t *open_r, struct error *err);

@@ -13,6 +13,7 @@
 
 #include "common/scoped.h"
 
+#define REQUEST_ROOM 128 /* of one SOCK_DESTROY */
 #define CONNECTED \
 	((1U << TCP_ESTABLISHED) | (1U << TCP_SYN_SENT) | (1U << TCP_SYN_RECV) | \
 	    (1U << TCP_FIN_WAIT1) | (1U << TCP_FIN_WAIT2) | (1U << TCP_CLOSE_WAIT) | \
@@ -104,17 +105,22 @@ static int find(struct mnl_socket *nl, uint32_t states, struct in_addr peer, str
 	return 0;
 }
 
-/* Nobody reads the answers: a socket that ended meanwhile is as good as destroyed, and a second look follows. */
+/* Many at a call. Nobody reads the answers: a socket that ended meanwhile is as good as destroyed, and a second look follows. */
 static int destroy(struct mnl_socket *nl, const struct found *found)
 {
-	for (size_t i = 0; i < found->n; i++) {
-		_Alignas(struct nlmsghdr) char buffer[256] = {0};
-		struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-		request->nlmsg_type = SOCK_DESTROY;
-		request->nlmsg_flags = NLM_F_REQUEST;
-		memcpy(mnl_nlmsg_put_extra_header(request, sizeof(found->socket[i])),
-		    &found->socket[i], sizeof(found->socket[i]));
-		if (mnl_socket_sendto(nl, request, request->nlmsg_len) < 0)
+	_Alignas(struct nlmsghdr) char buffer[16384];
+
+	for (size_t i = 0; i < found->n;) {
+		size_t len = 0;
+		for (; i < found->n && len + REQUEST_ROOM <= sizeof(buffer); i++) {
+			struct nlmsghdr *request = mnl_nlmsg_put_header(buffer + len);
+			request->nlmsg_type = SOCK_DESTROY;
+			request->nlmsg_flags = NLM_F_REQUEST;
+			memcpy(mnl_nlmsg_put_extra_header(request, sizeof(found->socket[i])),
+			    &found->socket[i], sizeof(found->socket[i]));
+			len += request->nlmsg_len;
+		}
+		if (mnl_socket_sendto(nl, buffer, len) < 0)
 			return -1;
 	}
 	return 0;
@@ -171,6 +177,22 @@ int network_reset(const struct network *network, uint32_t slot, struct error *er
 int network_reset_all(const struct network *network, uint32_t slot, struct error *err)
 {
 	return reset(network, slot, (struct sockaddr_in){0}, err);
+}
+
+int network_cut(const struct network *network, uint32_t slot, struct error *err)
+{
+	scoped_mnl struct mnl_socket *nl = open_diag();
+	struct inet_diag_req_v2 wanted = {
+	    .sdiag_family = AF_INET, .sdiag_protocol = IPPROTO_TCP, .idiag_states = CONNECTED};
+	struct found found = {.spared = gateway(network)};
+	struct network_link link;
+
+	network_link_of(network, slot, &link);
+	int done = nl ? dump(nl, &wanted, link.container, &found) : -1;
+	if (done == 0)
+		done = destroy(nl, &found);
+	free(found.socket);
+	return done == 0 ? 0 : fail(&link, err);
 }
 
 int network_count(const struct network *network, uint32_t slot, uint64_t *open_r, struct error *err)

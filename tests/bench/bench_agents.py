@@ -220,6 +220,51 @@ def bench_starts(bench):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+# ---- the peer: an nginx that asks nobody
+
+PLAIN = """
+user www-data;
+worker_processes {workers};
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr error;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
+    keepalive_requests 1000000;
+    server {{
+        listen 127.0.0.1:{port};
+        location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Authorization "Bearer {token}"; proxy_set_header Host $host;
+            proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection; proxy_buffering off; proxy_buffer_size 16k; proxy_buffers 8 16k; }}
+    }}
+}}
+"""
+
+
+@contextlib.contextmanager
+def plain_nginx(bench, folder, agent, workers=1):
+    first = agent.processes()[0]
+    token = pathlib.Path(f"/proc/{first}/root/run/secrets/gateway-token").read_text().strip()
+    (folder / "plain").mkdir(exist_ok=True)
+    conf, port = folder / "plain/nginx.conf", bench.free_port()
+    conf.write_text(PLAIN.format(folder=folder / "plain", port=port, upstream=f"{address_of(first)}:{PORT}", token=token, workers=workers))
+
+    def answers():
+        with socket.socket() as s:
+            return s.connect_ex(("127.0.0.1", port)) == 0
+
+    with bench.process("nginx", "-e", "stderr", "-p", folder / "plain", "-c", conf, ready=answers) as p:
+        # the master listens before its worker is there
+        bench.wait_until("a worker", lambda: len(bench.children_of(p.pid)) > 1, 10)
+        yield f"127.0.0.1:{port}", bench.children_of(p.pid)
+
+
+def address_of(pid):
+    out = subprocess.run(["nsenter", "--net", "--target", str(pid), "ip", "-j", "address"], capture_output=True, text=True, check=True).stdout
+    return next(a["local"] for link in json.loads(out) if link["ifname"] != "lo" for a in link["addr_info"] if a["family"] == "inet")
+
+
 # ---- a sale
 
 WATCH = """
@@ -238,12 +283,12 @@ print(killed, wiped, flush=True)
 """
 
 
-def open_websockets(agent, count):
+def open_websockets(agent, count, port=None):
     ask = agent.request("/ws", f"Origin: http://{agent.host}", "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
                         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
     sockets = {}
     for _ in range(count):
-        s = socket.create_connection(("127.0.0.1", agent.suite.port), timeout=30)
+        s = socket.create_connection(("127.0.0.1", port or agent.suite.port), timeout=30)
         s.sendall(ask)
         sockets[s.fileno()] = s
     for s in sockets.values():
@@ -265,7 +310,7 @@ def wait_cut(sockets, seconds=30):
         now = time.time()
         for fd, what in ready:
             try:
-                is_over = bool(what & (select.EPOLLHUP | select.EPOLLERR)) or not sockets[fd].recv(4096)
+                is_over = bool(what & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP)) or not sockets[fd].recv(4096)
             except BlockingIOError:
                 continue
             except OSError:
@@ -306,21 +351,50 @@ def sell(suite, agent, buyer, count):
     return event - pushed, killed * 1000 - event, wiped * 1000 - event, [at * 1000 - event for at in cut]
 
 
+def kill_plainly(bench, folder, agent, count):
+    """ms from a write to cgroup.kill to the end of each stream through an nginx that asks nobody: what the kernel and nginx need for it."""
+    with plain_nginx(bench, folder, agent, workers=os.cpu_count()) as (address, _):
+        sockets = open_websockets(agent, count, int(address.rpartition(":")[2]))
+        try:
+            began = time.time()
+            (CGROUPS / f"unified/multiclaw-{agent.prefix}/{agent.id}/cgroup.kill").write_text("1")
+            return [(at - began) * 1000 for at in wait_cut(sockets)]
+        finally:
+            for s in sockets.values():
+                s.close()
+
+
 def bench_agent_sale(bench):
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-bench-"))
+    folder.chmod(0o755)
+    try:
+        measure_sales(bench, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def measure_sales(bench, folder):
     rounds, count = int(os.environ.get("BENCH_AGENT_SALES", "20")), int(os.environ.get("BENCH_SOCKETS", "1000"))
-    heard, killed, wiped, cut, last = [], [], [], [], []
+    heard, killed, wiped, cut, last, plain = [], [], [], [], [], []
     with bench.Suite(containers=True, slot_ms=50, MULTICLAW_SANDBOX_CONNECTIONS=2 * count + 64, **EDGE) as suite:
         wallets, asset = [suite.wallet("alice"), suite.wallet("bob")], suite.asset_of("alice")
         for i in range(rounds):
             agent = Agent(suite, wallets[i % 2], asset)
             agent.wake()
+            plain += kill_plainly(bench, folder, agent, count)
+            time.sleep(SETTLE_S)
+            agent.wake()
+            time.sleep(SETTLE_S)
             *times, all_cut = sell(suite, agent, wallets[(i + 1) % 2], count)
             for each, ms in zip((heard, killed, wiped), times):
                 each.append(ms)
             cut += all_cut
             last.append(max(all_cut))
     note = f"{rounds} sales, {count:,} streams through nginx each; event: its entry in Redis"
-    for what, values, aim in (("event -> killed", killed, "500 ms"), ("event -> secrets wiped", wiped, "500 ms"), (f"event -> WebSocket cut, {count:,}", cut, "50 ms"),
+    for p, text in ((0.5, "p50"), (0.99, "p99")):
+        bench.row(f"event -> WebSocket cut, {count:,}, {text}" if text == "p50" else f"  {text}", f"{pick(cut, p):.1f} ms", "plain nginx, from a write to cgroup.kill",
+                  f"{pick(plain, p):.1f} ms", None, f"aim 50 ms p99; {rounds} of each in turns" if text == "p50" else "")
+    for what, values, aim in (("event -> killed", killed, "500 ms"), ("event -> secrets wiped", wiped, "500 ms"),
                               ("event -> the last one cut", last, ""), ("node's notification -> event", heard, "")):
         for name, p in (("p50", 0.5), ("p99", 0.99)):
             bench.row(f"{what}, {name}" if name == "p50" else f"  {name}", f"{pick(values, p):.1f} ms", "aim" if aim else "", aim, None, note)
@@ -328,47 +402,6 @@ def bench_agent_sale(bench):
 
 
 # ---- requests
-
-PLAIN = """
-user www-data;
-worker_processes {workers};
-daemon off;
-pid {folder}/nginx.pid;
-error_log stderr error;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/t1; proxy_temp_path {folder}/t2; fastcgi_temp_path {folder}/t3; uwsgi_temp_path {folder}/t4; scgi_temp_path {folder}/t5;
-    keepalive_requests 1000000;
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{ proxy_pass http://{upstream}; proxy_http_version 1.1; proxy_set_header Authorization "Bearer {token}"; proxy_buffering off; proxy_buffer_size 16k; proxy_buffers 8 16k; }}
-    }}
-}}
-"""
-
-
-@contextlib.contextmanager
-def plain_nginx(bench, folder, agent):
-    first = agent.processes()[0]
-    token = pathlib.Path(f"/proc/{first}/root/run/secrets/gateway-token").read_text().strip()
-    (folder / "plain").mkdir()
-    conf, port = folder / "plain/nginx.conf", bench.free_port()
-    conf.write_text(PLAIN.format(folder=folder / "plain", port=port, upstream=f"{address_of(first)}:{PORT}", token=token, workers=1))
-
-    def answers():
-        with socket.socket() as s:
-            return s.connect_ex(("127.0.0.1", port)) == 0
-
-    with bench.process("nginx", "-e", "stderr", "-p", folder / "plain", "-c", conf, ready=answers) as p:
-        # the master listens before its worker is there
-        bench.wait_until("a worker", lambda: len(bench.children_of(p.pid)) > 1, 10)
-        yield f"127.0.0.1:{port}", bench.children_of(p.pid)
-
-
-def address_of(pid):
-    out = subprocess.run(["nsenter", "--net", "--target", str(pid), "ip", "-j", "address"], capture_output=True, text=True, check=True).stdout
-    return next(a["local"] for link in json.loads(out) if link["ifname"] != "lo" for a in link["addr_info"] if a["family"] == "inet")
 
 
 def bench_requests(bench):

@@ -200,15 +200,19 @@ static void a_late_answer_does_not_reach_the_next_of_the_address(void **state)
 	assert_false(late_answer_arrives(world, true));
 }
 
-static void counts_open_connections_and_resets_them(void **state)
+static void counts_open_connections_and_ends_them(
+    void **state, int (*end)(const struct network *network, uint32_t slot, struct error *err))
 {
 	struct world *world = setup(state);
 	const struct network_link *link = &world->container[0].link;
+	const struct network_limits many = {.connections = 400};
 	struct error err = {0};
 	uint64_t open = 99;
-	int fds[60];
+	int fds[300]; /* more than one call destroys */
 	char byte;
 
+	world_forget_all(world);
+	world_make(world, 0, &many);
 	world_make(world, 1, &limits);
 	int other = connected(&world->container[1].link);
 	MUST(network_count(world->network, 0, &open, &err));
@@ -217,7 +221,7 @@ static void counts_open_connections_and_resets_them(void **state)
 		fds[i] = connected(link);
 	MUST(network_count(world->network, 0, &open, &err));
 	assert_int_equal(open, ARRAY_LEN(fds));
-	MUST(network_reset(world->network, 0, &err));
+	MUST(end(world->network, 0, &err));
 	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
 		assert_int_equal(read(fds[i], &byte, 1), -1);
 		assert_true(errno == ECONNABORTED || errno == ECONNRESET);
@@ -228,6 +232,16 @@ static void counts_open_connections_and_resets_them(void **state)
 	MUST(network_count(world->network, 1, &open, &err));
 	assert_int_equal(open, 1);
 	close(other);
+}
+
+static void counts_open_connections_and_resets_them(void **state)
+{
+	counts_open_connections_and_ends_them(state, network_reset);
+}
+
+static void counts_open_connections_and_cuts_them(void **state)
+{
+	counts_open_connections_and_ends_them(state, network_cut);
 }
 
 static void counts_and_resets_connections_of_ipv6_sockets(void **state)
@@ -421,6 +435,7 @@ int main(void)
 	    cmocka_unit_test_teardown(
 		a_late_answer_does_not_reach_the_next_of_the_address, world_clean),
 	    cmocka_unit_test_teardown(counts_open_connections_and_resets_them, world_clean),
+	    cmocka_unit_test_teardown(counts_open_connections_and_cuts_them, world_clean),
 	    cmocka_unit_test_teardown(counts_and_resets_connections_of_ipv6_sockets, world_clean),
 	    cmocka_unit_test_teardown(
 		a_reset_spares_the_gateways_own_and_nothing_else_of_its_port, world_clean),
