@@ -31,7 +31,7 @@ class SdkGateways(Gateways):
 
 def installed():
     """The npm packages; they are brought once."""
-    subprocess.run([NODE_TESTS / "install"], check=True, capture_output=True, timeout=600)
+    subprocess.run([NODE_TESTS / "install"], check=True, capture_output=True, timeout=1200)
     return NODE_TESTS / "node_modules"
 
 
