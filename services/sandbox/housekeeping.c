@@ -91,6 +91,12 @@ void housekeeping_erased(struct agent *agent, const char *why)
 	save_or_forget(agent);
 }
 
+static bool is_due(
+    const struct sandbox *sandbox, const struct record_former *former, uint64_t now_ms)
+{
+	return now_ms >= former->over_at_ms + sandbox->former_keep_s * 1000;
+}
+
 /* Of one period; the agent may be gone when it ends. */
 struct sweep {
 	struct sandbox *sandbox;
@@ -119,7 +125,7 @@ static void on_swept(void *arg, const struct store_ended *ended)
 	free(sweep);
 }
 
-static void sweep_one(struct agent *agent)
+static void sweep_one(struct agent *agent, uint64_t now_ms)
 {
 	struct sandbox *sandbox = agent->sandbox;
 	const struct record *record = &agent->record;
@@ -127,7 +133,8 @@ static void sweep_one(struct agent *agent)
 	char folder[STORE_KEY_MAX + 1], why[160];
 	struct error err;
 	for (size_t i = 0; i < record->nformer && !former; i++)
-		if (record->former[i].is_erased && record->former[i].has_objects)
+		if (record->former[i].is_erased && record->former[i].has_objects &&
+		    !record->former[i].is_kept && is_due(sandbox, &record->former[i], now_ms))
 			former = &record->former[i];
 	if (!former || agent->is_sweeping ||
 	    !store_link_is_ready(sandbox->store, why, sizeof(why)) ||
@@ -151,8 +158,7 @@ static void erase_one(struct agent *agent, uint64_t now_ms)
 	for (size_t i = 0; i < record->nformer && !former; i++)
 		if (!record->former[i].is_erased)
 			former = &record->former[i];
-	if (!former || agent->is_erasing ||
-	    now_ms < former->over_at_ms + sandbox->former_keep_s * 1000)
+	if (!former || agent->is_erasing || !is_due(sandbox, former, now_ms))
 		return;
 	agent->erasing = *former;
 	agent->is_erasing = sandbox->driver->erase(sandbox->driven, agent->id, former->wallet,
@@ -174,7 +180,7 @@ static void erase(struct housekeeping *housekeeping)
 		if (is_empty(agent)) {
 			forget(agent);
 		} else if (!agent->is_damaged) {
-			sweep_one(agent);
+			sweep_one(agent, unix_ms);
 			erase_one(agent, unix_ms);
 		}
 	}

@@ -22,11 +22,12 @@ static json_t *former_json(const struct record *record)
 	json_t *list = json_array();
 	for (size_t i = 0; i < record->nformer; i++)
 		json_array_append_new(list,
-		    json_pack("{s:s, s:I, s:I, s:I, s:b, s:b}", "wallet", record->former[i].wallet,
-			"period", (json_int_t)record->former[i].period, "over_at_ms",
-			(json_int_t)record->former[i].over_at_ms, "number",
+		    json_pack("{s:s, s:I, s:I, s:I, s:b, s:b, s:b, s:b}", "wallet",
+			record->former[i].wallet, "period", (json_int_t)record->former[i].period,
+			"over_at_ms", (json_int_t)record->former[i].over_at_ms, "number",
 			(json_int_t)record->former[i].number, "objects",
-			record->former[i].has_objects, "erased", record->former[i].is_erased));
+			record->former[i].has_objects, "erased", record->former[i].is_erased,
+			"moved", record->former[i].is_moved, "kept", record->former[i].is_kept));
 	return list;
 }
 
@@ -170,6 +171,8 @@ static bool take_former(const json_t *from, struct record *record)
 		former->number = (uint64_t)json_integer_value(json_object_get(item, "number"));
 		former->has_objects = json_is_true(json_object_get(item, "objects"));
 		former->is_erased = json_is_true(json_object_get(item, "erased"));
+		former->is_moved = json_is_true(json_object_get(item, "moved"));
+		former->is_kept = json_is_true(json_object_get(item, "kept"));
 	}
 	return json_is_array(list);
 }
@@ -305,7 +308,26 @@ void record_end_period(struct record *record, uint64_t now_ms)
 
 void record_move_away(struct record *record, uint64_t now_ms)
 {
+	bool had_period = record->has_period;
 	record_end_period(record, now_ms);
-	if (record->nformer > 0)
-		record->former[record->nformer - 1].has_objects = false;
+	if (!had_period)
+		return;
+	struct record_former *former = &record->former[record->nformer - 1];
+	former->is_moved = former->is_kept = true;
+}
+
+bool record_look_at_moved(struct record *record, const char *owner, uint64_t now_ms)
+{
+	bool has_changed = false;
+	for (size_t i = 0; i < record->nformer; i++) {
+		struct record_former *former = &record->former[i];
+		bool is_kept = !owner[0] || strcmp(owner, former->wallet) == 0;
+		if (!former->is_moved || former->is_kept == is_kept)
+			continue;
+		former->is_kept = is_kept;
+		if (!is_kept)
+			former->over_at_ms = now_ms;
+		has_changed = true;
+	}
+	return has_changed;
 }

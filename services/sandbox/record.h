@@ -23,6 +23,8 @@ struct record_former { /* volume of an ownership period that is over */
 	uint64_t number;             /* snapshot that the volume is of; 0: none, or not known */
 	bool has_objects;            /* in the object storage: to be removed, too */
 	bool is_erased;              /* the volume; the objects are left */
+	bool is_moved;               /* the period went on at another host... */
+	bool is_kept;                /* ...so its objects are, while this wallet is the owner */
 };
 
 struct record {
@@ -62,8 +64,11 @@ void record_end_period(struct record *record, uint64_t now_ms);
 struct record_former *record_find_former(
     struct record *record, const char *wallet, uint64_t period);
 void record_drop_former(struct record *record, struct record_former *former);
-/* Another host has it from now on, with its snapshots: what is left here is a volume to be erased. */
+/* Another host has it from now on, with its snapshots: what is left here is a volume to be erased. The objects are once another one is the owner: the other host
+ * knows of them only if it has started the agent. */
 void record_move_away(struct record *record, uint64_t now_ms);
+/* Who is the owner now ("": nobody), for the periods that were moved away; true if it changes something. A sale that was none, after all, keeps them again. */
+bool record_look_at_moved(struct record *record, const char *owner, uint64_t now_ms);
 /* The next start needs its owner; nothing of it may use the gateway. */
 void record_drop_placement(struct record *record);
 

@@ -82,6 +82,17 @@ def test_it_moves_to_another_host_with_what_it_knows(v, owner):
     assert v.memory(owner) == "and come back"
 
 
+def test_objects_of_one_that_moved_and_never_started_there_outlive_its_owner_only(v, owner):
+    v.up(owner).remember(owner, "I travel")
+    v.park(owner, "sandbox-2")
+    v.move(owner, "sandbox-2")
+    wait_until("its volume is erased here", lambda: any(owner.address in line for line in v.log("sandbox-1", 80).splitlines() if "volume is erased" in line), 30)
+    assert len(v.objects(owner)) == 2, "they are its owner's still"
+    v.restart_sandbox()
+    v.sell(owner)
+    wait_until("they are swept", lambda: not v.objects(owner), 40)
+
+
 def test_one_that_cannot_be_saved_is_not_moved_and_goes_on(v, owner):
     secret = "sk-live-" + "4b1e0d" * 6
     v.put_secret(owner, "custom", "key", secret)

@@ -172,6 +172,42 @@ static void a_volume_that_is_back_is_of_the_snapshot_that_it_was(void **state)
 	assert_int_equal(record.nformer, 0);
 }
 
+static void what_was_moved_away_is_kept_while_its_owner_is_the_owner(void **state)
+{
+	struct record record = sample(), read;
+	struct error err;
+	char wallet[PUBKEY_TEXT_MAX + 1];
+	(void)state;
+	record.nformer = 0;
+	record.saved.number = 7;
+	memcpy(wallet, record.wallet, sizeof(wallet));
+	record_move_away(&record, 1000);
+	assert_int_equal(record.nformer, 1);
+	assert_true(record.former[0].has_objects && record.former[0].is_kept);
+	assert_false(record_look_at_moved(&record, wallet, 2000));
+	assert_false(record_look_at_moved(&record, "", 2000));
+	assert_true(record.former[0].is_kept);
+	assert_int_equal(record.former[0].over_at_ms, 1000);
+	/* sold */
+	assert_true(record_look_at_moved(&record, "another", 3000));
+	assert_false(record_look_at_moved(&record, "another", 4000));
+	assert_false(record.former[0].is_kept);
+	assert_int_equal(record.former[0].over_at_ms, 3000);
+	char *text = record_text(&record);
+	assert_int_equal(record_parse(text, strlen(text), id, &read, &err), 0);
+	free(text);
+	assert_true(read.former[0].is_moved && !read.former[0].is_kept);
+	/* it was none */
+	assert_true(record_look_at_moved(&record, wallet, 5000));
+	assert_true(record.former[0].is_kept);
+	/* a period that ended here is over for good, whoever is the owner */
+	record = sample();
+	record.nformer = 0;
+	record_end_period(&record, 1000);
+	assert_false(record_look_at_moved(&record, wallet, 2000));
+	assert_false(record.former[0].is_kept);
+}
+
 static void a_snapshot_is_the_newest_by_number_and_digest(void **state)
 {
 	struct saved saved = {.number = 7};
@@ -195,6 +231,7 @@ int main(void)
 	    cmocka_unit_test(a_period_that_ends_leaves_its_volume_and_nothing_else),
 	    cmocka_unit_test(another_period_of_the_same_owner_makes_the_one_before_a_former_one),
 	    cmocka_unit_test(a_volume_that_is_back_is_of_the_snapshot_that_it_was),
+	    cmocka_unit_test(what_was_moved_away_is_kept_while_its_owner_is_the_owner),
 	    cmocka_unit_test(a_snapshot_is_the_newest_by_number_and_digest),
 	};
 	uint8_t key[PUBKEY_LEN];
