@@ -189,7 +189,7 @@ test-unit: $(UNIT) ## unit tests only
 	@tests/run-unit $(UNIT)
 
 test-integration: all $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
-	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/integration $(ARGS)
+	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q --durations=40 --durations-min=8 tests/integration $(ARGS)
 
 test-node: all $(WALLET_LINES) ## the tests that use the ecosystem's own JavaScript libraries
 	@BUILD=$(BUILD) tests/node/run
