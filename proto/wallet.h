@@ -16,7 +16,7 @@
  *	invalid		operation_invalid (no such operation, or its fields are missing or say nothing), address_invalid,
  *			amount_zero, amount_too_much (more than there is), amount_leaves_rent, amount_below_rent (what stays with the wallet, or is
  *			with the recipient, would be between 1 lamport and rent exemption), payer_too_poor,
- *			recipient_off_curve (without allow_off_curve), recipient_self, recipient_refused (a program, a token account, the asset),
+ *			recipient_off_curve (without allow_off_curve), recipient_self, recipient_refused (no wallet: a program, a token account, an NFT, also a burned one),
  *			mint_refused, token_refused (no token account of the wallet's, frozen, not empty), nft_refused (not an asset that the wallet
  *			holds), delegate_refused (nothing to revoke),
  *			signature_missing (submit: a signature is missing or wrong), tx_* (submit: no transaction; common/solana_tx.h)

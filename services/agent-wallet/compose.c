@@ -60,6 +60,15 @@ int compose_execute(struct draft *draft, const struct solana_instruction *inner)
 	return solana_ix_core_execute(&wrap, inner, compose_next(draft), draft->err);
 }
 
+int compose_check_recipient(const struct draft *draft, size_t at)
+{
+	const struct accounts_item *to = &draft->facts->accounts[at];
+	if (!to->exists || (compose_program_of(to) == SOLANA_PROGRAM_SYSTEM && !to->executable))
+		return 0;
+	return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
+	    "the recipient is no wallet: program %s owns its account", to->owner);
+}
+
 /* ---- SOL */
 
 static int check_lamports(
@@ -90,9 +99,8 @@ static int transfer_sol(struct draft *draft)
 	const struct accounts_item *to = &draft->facts->accounts[ORDER_AT_TO];
 	uint64_t amount = order->req->all ? wallet->lamports : order->req->amount;
 	struct solana_instruction inner;
-	if (to->executable || compose_is_token_program(compose_program_of(to)))
-		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
-		    "the recipient is a program, a mint or a token account");
+	if (compose_check_recipient(draft, ORDER_AT_TO) != 0)
+		return -1;
 	if (amount == 0)
 		return error_refuse(
 		    draft->err, ERR_INVALID, "amount_zero", "the wallet has 0 lamports");
@@ -126,12 +134,10 @@ static int transfer_nft(struct draft *draft)
 {
 	const struct order *order = draft->order;
 	const struct accounts_item *nft = &draft->facts->accounts[ORDER_AT_NFT];
-	const struct accounts_item *to = &draft->facts->accounts[ORDER_AT_NFT_TO];
 	struct core_asset asset;
 	struct solana_instruction inner;
-	if (to->executable || compose_is_token_program(compose_program_of(to)))
-		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
-		    "the recipient is a program, a mint or a token account");
+	if (compose_check_recipient(draft, ORDER_AT_NFT_TO) != 0)
+		return -1;
 	if (compose_program_of(nft) != SOLANA_PROGRAM_CORE ||
 	    !core_asset_read(nft->data.data, nft->data.len, &asset))
 		return error_refuse(draft->err, ERR_INVALID, "nft_refused",

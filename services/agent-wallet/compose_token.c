@@ -84,10 +84,8 @@ int compose_transfer_token(struct draft *draft)
 	struct solana_instruction inner;
 	uint64_t amount = 0;
 	bool token_2022 = false;
-	if (accounts[ORDER_AT_TOKEN_TO].executable ||
-	    compose_is_token_program(compose_program_of(&accounts[ORDER_AT_TOKEN_TO])))
-		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
-		    "name the recipient's wallet, not a program, mint or token account");
+	if (compose_check_recipient(draft, ORDER_AT_TOKEN_TO) != 0)
+		return -1;
 	if (read_mint(accounts, &token_2022, &mint, draft->err) != 0)
 		return -1;
 	size_t from = ORDER_AT_SOURCE + token_2022, to = ORDER_AT_TARGET + token_2022;

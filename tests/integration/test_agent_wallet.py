@@ -259,6 +259,17 @@ def test_recipients_that_would_lose_it_are_refused(w, alice):
     assert refused(alice.build, "transfer_sol", to="1" * 33, amount=EXEMPT) == ("invalid", "address_invalid")
 
 
+def test_no_nft_not_even_a_burned_one_is_a_recipient(w, alice, bob):
+    alice.fund(SOL)
+    nft, other, burned, held = w.mint(bob), w.mint(alice.wallet), w.mint(bob), w.mint(alice.pda)
+    w.devchain("burn", asset=burned, wait="confirmed")
+    mint = w.devchain("create_mint", decimals=6, wait="confirmed")["mint"]
+    w.devchain("fund", mint=mint, owner=alice.pda, amount=5, wait="confirmed")
+    for to in (nft, other, burned, held, w.collection):
+        for body in ({"operation": "transfer_sol", "amount": EXEMPT}, {"operation": "transfer_token", "mint": mint, "amount": 5}, {"operation": "transfer_nft", "nft": held}):
+            assert refused(alice.build, to=to, allow_off_curve=True, **body) == ("invalid", "recipient_refused"), (to, body)
+
+
 def test_nfts_that_the_wallet_does_not_hold_are_refused(w, alice, bob):
     theirs, burned = w.mint(bob), w.mint(alice.pda)
     w.devchain("burn", asset=burned, wait="confirmed")

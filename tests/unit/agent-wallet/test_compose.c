@@ -152,6 +152,23 @@ static void an_associated_account_that_was_given_away_gets_nothing(void **state)
 	refuses(w, ERR_INVALID, "recipient_refused");
 }
 
+static void only_a_wallet_is_a_recipient(void **state)
+{
+	struct world *w = *state;
+	struct accounts_item *to = &w->accounts[ORDER_AT_TOKEN_TO];
+	own(to, SOLANA_PROGRAM_SYSTEM, 0);
+	composes(w);
+	to->executable = true;
+	refuses(w, ERR_INVALID, "recipient_refused");
+	to->executable = false;
+	own(to, SOLANA_PROGRAM_CORE, 1); /* a burned NFT */
+	refuses(w, ERR_INVALID, "recipient_refused");
+	own(to, SOLANA_PROGRAM_TOKEN, 165);
+	refuses(w, ERR_INVALID, "recipient_refused");
+	snprintf(to->owner, sizeof(to->owner), BOB); /* a program that is not known here */
+	refuses(w, ERR_INVALID, "recipient_refused");
+}
+
 static void rents_that_make_no_sense_are_no_answer(void **state)
 {
 	struct world *w = *state;
@@ -185,6 +202,7 @@ int main(void)
 		a_mint_that_cannot_be_sent_simply_is_refused, begin, end),
 	    cmocka_unit_test_setup_teardown(
 		an_associated_account_that_was_given_away_gets_nothing, begin, end),
+	    cmocka_unit_test_setup_teardown(only_a_wallet_is_a_recipient, begin, end),
 	    cmocka_unit_test_setup_teardown(rents_that_make_no_sense_are_no_answer, begin, end),
 	    cmocka_unit_test_setup_teardown(a_wallet_with_data_spends_nothing, begin, end),
 	};
