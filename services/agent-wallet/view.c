@@ -43,12 +43,16 @@ static bool judge_holding(const struct view_owner *owner, const struct holdings_
 		    holding->account, holding->mint, holding->closer);
 		taken = true;
 	}
+	return taken;
+}
+
+static void note_frozen(const struct holdings_item *holding, struct wallet_show_rsp *rsp)
+{
 	if (holding->frozen)
 		say(rsp, false,
 		    "Token account %s of mint %s is frozen: nothing moves till its mint's "
 		    "authority thaws it",
 		    holding->account, holding->mint);
-	return taken;
 }
 
 /* ---- execution delegates */
@@ -119,20 +123,23 @@ void view_judge(
 		say(rsp, true, "Captured: %s. Nothing is built for it.", why);
 		captured = true;
 	}
+	/* before what there may be many of: there are so many lines and no more */
+	if (rsp->more_delegates)
+		say(rsp, true, "There are more execution delegates than are shown");
+	if (rsp->more)
+		say(rsp, true, "There are more token accounts than are shown");
+	if (rsp->execute_frozen)
+		say(rsp, true, "A plugin of the asset blocks ExecuteV1: nothing can be spent");
 	for (size_t i = 0; i < rsp->delegates.len; i++) {
 		struct delegates_item *delegate = &rsp->delegates.item[i];
 		warn_of(delegate, rsp->identity);
 		say(rsp, true, "Execution delegate %s: %s", delegate->record, delegate->warning);
 		captured = true;
 	}
-	if (rsp->more_delegates)
-		say(rsp, true, "There are more execution delegates than are shown");
 	for (size_t i = 0; i < rsp->holdings.len; i++)
 		captured |= judge_holding(owner, &rsp->holdings.item[i], rsp);
-	if (rsp->more)
-		say(rsp, true, "There are more token accounts than are shown");
-	if (rsp->execute_frozen)
-		say(rsp, true, "A plugin of the asset blocks ExecuteV1: nothing can be spent");
+	for (size_t i = 0; i < rsp->holdings.len; i++)
+		note_frozen(&rsp->holdings.item[i], rsp);
 	snprintf(rsp->state, sizeof(rsp->state), "%s", captured ? "captured" : "clean");
 	if (!captured)
 		snprintf(rsp->address, sizeof(rsp->address), "%s", owner->pda);

@@ -126,20 +126,28 @@ static int read_entry(
 	return 0;
 }
 
-/* Those with an amount first: empty ones can be sent to anybody for little money. */
+/* What must not be hidden: strangers can send any number of empty accounts to an owner, for a little money accounts with an amount, but none with a delegate or of
+ * wrapped SOL that another may close: the program takes those off when an account changes hands. */
+static int rank(const struct holdings_item *item)
+{
+	if (item->delegate[0] || (item->wrapped && item->closer[0]))
+		return 2;
+	return item->amount > 0 ? 1 : 0;
+}
+
 static void put(struct chain_tokens_rsp *rsp, const struct holdings_item *item)
 {
-	size_t at = rsp->holdings.len, max = ARRAY_LEN(rsp->holdings.item);
-	if (at == max) {
-		rsp->more = true;
-		while (at > 0 && rsp->holdings.item[at - 1].amount > 0)
-			at--;
-		if (item->amount == 0 || at == 0)
-			return;
-		rsp->holdings.item[at - 1] = *item;
-	} else {
+	struct holdings_item *least = &rsp->holdings.item[0];
+	if (rsp->holdings.len < ARRAY_LEN(rsp->holdings.item)) {
 		rsp->holdings.item[rsp->holdings.len++] = *item;
+		return;
 	}
+	rsp->more = true;
+	for (size_t i = 1; i < rsp->holdings.len; i++)
+		if (rank(&rsp->holdings.item[i]) < rank(least))
+			least = &rsp->holdings.item[i];
+	if (rank(item) > rank(least))
+		*least = *item;
 }
 
 static int read_holdings(

@@ -112,16 +112,31 @@ static void records_that_cannot_be_are_not_shown(void **state)
 	free(rsp);
 }
 
+static bool has_line(const struct wallet_show_rsp *rsp, const char *text)
+{
+	for (size_t i = 0; i < rsp->lines.len; i++)
+		if (strstr(rsp->lines.item[i].text, text))
+			return true;
+	return false;
+}
+
+/* Frozen ones, which anybody can make, crowd out neither a delegate nor that there are more. */
 static void more_than_is_shown_is_said(void **state)
 {
 	struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
 	const struct accounts_item wallet = {0};
 	(void)state;
+	rsp->more = rsp->more_delegates = rsp->execute_frozen = true;
 	rsp->holdings.len = ARRAY_LEN(rsp->holdings.item);
 	for (size_t i = 0; i < rsp->holdings.len; i++)
-		snprintf(rsp->holdings.item[i].delegate, PUBKEY_TEXT_MAX + 1, "%s", OTHER);
+		rsp->holdings.item[i].frozen = true;
+	snprintf(rsp->holdings.item[255].delegate, PUBKEY_TEXT_MAX + 1, "%s", OTHER);
 	judge(rsp, &wallet);
 	assert_int_equal(rsp->lines.len, ARRAY_LEN(rsp->lines.item));
+	assert_true(has_line(rsp, "more token accounts"));
+	assert_true(has_line(rsp, "more execution delegates"));
+	assert_true(has_line(rsp, "blocks ExecuteV1"));
+	assert_true(has_line(rsp, "has a delegate"));
 	assert_string_equal(rsp->state, "captured");
 	free(rsp);
 }
