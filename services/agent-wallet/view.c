@@ -24,6 +24,12 @@ __attribute__((format(printf, 3, 4))) static void say(
 
 /* ---- token accounts */
 
+static bool has_closer(const struct view_owner *owner, const struct holdings_item *holding)
+{
+	return holding->closer[0] && strcmp(holding->closer, owner->pda) != 0;
+}
+
+/* True: somebody else has power over what is in it, and an owner gave it to him. */
 static bool judge_holding(const struct view_owner *owner, const struct holdings_item *holding,
     struct wallet_show_rsp *rsp)
 {
@@ -36,14 +42,26 @@ static bool judge_holding(const struct view_owner *owner, const struct holdings_
 		    (unsigned long long)holding->delegated);
 		taken = true;
 	}
-	if (holding->closer[0] && strcmp(holding->closer, owner->pda) != 0) {
+	/* of wrapped SOL only an owner can have set it: when an account changes hands, that is where the program takes it off */
+	if (holding->wrapped && has_closer(owner, holding)) {
 		say(rsp, true,
-		    "Token account %s of mint %s can be closed by %s, who then gets its rent and "
-		    "what is wrapped in it; nobody can take that away: put nothing into it",
-		    holding->account, holding->mint, holding->closer);
+		    "Token account %s of wrapped SOL can be closed by %s, who then gets what is in "
+		    "it; nobody can take that away: put nothing into it",
+		    holding->account, holding->closer);
 		taken = true;
 	}
 	return taken;
+}
+
+/* Anybody can send such an account to any wallet, so it says nothing of the wallet. */
+static void warn_of_closer(const struct view_owner *owner, const struct holdings_item *holding,
+    struct wallet_show_rsp *rsp)
+{
+	if (!holding->wrapped && has_closer(owner, holding))
+		say(rsp, true,
+		    "Token account %s of mint %s can be closed by %s while it is empty, who then "
+		    "gets its rent; nobody can take that away",
+		    holding->account, holding->mint, holding->closer);
 }
 
 static void note_frozen(const struct holdings_item *holding, struct wallet_show_rsp *rsp)
@@ -138,6 +156,8 @@ void view_judge(
 	}
 	for (size_t i = 0; i < rsp->holdings.len; i++)
 		captured |= judge_holding(owner, &rsp->holdings.item[i], rsp);
+	for (size_t i = 0; i < rsp->holdings.len; i++)
+		warn_of_closer(owner, &rsp->holdings.item[i], rsp);
 	for (size_t i = 0; i < rsp->holdings.len; i++)
 		note_frozen(&rsp->holdings.item[i], rsp);
 	snprintf(rsp->state, sizeof(rsp->state), "%s", captured ? "captured" : "clean");

@@ -55,18 +55,24 @@ static void an_account_is_clean_or_captured(void **state)
 	}
 }
 
+/* A close authority of another's captures wrapped SOL only: the others can come from anybody. */
 static void a_token_account_with_another_in_charge_captures(void **state)
 {
 	const struct accounts_item wallet = {0};
 	(void)state;
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 8; i++) {
 		struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
 		struct holdings_item *holding = &rsp->holdings.item[rsp->holdings.len++];
-		snprintf(i & 1 ? holding->closer : holding->delegate, sizeof(holding->closer), "%s",
-		    i & 2 ? PDA : OTHER);
+		bool is_closer = i & 1, is_own = i & 2;
+		holding->wrapped = i & 4;
+		snprintf(is_closer ? holding->closer : holding->delegate, sizeof(holding->closer),
+		    "%s", is_own ? PDA : OTHER);
 		judge(rsp, &wallet);
 		assert_true(rsp->usable);
-		assert_string_equal(rsp->state, i & 2 ? "clean" : "captured");
+		assert_string_equal(rsp->state,
+		    is_own || (is_closer && !holding->wrapped) ? "clean" : "captured");
+		assert_int_equal(rsp->lines.len, is_own ? 0 : 1);
+		assert_true(is_own || rsp->lines.item[0].warning);
 		free(rsp);
 	}
 }
