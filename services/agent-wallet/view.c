@@ -7,7 +7,9 @@
 #include "common/base58.h"
 #include "common/error.h"
 #include "common/solana_pda.h"
+#include "common/solana_program.h"
 #include "services/agent-wallet/compose.h"
+#include "services/agent-wallet/token_account.h"
 
 __attribute__((format(printf, 3, 4))) static void say(
     struct wallet_show_rsp *rsp, bool warning, const char *fmt, ...)
@@ -73,6 +75,66 @@ static void note_frozen(const struct holdings_item *holding, struct wallet_show_
 		    holding->account, holding->mint);
 }
 
+/* ---- where others send tokens to */
+
+static bool is_listed(const struct wallet_show_rsp *rsp, const char *account)
+{
+	for (size_t i = 0; i < rsp->holdings.len; i++)
+		if (strcmp(rsp->holdings.item[i].account, account) == 0)
+			return true;
+	return false;
+}
+
+static size_t add_place(const struct view_owner *owner, const struct wallet_show_rsp *rsp,
+    const char *mint, struct view_place *places, size_t n)
+{
+	uint8_t wallet[PUBKEY_LEN];
+	char account[PUBKEY_TEXT_MAX + 1];
+	struct view_place *place = &places[n];
+	if (n == VIEW_PLACES_MAX || pubkey_parse(owner->pda, wallet) != 0 ||
+	    pubkey_parse(mint, place->mint) != 0 ||
+	    solana_pda_associated_token(wallet, solana_program_key(SOLANA_PROGRAM_TOKEN),
+		place->mint, place->account) != 0 ||
+	    is_listed(rsp, pubkey_text(place->account, account)))
+		return n;
+	for (size_t i = 0; i < n; i++)
+		if (memcmp(places[i].account, place->account, PUBKEY_LEN) == 0)
+			return n;
+	return n + 1;
+}
+
+size_t view_places(const struct view_owner *owner, const struct wallet_show_rsp *rsp,
+    struct view_place places_r[VIEW_PLACES_MAX])
+{
+	static const char *const common[] = {"So11111111111111111111111111111111111111112",
+	    "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+	    "Es9vMFrzaCERmJfrF4H2FYD4KCoNkY11McCe8BenwNYB"};
+	size_t n = 0;
+	for (size_t i = 0; i < ARRAY_LEN(common); i++)
+		n = add_place(owner, rsp, common[i], places_r, n);
+	for (size_t i = 0; i < rsp->holdings.len; i++)
+		if (!rsp->holdings.item[i].token_2022)
+			n = add_place(owner, rsp, rsp->holdings.item[i].mint, places_r, n);
+	return n;
+}
+
+void view_judge_place(const struct view_owner *owner, const struct view_place *place,
+    const struct accounts_item *account, struct wallet_show_rsp *rsp)
+{
+	char at[PUBKEY_TEXT_MAX + 1], mint[PUBKEY_TEXT_MAX + 1], holder[PUBKEY_TEXT_MAX + 1];
+	uint8_t program[PUBKEY_LEN];
+	struct token_account token;
+	if (!account->exists || pubkey_parse(account->owner, program) != 0 ||
+	    solana_program_of(program) != SOLANA_PROGRAM_TOKEN ||
+	    !token_account_read(account->data.data, account->data.len, &token) ||
+	    strcmp(pubkey_text(token.owner, holder), owner->pda) == 0)
+		return;
+	say(rsp, true,
+	    "The wallet's token account %s for mint %s was given to %s: whoever sends that token to "
+	    "the wallet may send it there",
+	    pubkey_text(place->account, at), pubkey_text(place->mint, mint), holder);
+}
+
 /* ---- execution delegates */
 
 size_t view_add_delegates(
@@ -135,7 +197,7 @@ void view_judge(
     const struct view_owner *owner, const struct accounts_item *wallet, struct wallet_show_rsp *rsp)
 {
 	const char *why = NULL;
-	bool captured = false;
+	bool captured = rsp->lines.len > 0;
 	rsp->usable = compose_wallet_is_clean(wallet, &why);
 	if (!rsp->usable) {
 		say(rsp, true, "Captured: %s. Nothing is built for it.", why);

@@ -13,6 +13,7 @@ from sandbox_parts import agent_id as agent_id_of
 from suite import ROOT, Wallet, b58decode, b58encode, wait_until
 from wallet_parts import ENDS, Owner, Wallets, associated, decode, limit, pda_of, price, signed
 
+USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
 FEE, EXECUTE, TOKEN_RENT = 5000, 48720, 2039280
 
@@ -68,8 +69,7 @@ def test_sends_sol(w, alice, bob):
     alice.fund(2 * SOL)
     before = w.lamports(alice.wallet.address)
     built = alice.build("transfer_sol", to=bob.address, amount=SOL)
-    assert (built["fee_lamports"], built["execute_lamports"], built.get("rent_lamports", 0)) == (WRAPPED_SOL = "So11111111111111111111111111111111111111112"
-FEE, EXECUTE, 0)
+    assert (built["fee_lamports"], built["execute_lamports"], built.get("rent_lamports", 0)) == (FEE, EXECUTE, 0)
     assert built["sim_node"] == "passes" and built["sim_units"] > 0 and built["last_valid"] > built["height"]
     assert alice.status(built)["state"] == "built"
     sent = alice.submit(built)
@@ -353,6 +353,21 @@ def test_a_captured_wallet_is_shown_without_its_address_and_spends_nothing(w, al
     assert refused(alice.build, "close_accounts", keys=[{"key": bob.address}]) == ("denied", "wallet_captured")
     _, end = alice.do("revoke_delegate", record=record)
     assert end["state"] == "confirmed"
+
+
+def test_an_associated_account_that_the_seller_kept_is_found(w, alice, bob):
+    """Whoever pays the wallet in USDC, or in a token that it holds elsewhere, would pay the thief."""
+    usdc, held = known_mint(w, USDC, 6), w.devchain("create_mint", decimals=6, wait="confirmed")["mint"]
+    w.devchain("fund", mint=held, owner=alice.pda, amount=5, account=b58encode(os.urandom(32)), wait="confirmed")
+    assert alice.show()["state"] == "clean"
+    for mint in (usdc, held):
+        place = associated(alice.pda, mint)
+        w.devchain("fund", mint=mint, owner=bob.address, account=place, amount=0, wait="confirmed")
+        shown = alice.show(hot=bob.address)
+        assert shown["state"] == "captured" and "address" not in shown and shown["usable"]
+        assert place in texts(shown) and mint in texts(shown) and bob.address in texts(shown)
+        w.devchain("fund", mint=mint, owner=alice.pda, account=place, amount=0, wait="confirmed")
+        assert alice.show()["state"] == "clean"
 
 
 # ---- who

@@ -77,6 +77,55 @@ static void a_token_account_with_another_in_charge_captures(void **state)
 	}
 }
 
+/* What a former owner gave away is not among what the wallet holds: it is looked for by its address. */
+static void an_associated_account_that_was_given_away_captures(void **state)
+{
+	static const char *const holders[] = {PDA, OTHER};
+	struct view_place places[VIEW_PLACES_MAX];
+	const struct accounts_item wallet = {0};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(holders); i++) {
+		struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
+		struct accounts_item account = {.exists = true, .data.len = 165};
+		size_t n = view_places(&owner, rsp, places);
+		assert_int_equal(n, 3);
+		snprintf(account.owner, sizeof(account.owner),
+		    "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA");
+		account.data.data[108] = 1;
+		assert_int_equal(pubkey_parse(holders[i], account.data.data + 32), 0);
+		view_judge_place(&owner, &places[1], &account, rsp);
+		judge(rsp, &wallet);
+		assert_string_equal(rsp->state, i ? "captured" : "clean");
+		assert_int_equal(rsp->lines.len, i);
+		if (i) {
+			assert_non_null(strstr(rsp->lines.item[0].text, OTHER));
+			assert_non_null(strstr(rsp->lines.item[0].text,
+			    "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"));
+		}
+		free(rsp);
+	}
+}
+
+static void places_are_of_each_mint_once_and_not_those_that_are_listed(void **state)
+{
+	struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
+	struct view_place places[VIEW_PLACES_MAX];
+	(void)state;
+	rsp->holdings.len = ARRAY_LEN(rsp->holdings.item);
+	for (size_t i = 0; i < rsp->holdings.len; i++) {
+		uint8_t mint[PUBKEY_LEN] = {1, (uint8_t)(i / 2)};
+		pubkey_text(mint, rsp->holdings.item[i].mint);
+		rsp->holdings.item[i].token_2022 = i >= 8;
+	}
+	assert_int_equal(view_places(&owner, rsp, places), 3 + 4);
+	pubkey_text(places[6].account, rsp->holdings.item[7].account);
+	assert_int_equal(view_places(&owner, rsp, places), 3 + 3);
+	for (size_t i = 0; i < rsp->holdings.len; i++)
+		rsp->holdings.item[i].token_2022 = false;
+	assert_int_equal(view_places(&owner, rsp, places), VIEW_PLACES_MAX);
+	free(rsp);
+}
+
 static void the_age_of_a_delegate_is_said_if_it_is_known(void **state)
 {
 	static const struct {
@@ -158,6 +207,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(an_account_is_clean_or_captured),
 	    cmocka_unit_test(a_token_account_with_another_in_charge_captures),
+	    cmocka_unit_test(an_associated_account_that_was_given_away_captures),
+	    cmocka_unit_test(places_are_of_each_mint_once_and_not_those_that_are_listed),
 	    cmocka_unit_test(the_age_of_a_delegate_is_said_if_it_is_known),
 	    cmocka_unit_test(records_that_cannot_be_are_not_shown),
 	    cmocka_unit_test(more_than_is_shown_is_said),
