@@ -5,7 +5,6 @@
 #include "common/log.h"
 #include "common/scoped.h"
 #include "services/agent-wallet/asking.h"
-#include "services/agent-wallet/core_asset.h"
 #include "services/agent-wallet/token_account.h"
 #include "services/agent-wallet/view.h"
 
@@ -175,13 +174,8 @@ static void on_records(void *arg, const void *message, const struct error *err)
 static void on_asset(void *arg, const void *message, const struct error *err)
 {
 	struct showing *showing = arg;
-	const struct chain_account_rsp *rsp = message;
-	struct core_asset asset;
-	if (arrived(showing, err) && core_asset_read(rsp->data.data, rsp->data.len, &asset)) {
-		/* one that cannot be read may have one */
-		showing->rsp.identity = asset.identity || !asset.plugins_known;
-		showing->rsp.execute_frozen = asset.execute_frozen;
-	}
+	if (arrived(showing, err))
+		view_add_asset(message, &showing->rsp);
 	go_on(showing);
 }
 

@@ -9,6 +9,7 @@
 #include "common/solana_pda.h"
 #include "common/solana_program.h"
 #include "services/agent-wallet/compose.h"
+#include "services/agent-wallet/core_asset.h"
 #include "services/agent-wallet/token_account.h"
 
 __attribute__((format(printf, 3, 4))) static void say(
@@ -136,6 +137,17 @@ void view_judge_place(const struct view_owner *owner, const struct view_place *p
 }
 
 /* ---- execution delegates */
+
+void view_add_asset(const struct chain_account_rsp *account, struct wallet_show_rsp *rsp)
+{
+	uint8_t program[PUBKEY_LEN];
+	struct core_asset asset = {.plugins_known = false};
+	bool is_asset = pubkey_parse(account->owner, program) == 0 &&
+			solana_program_of(program) == SOLANA_PROGRAM_CORE &&
+			core_asset_read(account->data.data, account->data.len, &asset);
+	rsp->identity = !is_asset || asset.identity || !asset.plugins_known;
+	rsp->execute_frozen = is_asset && asset.execute_frozen;
+}
 
 size_t view_add_delegates(
     const struct chain_records_rsp *records, const uint8_t asset[32], struct wallet_show_rsp *rsp)

@@ -27,6 +27,8 @@ void view_judge_place(const struct view_owner *owner, const struct view_place *p
 /* Adds lines, state, usable, address; lines that are there already, of view_judge_place, are why it is captured. holdings, delegates, identity, execute_frozen are filled in already. */
 void view_judge(const struct view_owner *owner, const struct accounts_item *wallet,
     struct wallet_show_rsp *rsp);
+/* Of the asset's own account: what cannot be read may carry an AgentIdentity. */
+void view_add_asset(const struct chain_account_rsp *account, struct wallet_show_rsp *rsp);
 /* Adds what nodes name, if its address is that of such a record: another is a node's lie. Returns how many were none. */
 size_t view_add_delegates(
     const struct chain_records_rsp *records, const uint8_t asset[32], struct wallet_show_rsp *rsp);

@@ -176,6 +176,32 @@ static bool has_line(const struct wallet_show_rsp *rsp, const char *text)
 }
 
 /* Frozen ones, which anybody can make, crowd out neither a delegate nor that there are more. */
+static void an_asset_that_cannot_be_read_may_let_delegates_execute(void **state)
+{
+	static const char core[] = "CoREENxT6tW1HoK8ypY1SxRMZTcVPm7R94rH4PZNhX7d";
+	struct chain_account_rsp *account = calloc(1, sizeof(*account));
+	struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
+	(void)state;
+	view_add_asset(account, rsp);
+	assert_true(rsp->identity); /* it is gone */
+	account->exists = true;
+	account->data.data[0] = 1;
+	account->data.len = 34 + 9; /* key, owner, no authority, two empty names, no sequence */
+	snprintf(account->owner, sizeof(account->owner), "%s", core);
+	view_add_asset(account, rsp);
+	assert_false(rsp->identity || rsp->execute_frozen);
+	snprintf(account->owner, sizeof(account->owner), "%s", OTHER);
+	view_add_asset(account, rsp);
+	assert_true(rsp->identity); /* another program's: nothing is known of it */
+	snprintf(account->owner, sizeof(account->owner), "%s", core);
+	account->data.data[0] = 0;
+	account->data.len = 1;
+	view_add_asset(account, rsp);
+	assert_true(rsp->identity); /* burned */
+	free(account);
+	free(rsp);
+}
+
 static void more_than_is_shown_is_said(void **state)
 {
 	struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
@@ -211,6 +237,7 @@ int main(void)
 	    cmocka_unit_test(places_are_of_each_mint_once_and_not_those_that_are_listed),
 	    cmocka_unit_test(the_age_of_a_delegate_is_said_if_it_is_known),
 	    cmocka_unit_test(records_that_cannot_be_are_not_shown),
+	    cmocka_unit_test(an_asset_that_cannot_be_read_may_let_delegates_execute),
 	    cmocka_unit_test(more_than_is_shown_is_said),
 	};
 	return cmocka_run_group_tests(tests, init, NULL);
