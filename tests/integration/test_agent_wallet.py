@@ -152,6 +152,17 @@ def test_revokes_an_execution_delegate(w, alice, bob):
     assert shown["state"] == "clean" and shown["address"] == alice.pda and "delegates" not in shown
 
 
+def test_many_delegates_and_slow_nodes_do_not_keep_it_from_being_shown(w, alice):
+    for _ in range(8):
+        w.devchain("delegate", asset=alice.asset, authority=Wallet().address)
+    w.devchain("airdrop", to=alice.pda, lamports=EXEMPT, wait="confirmed")
+    for node in "ab":
+        w.fault(node, delay=400)
+    shown = alice.show(timeout=4.0)
+    assert shown["state"] == "captured" and len(shown["delegates"]) == 8
+    assert {d["age"] for d in shown["delegates"]} == {"unknown"}
+
+
 def test_revokes_the_delegate_of_a_token_account(w, alice, bob):
     mint = w.devchain("create_mint", decimals=6, wait="confirmed")["mint"]
     account = w.devchain("fund", mint=mint, owner=alice.pda, amount=5, delegate=bob.address, delegated=3, wait="confirmed")["account"]
