@@ -189,8 +189,9 @@ static void warn_of(struct delegates_item *delegate, bool identity)
 {
 	static const struct {
 		const char *age, *text;
-	} ages[] = {{"before", "Left behind by a former owner"},
-	    {"after", "Made since you are the owner"},
+	} ages[] = {{"before", "Left behind by a former owner, as far as one node remembers"},
+	    {"after", "Not there before the present owner, as far as one node remembers; not "
+		      "only owners could make it"},
 	    {"unknown", "Not known whether a former owner made it"}};
 	const char *when = "";
 	for (size_t i = 0; i < ARRAY_LEN(ages); i++)

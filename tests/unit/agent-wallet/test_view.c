@@ -141,6 +141,28 @@ static void the_age_of_a_delegate_is_said_if_it_is_known(void **state)
 	}
 }
 
+/* A node that forgot its past makes an old record young: it is not told as a fact, and not as the reader's own doing. */
+static void the_age_of_a_delegate_is_a_nodes_word(void **state)
+{
+	static const struct {
+		uint64_t made;
+		const char *text;
+	} cases[] = {{4, "former owner, as far as one node remembers"},
+	    {9, "as far as one node remembers; not only owners could make it"},
+	    {0, "Not known whether a former owner made it"}};
+	const struct accounts_item wallet = {0};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct wallet_show_rsp *rsp = calloc(1, sizeof(*rsp));
+		rsp->delegates.len = 1;
+		view_set_age(&rsp->delegates.item[0], cases[i].made, 5, 9);
+		judge(rsp, &wallet);
+		assert_non_null(strstr(rsp->delegates.item[0].warning, cases[i].text));
+		assert_null(strstr(rsp->delegates.item[0].warning, "you "));
+		free(rsp);
+	}
+}
+
 static void records_that_cannot_be_are_not_shown(void **state)
 {
 	struct chain_records_rsp *records = calloc(1, sizeof(*records));
@@ -236,6 +258,7 @@ int main(void)
 	    cmocka_unit_test(an_associated_account_that_was_given_away_captures),
 	    cmocka_unit_test(places_are_of_each_mint_once_and_not_those_that_are_listed),
 	    cmocka_unit_test(the_age_of_a_delegate_is_said_if_it_is_known),
+	    cmocka_unit_test(the_age_of_a_delegate_is_a_nodes_word),
 	    cmocka_unit_test(records_that_cannot_be_are_not_shown),
 	    cmocka_unit_test(an_asset_that_cannot_be_read_may_let_delegates_execute),
 	    cmocka_unit_test(more_than_is_shown_is_said),
