@@ -60,7 +60,7 @@ PROTO_ITEM(delegates)
 	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
 	F(M, STR, hot, 0, 44, MAY, "address of the hot wallet (vault.hot), whose balance is wanted")
 #define wallet_show_RSP(F, M) \
-	F(M, STR, state, 5, 8, MUST, "clean, or captured: do not fund it") \
+	F(M, STR, state, 5, 8, MUST, "clean, or captured: do not fund it; of the account and the tokens one node's word") \
 	F(M, LIST, lines, 0, 32, MAY, "why it is captured, and other warnings") \
 	F(M, BOOL, usable, 0, 1, MUST, "transactions can be built; false: the account itself was turned into something else") \
 	F(M, STR, address, 0, 44, MAY, "of the wallet; absent if captured") \

@@ -316,7 +316,7 @@ def test_the_wallet_is_shown_with_all_its_digits(agent, tmp_path):
              "wrapped_sol": False, "lamports": "2039280", "delegate": None, "delegated_amount": "0", "close_authority": None}
     text = show(agent, tmp_path, "show", lamports="9007199254740993", tokens=[token]).stdout
     assert agent.pda in text and "9007199.254740993 SOL" in text and "18446744073.709551615" in text and "frozen" in text
-    assert "hot wallet  none" in text
+    assert "hot wallet  none" in text and "state       clean (the account and tokens: one node's word)\n" in text
     assert json.loads(show(agent, tmp_path, "show", "--json").stdout)["address"] == agent.pda
 
 
