@@ -145,7 +145,8 @@ def test_nfts_accounts_and_delegates_are_those_that_were_named(agent, tmp_path):
     accounts = [Wallet().address, Wallet().address]
     cases = [
         (["send", "--nft", nft, "--to", to], agent.compose(agent.send_nft(nft, to)), agent.compose(agent.send_nft(nft, Wallet().address))),
-        (["send", "--nft", nft, "--to", to], agent.compose(agent.send_token(nft, to, 1, 0)), agent.compose(agent.send_nft(Wallet().address, to))),
+        (["send", "--nft", nft, "--to", to], agent.compose(agent.send_nft(nft, to)), agent.compose(agent.send_token(nft, to, 1, 0))),
+        (["send", "--nft", nft, "--to", to], agent.compose(agent.send_nft(nft, to)), agent.compose(agent.send_nft(Wallet().address, to))),
         (["close", *accounts], agent.compose(*(agent.close(a) for a in accounts)), agent.compose(agent.close(accounts[0]))),
         (["close", *accounts], agent.compose(*(agent.close(a, program=TOKEN_2022) for a in reversed(accounts))),
          agent.compose(*(agent.close(a, to=Wallet().address) for a in accounts))),
