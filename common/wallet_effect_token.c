@@ -57,6 +57,11 @@ static const uint8_t *holder(
 	return NULL;
 }
 
+static bool is_2022(const uint8_t *program)
+{
+	return solana_program_of(program) == SOLANA_PROGRAM_TOKEN_2022;
+}
+
 static void say_amount(const struct wallet_effect *effect, const uint8_t *mint, const char *verb,
     struct wallet_line *line)
 {
@@ -66,7 +71,7 @@ static void say_amount(const struct wallet_effect *effect, const uint8_t *mint, 
 	wallet_effect_say(line, "%s %s of token %s (%u decimals%s) ", verb,
 	    wallet_amount_text(little_endian_u64(effect->data + 1), decimals, amount),
 	    pubkey_text(mint, text), decimals,
-	    solana_program_of(effect->program) == SOLANA_PROGRAM_TOKEN_2022 ? ", Token-2022" : "");
+	    is_2022(effect->program) ? ", Token-2022" : "");
 }
 
 /* ...of a token whose mint, and so its decimals, the instruction does not name. */
@@ -105,6 +110,9 @@ static void explain_transfer_checked(const struct wallet_effect *effect, struct 
 		    pubkey_text(to, text));
 		line->warning = true;
 	}
+	/* whether it does, only the mint's account says */
+	if (is_2022(effect->program))
+		wallet_effect_say(line, ", less what its mint withholds");
 }
 
 static void explain_transfer(const struct wallet_effect *effect, struct wallet_line *line)

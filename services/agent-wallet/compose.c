@@ -283,6 +283,7 @@ static int finish(struct draft *draft, struct composed *composed, struct error *
 	composed->fee_lamports = fee.lamports;
 	composed->execute_lamports = draft->n_executes * (facts->rent_seven - facts->rent_zero);
 	composed->rent_lamports = draft->rent;
+	composed->fee_bps = draft->fee_bps;
 	return check_payer(draft, composed, err);
 }
 

@@ -15,6 +15,7 @@ struct draft {
 	struct solana_instruction instructions[COMPOSE_INSTRUCTIONS_MAX];
 	size_t n, n_executes;
 	uint64_t rent;
+	unsigned fee_bps;
 	struct error *err;
 };
 

@@ -88,6 +88,7 @@ int compose_transfer_token(struct draft *draft)
 		return -1;
 	if (read_mint(accounts, &token_2022, &mint, draft->err) != 0)
 		return -1;
+	draft->fee_bps = mint.fee_bps;
 	size_t from = ORDER_AT_SOURCE + token_2022, to = ORDER_AT_TARGET + token_2022;
 	const uint8_t *program =
 	    solana_program_key(token_2022 ? SOLANA_PROGRAM_TOKEN_2022 : SOLANA_PROGRAM_TOKEN);

@@ -43,13 +43,25 @@ bool token_account_read(const uint8_t *data, size_t len, struct token_account *a
 	return true;
 }
 
+/* TransferFeeConfig: authorities 32 each, withheld u64, then two of epoch u64, maximum u64, basis points u16. */
+static unsigned read_fee(const uint8_t *value, size_t len)
+{
+	unsigned bps = 0;
+	for (size_t at = 72; at + 18 <= len; at += 18) {
+		unsigned rate = value[at + 16] | (unsigned)value[at + 17] << 8;
+		if (little_endian_u64(value + at + 8) > 0 && rate > bps)
+			bps = rate;
+	}
+	return bps;
+}
+
 static void read_extension(unsigned type, const uint8_t *value, size_t len, struct token_mint *mint)
 {
 	static const uint8_t nobody[PUBKEY_LEN];
 	switch (type) {
 	case EXT_TRANSFER_FEE:
 		mint->account_len += FEE_AMOUNT_LEN;
-		mint->fees = true;
+		mint->fee_bps = read_fee(value, len);
 		break;
 	case EXT_NON_TRANSFERABLE:
 		mint->account_len += NON_TRANSFERABLE_LEN;

@@ -23,7 +23,7 @@ struct token_mint {
 	bool stays;         /* non-transferable */
 	bool
 	    hooked; /* a program of somebody's is asked at each transfer, with accounts that are not known here */
-	bool fees; /* a part of what is sent may be withheld */
+	unsigned fee_bps; /* that much of what is sent may be withheld, in hundredths of a percent: the higher of the present rate and the next */
 };
 
 /* False: it is none, or was not initialised. */

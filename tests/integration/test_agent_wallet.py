@@ -105,6 +105,18 @@ def test_sends_tokens_and_creates_the_recipients_account(w, alice, bob, program)
     assert again.get("rent_lamports", 0) == 0 and w.tokens(bob.address, mint) == 2_500_000
 
 
+def test_a_fee_that_the_token_withholds_is_told(w, alice, bob):
+    mint = w.devchain("create_mint", decimals=6, program="token-2022", wait="confirmed")["mint"]
+    w.devchain("fund", mint=mint, owner=alice.pda, amount=100, wait="confirmed")
+    assert "of it: the recipient gets less" not in texts(alice.build("transfer_token", mint=mint, to=bob.address, amount=7))
+    fee = bytes(8) + (10**6).to_bytes(8, "little") + (125).to_bytes(2, "little")
+    config = bytes([1, 0, 108, 0]) + bytes(72) + fee + fee
+    w.devchain("set_account", key=mint, program=TOKEN_2022, data=b64(w.ask_account(mint)[:82].ljust(165, b"\0") + b"\1" + config), wait="confirmed")
+    built = alice.build("transfer_token", mint=mint, to=bob.address, amount=7)
+    assert "withholds up to 1.25 % of it: the recipient gets less" in texts(built) and built["warning"]
+    assert "less what its mint withholds" in texts(built)
+
+
 def test_sends_tokens_from_an_account_that_is_named(w, alice, bob):
     mint = w.devchain("create_mint", decimals=2, wait="confirmed")["mint"]
     account = b58encode(os.urandom(32))

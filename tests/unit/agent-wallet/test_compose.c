@@ -168,6 +168,12 @@ static void a_mint_with_fees_takes_larger_accounts(void **state)
 	extend(w, 1, 108, 0);
 	assert_int_equal(compose_created_size(&w->order, w->accounts), 182);
 	composes(w);
+	assert_int_equal(w->composed.fee_bps, 0);
+	uint8_t *fee = w->accounts[ORDER_AT_MINT].data.data + 170 + 90;
+	fee[8] = 1;
+	fee[16] = 50;
+	composes(w);
+	assert_int_equal(w->composed.fee_bps, 50);
 }
 
 static void a_mint_that_cannot_be_sent_simply_is_refused(void **state)

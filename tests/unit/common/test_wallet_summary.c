@@ -146,7 +146,8 @@ static void tells_whose_token_account_gets_a_token(void **state)
 	    to, mint);
 	says(1, false,
 	    "Send 1.5 of token %s (6 decimals, Token-2022) of " WALLET
-	    " from token account %s to " DESTINATION ", token account %s" BY_ASSET,
+	    " from token account %s to " DESTINATION
+	    ", token account %s, less what its mint withholds" BY_ASSET,
 	    mint, from, to);
 
 	/* alone it does not say whose account that is */
@@ -154,7 +155,7 @@ static void tells_whose_token_account_gets_a_token(void **state)
 	says(0, true,
 	    "Send 1.5 of token %s (6 decimals, Token-2022) of " WALLET
 	    " from token account %s to token account %s, whose owner the transaction does not "
-	    "name" BY_ASSET,
+	    "name, less what its mint withholds" BY_ASSET,
 	    mint, from, to);
 }
 
