@@ -220,7 +220,7 @@ bool wallet_effect_token(const struct wallet_effect *effect, struct wallet_line 
 
 bool wallet_effect_associated(const struct wallet_effect *effect, struct wallet_line *line)
 {
-	char text[PUBKEY_TEXT_MAX + 1];
+	char text[PUBKEY_TEXT_MAX + 1], rent[WALLET_AMOUNT_MAX];
 
 	if (effect->n_accounts != CREATE_PROGRAM + 1 || effect->data_len != 1 ||
 	    effect->data[0] > SOLANA_ASSOCIATED_CREATE_IDEMPOTENT ||
@@ -236,6 +236,9 @@ bool wallet_effect_associated(const struct wallet_effect *effect, struct wallet_
 	    pubkey_text(wallet_effect_key(effect, CREATE_MINT), text),
 	    effect->data[0] == SOLANA_ASSOCIATED_CREATE_IDEMPOTENT ? ", if it is missing" : "");
 	say_account(effect, CREATE_FUNDER, line);
-	wallet_effect_say(line, " pays its rent");
+	bool longer = is_2022(wallet_effect_key(effect, CREATE_PROGRAM));
+	wallet_effect_say(line, " pays its rent, %s %s SOL", longer ? "at least" : "about",
+	    wallet_amount_text(
+		longer ? SOLANA_TOKEN_2022_RENT : SOLANA_TOKEN_RENT, WALLET_SOL_DECIMALS, rent));
 	return true;
 }

@@ -142,13 +142,22 @@ static void tells_whose_token_account_gets_a_token(void **state)
 	summarise(ix, 2, true);
 	says(0, false,
 	    "Create token account %s of " DESTINATION " for token %s, if it is missing; " WALLET
-	    " pays its rent" BY_ASSET,
+	    " pays its rent, at least 0.00207408 SOL" BY_ASSET,
 	    to, mint);
 	says(1, false,
 	    "Send 1.5 of token %s (6 decimals, Token-2022) of " WALLET
 	    " from token account %s to " DESTINATION
 	    ", token account %s, less what its mint withholds" BY_ASSET,
 	    mint, from, to);
+
+	assert_int_equal(
+	    solana_ix_token_create_account(solana_program_key(SOLANA_PROGRAM_TOKEN), world.pda,
+		world.destination, world.mint, &inner),
+	    0);
+	world_execute(&world, &inner, &ix[0]);
+	summarise(ix, 1, true);
+	assert_non_null(
+	    strstr(summary.lines[0].text, WALLET " pays its rent, about 0.00203928 SOL" BY_ASSET));
 
 	/* alone it does not say whose account that is */
 	summarise(&ix[1], 1, true);
