@@ -70,8 +70,7 @@ static void say_amount(const struct wallet_effect *effect, const uint8_t *mint, 
 
 	wallet_effect_say(line, "%s %s of token %s (%u decimals%s) ", verb,
 	    wallet_amount_text(little_endian_u64(effect->data + 1), decimals, amount),
-	    pubkey_text(mint, text), decimals,
-	    is_2022(effect->program) ? ", Token-2022" : "");
+	    pubkey_text(mint, text), decimals, is_2022(effect->program) ? ", Token-2022" : "");
 }
 
 /* ...of a token whose mint, and so its decimals, the instruction does not name. */

@@ -62,8 +62,8 @@ static struct seen look(const struct solana_tx *tx, size_t i)
 	    .data = ix->data,
 	    .data_len = ix->data_len};
 
-	if (solana_program_of(seen.program) != SOLANA_PROGRAM_CORE || ix->data_len < 5 ||
-	    ix->data[0] != SOLANA_CORE_EXECUTE || ix->n_accounts < SOLANA_EXECUTE_INNER)
+	if (!solana_ix_is_execute(tx, ix) || ix->data_len < 5 ||
+	    ix->n_accounts < SOLANA_EXECUTE_INNER)
 		return seen;
 	seen.wrapped = true;
 	seen.program = solana_tx_account(tx, ix, SOLANA_EXECUTE_PROGRAM);
