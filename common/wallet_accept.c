@@ -36,7 +36,8 @@ static bool is_added_budget(
 	return solana_ix_is_budget(tx, instruction) && instruction->n_accounts == 0 &&
 	       instruction->data_len > 0 &&
 	       (instruction->data[0] == SOLANA_BUDGET_LIMIT ||
-		   instruction->data[0] == SOLANA_BUDGET_PRICE);
+		   instruction->data[0] == SOLANA_BUDGET_PRICE ||
+		   instruction->data[0] == SOLANA_BUDGET_DATA_SIZE);
 }
 
 static bool is_assertion(

@@ -171,6 +171,12 @@ static void accepts_a_budget_put_in_taken_out_or_replaced(void **state)
 		insert(&returned, 0, &price);
 		add(&returned, &limit);
 		accepts(&built, &returned, false);
+		limit.data[0] = SOLANA_BUDGET_DATA_SIZE;
+		add(&returned, &limit);
+		accepts(&built, &returned, false);
+		add(&returned, &limit);
+		refuses(&built, &returned, false, ERR_INVALID, "tx_budget");
+		limit.data[0] = SOLANA_BUDGET_LIMIT;
 	}
 }
 
