@@ -11,7 +11,7 @@ from chain_parts import AGENT_TOOLS, CORE, EXEMPT, SOL, SYSTEM, TOKEN, TOKEN_202
 from oracle_parts import Refused
 from sandbox_parts import agent_id as agent_id_of
 from suite import ROOT, Wallet, b58decode, b58encode, wait_until
-from wallet_parts import ENDS, Owner, Wallets, associated, decode, limit, pda_of, price, signed
+from wallet_parts import ENDS, Owner, Wallets, assertion, associated, decode, limit, pda_of, price, signed
 
 USDC = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v"
 WRAPPED_SOL = "So11111111111111111111111111111111111111112"
@@ -456,6 +456,26 @@ def test_takes_what_wallets_add(w, alice, bob):
     assert w.lamports(bob.address) == 3 * EXEMPT
 
 
+def test_takes_the_assertions_that_wallets_add_and_nothing_else_of_lighthouse(w, alice, bob):
+    alice.fund(2 * SOL)
+    built = payment(alice, bob)
+    changed = ("denied", "transaction_changed")
+    for bad in (assertion(alice.pda, 0), assertion(alice.pda, 1), assertion(alice.pda, 16), assertion(w.asset_of("alice"), written=True)):
+        assert refused(alice.submit, built, remade(built, alice, bad)) == changed
+    alice.submit(built, remade(built, alice, assertion(alice.pda, 5), before=[assertion(alice.wallet.address, 2)]))
+    assert alice.wait_for(built, "confirmed", *ENDS)["state"] == "confirmed" and w.lamports(bob.address) == EXEMPT
+
+
+def test_takes_no_assertion_where_the_setting_says_so(own, bob):
+    w = own(MULTICLAW_WALLET_ALLOW_LIGHTHOUSE="no").start()
+    alice = Owner(w)
+    alice.fund(2 * SOL)
+    built = payment(alice, bob)
+    assert refused(alice.submit, built, remade(built, alice, assertion(alice.pda))) == ("denied", "transaction_changed")
+    alice.submit(built)
+    assert alice.wait_for(built, "confirmed", *ENDS)["state"] == "confirmed"
+
+
 def test_every_change_is_refused_and_nothing_is_sent(w, alice, bob):
     alice.fund(2 * SOL)
     mallory = w.rich()
@@ -469,6 +489,7 @@ def test_every_change_is_refused_and_nothing_is_sent(w, alice, bob):
         "one before": (remade(built, alice, before=[steal]), changed),
         "twice": (remade(built, alice, *decode(tx)[2]), changed),
         "another blockhash": (remade(built, alice, blockhash=w.rpc("getLatestBlockhash")["value"]["blockhash"]), changed),
+        "for the wrong network": (remade(built, alice, blockhash=b58encode(os.urandom(32))), changed),
         "a second signer": (remade(built, alice, payer=mallory.address, signers=[mallory, alice.wallet]), changed),
         "a fee for mallory": (remade(built, alice, before=[price(10**9), limit(1_400_000)]), ("denied", "fee_too_high")),
         "a limit twice": (remade(built, alice, before=[limit(5), limit(6)]), ("invalid", "tx_budget")),
