@@ -3,8 +3,8 @@
 
 #include "common/solana_ix_token.h"
 #include "common/solana_program.h"
+#include "common/token_account.h"
 #include "services/agent-wallet/compose_internal.h"
-#include "services/agent-wallet/token_account.h"
 
 /* One of the wallet's. */
 static int read_own(

@@ -5,8 +5,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/scoped.h"
+#include "common/token_account.h"
 #include "services/agent-wallet/asking.h"
-#include "services/agent-wallet/token_account.h"
 #include "services/agent-wallet/view.h"
 
 #define ASSET_MAX 65536
@@ -32,8 +32,7 @@ static void look_up_ages(struct showing *showing);
 
 static struct view_owner owner_of(const struct showing *showing)
 {
-	return (struct view_owner){
-	    .pda = showing->asking.pda, .asset = showing->asking.asset_key};
+	return (struct view_owner){.pda = showing->asking.pda, .asset = showing->asking.asset_key};
 }
 
 static void judge(struct showing *showing)
@@ -89,8 +88,7 @@ static bool has_all(struct showing *showing, size_t got, size_t first)
 {
 	if (got == first + showing->n_places)
 		return true;
-	error_refuse(
-	    &showing->err, ERR_UNAVAILABLE, "chain_unavailable", "an account is missing");
+	error_refuse(&showing->err, ERR_UNAVAILABLE, "chain_unavailable", "an account is missing");
 	return false;
 }
 

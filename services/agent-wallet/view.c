@@ -8,9 +8,9 @@
 #include "common/error.h"
 #include "common/solana_pda.h"
 #include "common/solana_program.h"
+#include "common/token_account.h"
 #include "services/agent-wallet/compose.h"
 #include "services/agent-wallet/core_asset.h"
-#include "services/agent-wallet/token_account.h"
 
 __attribute__((format(printf, 3, 4))) static void say(
     struct wallet_show_rsp *rsp, bool warning, const char *fmt, ...)
@@ -131,7 +131,8 @@ void view_judge_place(const struct view_owner *owner, const struct view_place *p
 	    strcmp(pubkey_text(token.owner, holder), owner->pda) == 0)
 		return;
 	say(rsp, true,
-	    "The wallet's token account %s for mint %s was given to %s: whoever sends that token to "
+	    "The wallet's token account %s for mint %s was given to %s: whoever sends that token "
+	    "to "
 	    "the wallet may send it there",
 	    pubkey_text(place->account, at), pubkey_text(place->mint, mint), holder);
 }

@@ -192,7 +192,8 @@ static int fail_submitted(const struct built *built, const char *signature, stru
 	int code = cli_fail(err);
 
 	fprintf(stderr,
-	    "  It may have been sent all the same: transaction %s\n  The service has your signature, "
+	    "  It may have been sent all the same: transaction %s\n  The service has your "
+	    "signature, "
 	    "which is good for about two minutes: look for the transaction before you\n  send "
 	    "again. 'multiclaw wallet status %s' tells what the service says of it\n",
 	    signature, built->id);

@@ -69,8 +69,8 @@ static void a_token_account_with_another_in_charge_captures(void **state)
 		    "%s", is_own ? PDA : OTHER);
 		judge(rsp, &wallet);
 		assert_true(rsp->usable);
-		assert_string_equal(rsp->state,
-		    is_own || (is_closer && !holding->wrapped) ? "clean" : "captured");
+		assert_string_equal(
+		    rsp->state, is_own || (is_closer && !holding->wrapped) ? "clean" : "captured");
 		assert_int_equal(rsp->lines.len, is_own ? 0 : 1);
 		assert_true(is_own || rsp->lines.item[0].warning);
 		free(rsp);

@@ -150,9 +150,8 @@ static void tells_whose_token_account_gets_a_token(void **state)
 	    ", token account %s, less what its mint withholds" BY_ASSET,
 	    mint, from, to);
 
-	assert_int_equal(
-	    solana_ix_token_create_account(solana_program_key(SOLANA_PROGRAM_TOKEN), world.pda,
-		world.destination, world.mint, &inner),
+	assert_int_equal(solana_ix_token_create_account(solana_program_key(SOLANA_PROGRAM_TOKEN),
+			     world.pda, world.destination, world.mint, &inner),
 	    0);
 	world_execute(&world, &inner, &ix[0]);
 	summarise(ix, 1, true);

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "services/agent-wallet/token_account.h"
+#include "common/token_account.h"
 
 static uint8_t account[200], mint[400];
 
