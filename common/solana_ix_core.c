@@ -10,6 +10,13 @@ static const uint8_t *core(void)
 	return solana_program_key(SOLANA_PROGRAM_CORE);
 }
 
+bool solana_ix_is_execute(
+    const struct solana_tx *tx, const struct solana_tx_instruction *instruction)
+{
+	return solana_program_of(solana_tx_program(tx, instruction)) == SOLANA_PROGRAM_CORE &&
+	       instruction->data_len > 0 && instruction->data[0] == SOLANA_CORE_EXECUTE;
+}
+
 static void optional(struct solana_instruction *ix, const uint8_t *key, enum solana_flags flags)
 {
 	solana_instruction_account(ix, key ? key : core(), key ? flags : SOLANA_READ);

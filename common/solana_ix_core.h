@@ -4,6 +4,7 @@
 #define COMMON_SOLANA_IX_CORE_H
 
 #include "common/solana_instruction.h"
+#include "common/solana_tx.h"
 
 enum { SOLANA_CORE_BURN = 12, SOLANA_CORE_TRANSFER = 14, SOLANA_CORE_EXECUTE = 31 };
 
@@ -19,6 +20,10 @@ enum {
 	SOLANA_EXECUTE_INNER
 };
 #define SOLANA_EXECUTE_FEE 48720 /* lamports, payer to asset, at the rent of solana-wire.md 3.2 */
+
+/* By its program and number: its fields may still be wrong. */
+bool solana_ix_is_execute(
+    const struct solana_tx *tx, const struct solana_tx_instruction *instruction);
 
 struct solana_core_execute {
 	const uint8_t *asset;

@@ -19,6 +19,10 @@ enum {
 };
 enum { SOLANA_ASSOCIATED_CREATE = 0, SOLANA_ASSOCIATED_CREATE_IDEMPOTENT = 1 };
 
+/* lamports that an associated account has to hold, at the rent of solana-wire.md 3.2: of Token 165 bytes, of Token-2022 at least 170 */
+#define SOLANA_TOKEN_RENT 2039280
+#define SOLANA_TOKEN_2022_RENT 2074080
+
 struct solana_token_transfer {
 	const uint8_t *program, *mint, *source, *destination,
 	    *owner;       /* token accounts; owner signs */

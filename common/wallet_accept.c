@@ -30,19 +30,14 @@ static bool same_instruction(const struct solana_tx *built, const struct solana_
 	return a->data_len == 0 || memcmp(a->data, b->data, a->data_len) == 0;
 }
 
-static bool is_budget(const struct solana_tx *tx, const struct solana_tx_instruction *instruction)
-{
-	return solana_program_of(solana_tx_program(tx, instruction)) ==
-	       SOLANA_PROGRAM_COMPUTE_BUDGET;
-}
-
 static bool is_added_budget(
     const struct solana_tx *tx, const struct solana_tx_instruction *instruction)
 {
-	return is_budget(tx, instruction) && instruction->n_accounts == 0 &&
+	return solana_ix_is_budget(tx, instruction) && instruction->n_accounts == 0 &&
 	       instruction->data_len > 0 &&
 	       (instruction->data[0] == SOLANA_BUDGET_LIMIT ||
-		   instruction->data[0] == SOLANA_BUDGET_PRICE);
+		   instruction->data[0] == SOLANA_BUDGET_PRICE ||
+		   instruction->data[0] == SOLANA_BUDGET_DATA_SIZE);
 }
 
 static bool is_assertion(
@@ -65,7 +60,7 @@ static const struct solana_tx_instruction *next_built(const struct solana_tx *bu
 {
 	while (*next < built->n_instructions) {
 		const struct solana_tx_instruction *instruction = &built->instructions[(*next)++];
-		if (!is_budget(built, instruction))
+		if (!solana_ix_is_budget(built, instruction))
 			return instruction;
 	}
 	return NULL;

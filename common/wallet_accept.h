@@ -5,7 +5,7 @@
  *   and is waited for belongs to this one;
  * - every instruction that was built is there, once, in order, with the same program, data and accounts, and those accounts have the flags
  *   they had;
- * - beside them only Compute Budget's limit and price, each at most once, whose priority fee stays within max_priority_lamports (those that
+ * - beside them only Compute Budget's limit, price and limit of loaded data (which costs nothing; no wallet asks for a heap), each at most once, whose priority fee stays within max_priority_lamports (those that
  *   were built may be replaced or gone), and, if allowed, Lighthouse's assertions (2..15 of its instructions: they read and fail; those that
  *   write or call out are refused);
  * - no other key than these need, and what was added neither signs nor is written;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/pubkey.h"
+#include "common/solana_lighthouse.h"
 #include "common/solana_program.h"
 
 const uint8_t *wallet_effect_key(const struct wallet_effect *effect, size_t account)
@@ -62,6 +63,17 @@ void wallet_effect_say_recipient(
 		return;
 	wallet_effect_say(line, " (a program's address: nobody has its key)");
 	line->warning = true;
+}
+
+bool wallet_effect_lighthouse(const struct wallet_effect *effect, struct wallet_line *line)
+{
+	if (!solana_lighthouse_is_assertion(effect->data, effect->data_len))
+		return false;
+	wallet_effect_say(line,
+	    "Check by Lighthouse (number %u, %zu accounts): it moves nothing, and fails the "
+	    "transaction if an account is not as the wallet expects",
+	    effect->data[0], effect->n_accounts);
+	return true;
 }
 
 static void explain_unknown(const struct wallet_effect *effect, struct wallet_line *line)

@@ -55,7 +55,9 @@ static void explain_burn(const struct wallet_effect *effect, struct wallet_line 
 	line->warning = true;
 }
 
-/* Is the first inner account the record by which the authority may execute? The program takes it off before the inner call. */
+/* Is the first inner account the record by which the authority may execute? The program takes it off before the inner call, as it does any record, which the bytes do not
+ * show: of another's the inner instruction has one account less than here. Whatever is called known is known by its exact number of accounts, and needs them all, so that
+ * what is shown then fails on the chain and does nothing else. */
 static bool has_record(const struct wallet_effect *effect)
 {
 	uint8_t profile[PUBKEY_LEN], record[PUBKEY_LEN];

@@ -57,6 +57,11 @@ static const uint8_t *holder(
 	return NULL;
 }
 
+static bool is_2022(const uint8_t *program)
+{
+	return solana_program_of(program) == SOLANA_PROGRAM_TOKEN_2022;
+}
+
 static void say_amount(const struct wallet_effect *effect, const uint8_t *mint, const char *verb,
     struct wallet_line *line)
 {
@@ -65,8 +70,7 @@ static void say_amount(const struct wallet_effect *effect, const uint8_t *mint, 
 
 	wallet_effect_say(line, "%s %s of token %s (%u decimals%s) ", verb,
 	    wallet_amount_text(little_endian_u64(effect->data + 1), decimals, amount),
-	    pubkey_text(mint, text), decimals,
-	    solana_program_of(effect->program) == SOLANA_PROGRAM_TOKEN_2022 ? ", Token-2022" : "");
+	    pubkey_text(mint, text), decimals, is_2022(effect->program) ? ", Token-2022" : "");
 }
 
 /* ...of a token whose mint, and so its decimals, the instruction does not name. */
@@ -105,6 +109,9 @@ static void explain_transfer_checked(const struct wallet_effect *effect, struct 
 		    pubkey_text(to, text));
 		line->warning = true;
 	}
+	/* whether it does, only the mint's account says */
+	if (is_2022(effect->program))
+		wallet_effect_say(line, ", less what its mint withholds");
 }
 
 static void explain_transfer(const struct wallet_effect *effect, struct wallet_line *line)
@@ -212,7 +219,7 @@ bool wallet_effect_token(const struct wallet_effect *effect, struct wallet_line 
 
 bool wallet_effect_associated(const struct wallet_effect *effect, struct wallet_line *line)
 {
-	char text[PUBKEY_TEXT_MAX + 1];
+	char text[PUBKEY_TEXT_MAX + 1], rent[WALLET_AMOUNT_MAX];
 
 	if (effect->n_accounts != CREATE_PROGRAM + 1 || effect->data_len != 1 ||
 	    effect->data[0] > SOLANA_ASSOCIATED_CREATE_IDEMPOTENT ||
@@ -228,6 +235,9 @@ bool wallet_effect_associated(const struct wallet_effect *effect, struct wallet_
 	    pubkey_text(wallet_effect_key(effect, CREATE_MINT), text),
 	    effect->data[0] == SOLANA_ASSOCIATED_CREATE_IDEMPOTENT ? ", if it is missing" : "");
 	say_account(effect, CREATE_FUNDER, line);
-	wallet_effect_say(line, " pays its rent");
+	bool longer = is_2022(wallet_effect_key(effect, CREATE_PROGRAM));
+	wallet_effect_say(line, " pays its rent, %s %s SOL", longer ? "at least" : "about",
+	    wallet_amount_text(
+		longer ? SOLANA_TOKEN_2022_RENT : SOLANA_TOKEN_RENT, WALLET_SOL_DECIMALS, rent));
 	return true;
 }

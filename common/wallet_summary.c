@@ -2,9 +2,8 @@
 
 #include "common/pubkey.h"
 #include "common/solana_fee.h"
+#include "common/solana_ix_budget.h"
 #include "common/solana_ix_core.h"
-#include "common/solana_lighthouse.h"
-#include "common/solana_program.h"
 #include "common/wallet_amount.h"
 #include "common/wallet_effect.h"
 
@@ -17,29 +16,6 @@ static struct wallet_line *add_line(struct wallet_summary *summary)
 	return line;
 }
 
-bool wallet_effect_lighthouse(const struct wallet_effect *effect, struct wallet_line *line)
-{
-	if (!solana_lighthouse_is_assertion(effect->data, effect->data_len))
-		return false;
-	wallet_effect_say(line,
-	    "Check by Lighthouse (number %u, %zu accounts): it moves nothing, and fails the "
-	    "transaction if an account is not as the wallet expects",
-	    effect->data[0], effect->n_accounts);
-	return true;
-}
-
-static bool is_execute(const struct solana_tx *tx, const struct solana_tx_instruction *instruction)
-{
-	return solana_program_of(solana_tx_program(tx, instruction)) == SOLANA_PROGRAM_CORE &&
-	       instruction->data_len > 0 && instruction->data[0] == SOLANA_CORE_EXECUTE;
-}
-
-static bool is_budget(const struct solana_tx *tx, const struct solana_tx_instruction *instruction)
-{
-	return solana_program_of(solana_tx_program(tx, instruction)) ==
-	       SOLANA_PROGRAM_COMPUTE_BUDGET;
-}
-
 /* Compute Budget instructions are what the fee's line says, if a node would take them. */
 static void add_instructions(
     const struct wallet_effect *base, bool fee_is_known, struct wallet_summary *summary)
@@ -48,7 +24,7 @@ static void add_instructions(
 
 	for (size_t i = 0; i < tx->n_instructions; i++) {
 		const struct solana_tx_instruction *instruction = &tx->instructions[i];
-		if (fee_is_known && is_budget(tx, instruction))
+		if (fee_is_known && solana_ix_is_budget(tx, instruction))
 			continue;
 		struct wallet_effect effect = *base;
 		effect.program = solana_tx_program(tx, instruction);
@@ -66,7 +42,7 @@ static void add_execute_fees(const struct solana_tx *tx, struct wallet_summary *
 	size_t n = 0;
 
 	for (size_t i = 0; i < tx->n_instructions; i++)
-		n += is_execute(tx, &tx->instructions[i]);
+		n += solana_ix_is_execute(tx, &tx->instructions[i]);
 	if (n > 0)
 		wallet_effect_say(add_line(summary),
 		    "Metaplex Core's execute fee: about %s SOL (%zu times, by the rent), from "

@@ -16,7 +16,7 @@
  *	invalid		operation_invalid (no such operation, or its fields are missing or say nothing), address_invalid,
  *			amount_zero, amount_too_much (more than there is), amount_leaves_rent, amount_below_rent (what stays with the wallet, or is
  *			with the recipient, would be between 1 lamport and rent exemption), payer_too_poor,
- *			recipient_off_curve (without allow_off_curve), recipient_self, recipient_refused (a program, a token account, the asset),
+ *			recipient_off_curve (without allow_off_curve), recipient_self, recipient_refused (no wallet: a program, a token account, an NFT, also a burned one),
  *			mint_refused, token_refused (no token account of the wallet's, frozen, not empty), nft_refused (not an asset that the wallet
  *			holds), delegate_refused (nothing to revoke),
  *			signature_missing (submit: a signature is missing or wrong), tx_* (submit: no transaction; common/solana_tx.h)
@@ -60,7 +60,7 @@ PROTO_ITEM(delegates)
 	F(M, STR, token, 1, 4096, SECRET, "session of the owner") \
 	F(M, STR, hot, 0, 44, MAY, "address of the hot wallet (vault.hot), whose balance is wanted")
 #define wallet_show_RSP(F, M) \
-	F(M, STR, state, 5, 8, MUST, "clean, or captured: do not fund it") \
+	F(M, STR, state, 5, 8, MUST, "clean, or captured: do not fund it; of the account and the tokens one node's word") \
 	F(M, LIST, lines, 0, 32, MAY, "why it is captured, and other warnings") \
 	F(M, BOOL, usable, 0, 1, MUST, "transactions can be built; false: the account itself was turned into something else") \
 	F(M, STR, address, 0, 44, MAY, "of the wallet; absent if captured") \

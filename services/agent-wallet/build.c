@@ -101,6 +101,18 @@ static void simulate(struct building *building)
 
 /* ---- 5. composed and explained */
 
+/* The bytes do not have it: by the mint's account, as a node shows it. */
+static void warn_of_fee(unsigned bps, struct wallet_build_rsp *rsp)
+{
+	struct lines_item *line = &rsp->lines.item[rsp->lines.len++];
+	bug_if(rsp->lines.len > ARRAY_LEN(rsp->lines.item));
+	snprintf(line->text, sizeof(line->text),
+	    "The token's program withholds up to %u.%02u %% of it: the recipient gets less, one "
+	    "node says",
+	    bps / 100, bps % 100);
+	line->warning = rsp->warning = true;
+}
+
 static void explain(struct building *building)
 {
 	const struct composed *composed = &building->composed;
@@ -124,6 +136,8 @@ static void explain(struct building *building)
 		snprintf(rsp->lines.item[i].text, sizeof(rsp->lines.item[i].text), "%s",
 		    summary->lines[i].text);
 	}
+	if (composed->fee_bps > 0)
+		warn_of_fee(composed->fee_bps, rsp);
 	rsp->transaction.len = composed->len;
 	memcpy(rsp->transaction.data, composed->bytes, composed->len);
 	rsp->fee_lamports = composed->fee_lamports;

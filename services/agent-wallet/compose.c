@@ -60,11 +60,22 @@ int compose_execute(struct draft *draft, const struct solana_instruction *inner)
 	return solana_ix_core_execute(&wrap, inner, compose_next(draft), draft->err);
 }
 
+int compose_check_recipient(const struct draft *draft, size_t at)
+{
+	const struct accounts_item *to = &draft->facts->accounts[at];
+	if (!to->exists || (compose_program_of(to) == SOLANA_PROGRAM_SYSTEM && !to->executable))
+		return 0;
+	return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
+	    "the recipient is no wallet: program %s owns its account", to->owner);
+}
+
 /* ---- SOL */
 
-static int check_lamports(
-    const struct draft *draft, uint64_t amount, uint64_t has, uint64_t target, struct error *err)
+/* to: NULL is the owner, who pays of what there is: check_payer knows what will be. */
+static int check_lamports(const struct draft *draft, uint64_t amount, uint64_t has,
+    const struct accounts_item *to, struct error *err)
 {
+	uint64_t target = to ? to->lamports : UINT64_MAX;
 	uint64_t least = draft->facts->rent_zero;
 	uint64_t left = has - amount;
 	if (amount > has)
@@ -90,13 +101,14 @@ static int transfer_sol(struct draft *draft)
 	const struct accounts_item *to = &draft->facts->accounts[ORDER_AT_TO];
 	uint64_t amount = order->req->all ? wallet->lamports : order->req->amount;
 	struct solana_instruction inner;
-	if (to->executable || compose_is_token_program(compose_program_of(to)))
-		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
-		    "the recipient is a program, a mint or a token account");
+	if (compose_check_recipient(draft, ORDER_AT_TO) != 0)
+		return -1;
 	if (amount == 0)
 		return error_refuse(
 		    draft->err, ERR_INVALID, "amount_zero", "the wallet has 0 lamports");
-	if (check_lamports(draft, amount, wallet->lamports, to->lamports, draft->err) != 0)
+	if (memcmp(order->keys[ORDER_AT_TO], order->owner.payer, PUBKEY_LEN) == 0)
+		to = NULL;
+	if (check_lamports(draft, amount, wallet->lamports, to, draft->err) != 0)
 		return -1;
 	solana_ix_system_transfer(order->owner.wallet, order->keys[ORDER_AT_TO], amount, &inner);
 	return compose_execute(draft, &inner);
@@ -126,12 +138,10 @@ static int transfer_nft(struct draft *draft)
 {
 	const struct order *order = draft->order;
 	const struct accounts_item *nft = &draft->facts->accounts[ORDER_AT_NFT];
-	const struct accounts_item *to = &draft->facts->accounts[ORDER_AT_NFT_TO];
 	struct core_asset asset;
 	struct solana_instruction inner;
-	if (to->executable || compose_is_token_program(compose_program_of(to)))
-		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
-		    "the recipient is a program, a mint or a token account");
+	if (compose_check_recipient(draft, ORDER_AT_NFT_TO) != 0)
+		return -1;
 	if (compose_program_of(nft) != SOLANA_PROGRAM_CORE ||
 	    !core_asset_read(nft->data.data, nft->data.len, &asset))
 		return error_refuse(draft->err, ERR_INVALID, "nft_refused",
@@ -213,18 +223,43 @@ static int write_instructions(struct draft *draft)
 	return error_set(draft->err, ERR_INTERNAL, "no such operation");
 }
 
+/* What comes to the owner in the same transaction, as far as it is composed here. */
+static uint64_t payer_gets(const struct draft *draft)
+{
+	const struct order *order = draft->order;
+	const struct accounts_item *accounts = draft->facts->accounts;
+	bool is_own = memcmp(order->keys[ORDER_AT_FIRST], order->owner.payer, PUBKEY_LEN) == 0;
+	if (order->kind == ORDER_REVOKE_RECORD)
+		return accounts[ORDER_AT_RECORD].lamports;
+	if (order->kind == ORDER_TRANSFER_SOL && is_own)
+		return order->req->all ? accounts[ORDER_AT_WALLET].lamports : order->req->amount;
+	return 0;
+}
+
+/* The fee is taken first, and what is left then and at the end has to be nothing or exempt from rent. What raw instructions leave, only a node can tell. */
 static int check_payer(
     const struct draft *draft, const struct composed *composed, struct error *err)
 {
 	uint64_t has = draft->facts->accounts[ORDER_AT_PAYER].lamports;
+	uint64_t least = draft->facts->rent_zero;
 	uint64_t needs =
 	    composed->fee_lamports + composed->execute_lamports + composed->rent_lamports;
+	bool is_raw = draft->order->kind == ORDER_INSTRUCTIONS;
 	if (has < needs)
 		return error_refuse(err, ERR_INVALID, "payer_too_poor",
 		    "the owner's wallet has %" PRIu64 " lamports and pays %" PRIu64 ": fee %" PRIu64
 		    ", ExecuteV1 %" PRIu64 ", rent %" PRIu64,
 		    has, needs, composed->fee_lamports, composed->execute_lamports,
 		    composed->rent_lamports);
+	uint64_t after_fee = has - composed->fee_lamports, gets = payer_gets(draft), left;
+	if (__builtin_add_overflow(has - needs, gets, &left))
+		left = UINT64_MAX;
+	if ((after_fee > 0 && after_fee < least) || (!is_raw && left > 0 && left < least))
+		return error_refuse(err, ERR_INVALID, "payer_too_poor",
+		    "the owner's wallet has %" PRIu64 " lamports, pays %" PRIu64 " (fee %" PRIu64
+		    ") and gets %" PRIu64 "; it has to keep 0 or at least %" PRIu64
+		    ", after the fee and at the end",
+		    has, needs, composed->fee_lamports, gets, least);
 	return 0;
 }
 
@@ -248,6 +283,7 @@ static int finish(struct draft *draft, struct composed *composed, struct error *
 	composed->fee_lamports = fee.lamports;
 	composed->execute_lamports = draft->n_executes * (facts->rent_seven - facts->rent_zero);
 	composed->rent_lamports = draft->rent;
+	composed->fee_bps = draft->fee_bps;
 	return check_payer(draft, composed, err);
 }
 

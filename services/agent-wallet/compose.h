@@ -18,6 +18,8 @@ struct composed {
 	uint8_t bytes[SOLANA_TX_MAX];
 	size_t len;
 	uint64_t fee_lamports, execute_lamports, rent_lamports; /* paid by the owner */
+	unsigned
+	    fee_bps; /* of what is sent the token's program may withhold that much, in hundredths of a percent */
 };
 
 /* Of a wallet's account: absent, or System-owned without data. why_r (may be NULL) says what it is otherwise. */

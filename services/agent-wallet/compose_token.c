@@ -3,8 +3,8 @@
 
 #include "common/solana_ix_token.h"
 #include "common/solana_program.h"
+#include "common/token_account.h"
 #include "services/agent-wallet/compose_internal.h"
-#include "services/agent-wallet/token_account.h"
 
 /* One of the wallet's. */
 static int read_own(
@@ -84,12 +84,11 @@ int compose_transfer_token(struct draft *draft)
 	struct solana_instruction inner;
 	uint64_t amount = 0;
 	bool token_2022 = false;
-	if (accounts[ORDER_AT_TOKEN_TO].executable ||
-	    compose_is_token_program(compose_program_of(&accounts[ORDER_AT_TOKEN_TO])))
-		return error_refuse(draft->err, ERR_INVALID, "recipient_refused",
-		    "name the recipient's wallet, not a program, mint or token account");
+	if (compose_check_recipient(draft, ORDER_AT_TOKEN_TO) != 0)
+		return -1;
 	if (read_mint(accounts, &token_2022, &mint, draft->err) != 0)
 		return -1;
+	draft->fee_bps = mint.fee_bps;
 	size_t from = ORDER_AT_SOURCE + token_2022, to = ORDER_AT_TARGET + token_2022;
 	const uint8_t *program =
 	    solana_program_key(token_2022 ? SOLANA_PROGRAM_TOKEN_2022 : SOLANA_PROGRAM_TOKEN);

@@ -1,33 +1,18 @@
-/* chain.tokens - what an owner holds: one request for each token program, then the mints for their decimals, 99 at a time.
- *
- * Layouts: the first 165 bytes of a token account and the first 82 of a mint are the same in Token and Token-2022 (github.com/solana-program/token,
- * interface/src/state.rs): mint 32, owner 32, amount u64, delegate option u32 + 32, state u8, native option u32 + u64, delegated amount u64, close authority
- * option u32 + 32; of a mint, decimals u8 at 44.
- */
+/* chain.tokens - what an owner holds: one request for each token program, then the mints for their decimals, 99 at a time. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/log.h"
 #include "common/scoped.h"
+#include "common/solana_program.h"
+#include "common/token_account.h"
 #include "services/chain-oracle/chain.h"
 #include "services/chain-oracle/rpc_json.h"
 
-#define TOKEN_LEN 165
-#define MINT_LEN 82
-#define OWNER_AT 32
-#define AMOUNT_AT 64
-#define DELEGATE_AT 72
-#define STATE_AT 108
-#define NATIVE_AT 109
-#define DELEGATED_AT 121
-#define CLOSER_AT 129
-#define DECIMALS_AT 44
-#define FROZEN 2
 #define BODY_MAX ((size_t)4 * 1024 * 1024) /* some 8000 accounts */
 
-static const char *const programs[] = {
-    "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA", "TokenzQdBNbLqP5VEhdkAS6EPFLC1PHnBqCXEpPxuEb"};
+static const enum solana_program programs[] = {SOLANA_PROGRAM_TOKEN, SOLANA_PROGRAM_TOKEN_2022};
 
 /* What the first steps keep: the mints, in the order in which they are asked for. */
 struct mints {
@@ -62,9 +47,11 @@ static char *write_tokens(const struct asking_turn *turn, uint64_t id)
 {
 	const struct chain_tokens_req *req = turn->req;
 	const struct mints *mints = turn->more;
+	char program[PUBKEY_TEXT_MAX + 1];
 	if (turn->step < ARRAY_LEN(programs))
-		return rpc_request_tokens(
-		    id, req->owner, programs[turn->step], TOKEN_LEN, turn->min_slot);
+		return rpc_request_tokens(id, req->owner,
+		    pubkey_text(solana_program_key(programs[turn->step]), program),
+		    TOKEN_ACCOUNT_LEN, turn->min_slot);
 	size_t len = page_len(mints, turn->step);
 	size_t at = (turn->step - ARRAY_LEN(programs)) * RPC_KEYS_MAX;
 	if (len == 0)
@@ -73,35 +60,20 @@ static char *write_tokens(const struct asking_turn *turn, uint64_t id)
 	bug_if(!keys);
 	for (size_t i = 0; i < len; i++)
 		json_array_append_new(keys, json_string(mints->key[at + i]));
-	return rpc_request_data(id, keys, MINT_LEN, turn->min_slot);
+	return rpc_request_data(id, keys, TOKEN_MINT_LEN, turn->min_slot);
 }
 
-static uint64_t u64_at(const uint8_t *at)
+static void put_holding(const struct token_account *token, struct holdings_item *item)
 {
-	uint64_t value = 0;
-	for (size_t i = 8; i-- > 0;)
-		value = value << 8 | at[i];
-	return value;
-}
-
-/* An option's tag is four bytes. */
-static bool is_some(const uint8_t *at)
-{
-	return (at[0] | at[1] | at[2] | at[3]) != 0;
-}
-
-static void read_holding(const uint8_t *bytes, struct holdings_item *item)
-{
-	pubkey_text(bytes, item->mint);
-	item->amount = u64_at(bytes + AMOUNT_AT);
-	item->frozen = bytes[STATE_AT] == FROZEN;
-	item->wrapped = is_some(bytes + NATIVE_AT);
-	if (is_some(bytes + DELEGATE_AT)) {
-		pubkey_text(bytes + DELEGATE_AT + 4, item->delegate);
-		item->delegated = u64_at(bytes + DELEGATED_AT);
-	}
-	if (is_some(bytes + CLOSER_AT))
-		pubkey_text(bytes + CLOSER_AT + 4, item->closer);
+	pubkey_text(token->mint, item->mint);
+	item->amount = token->amount;
+	item->frozen = token->frozen;
+	item->wrapped = token->wrapped;
+	item->delegated = token->delegated;
+	if (token->delegate)
+		pubkey_text(token->delegate, item->delegate);
+	if (token->closer)
+		pubkey_text(token->closer, item->closer);
 }
 
 /* Is what the node names a token account of that owner, in that program? */
@@ -109,37 +81,46 @@ static int read_entry(
     const struct asking_turn *turn, const json_t *entry, struct holdings_item *item)
 {
 	const struct chain_tokens_req *req = turn->req;
-	uint8_t key[PUBKEY_LEN], owner[PUBKEY_LEN], program[PUBKEY_LEN], bytes[TOKEN_LEN];
+	uint8_t key[PUBKEY_LEN], owner[PUBKEY_LEN], bytes[TOKEN_ACCOUNT_LEN];
 	struct core_account account;
-	bug_if(pubkey_parse(programs[turn->step], program) < 0);
+	struct token_account token;
 	if (pubkey_parse(req->owner, owner) < 0 ||
 	    rpc_json_pubkey(json_object_get(entry, "pubkey"), key) < 0 ||
-	    rpc_account_read_slice(json_object_get(entry, "account"), bytes, TOKEN_LEN, &account) <
-		0 ||
-	    !account.exists || account.len != TOKEN_LEN ||
-	    memcmp(account.program, program, PUBKEY_LEN) != 0 ||
-	    memcmp(bytes + OWNER_AT, owner, PUBKEY_LEN) != 0)
+	    rpc_account_read_slice(
+		json_object_get(entry, "account"), bytes, TOKEN_ACCOUNT_LEN, &account) < 0 ||
+	    !account.exists ||
+	    memcmp(account.program, solana_program_key(programs[turn->step]), PUBKEY_LEN) != 0 ||
+	    !token_account_read(bytes, account.len, &token) ||
+	    memcmp(token.owner, owner, PUBKEY_LEN) != 0)
 		return -1;
 	*item = (struct holdings_item){.token_2022 = turn->step == 1, .lamports = account.lamports};
 	pubkey_text(key, item->account);
-	read_holding(bytes, item);
+	put_holding(&token, item);
 	return 0;
 }
 
-/* Those with an amount first: empty ones can be sent to anybody for little money. */
+/* What must not be hidden: strangers can send any number of empty accounts to an owner, for a little money accounts with an amount, but none with a delegate or of
+ * wrapped SOL that another may close: the program takes those off when an account changes hands. */
+static int rank(const struct holdings_item *item)
+{
+	if (item->delegate[0] || (item->wrapped && item->closer[0]))
+		return 2;
+	return item->amount > 0 ? 1 : 0;
+}
+
 static void put(struct chain_tokens_rsp *rsp, const struct holdings_item *item)
 {
-	size_t at = rsp->holdings.len, max = ARRAY_LEN(rsp->holdings.item);
-	if (at == max) {
-		rsp->more = true;
-		while (at > 0 && rsp->holdings.item[at - 1].amount > 0)
-			at--;
-		if (item->amount == 0 || at == 0)
-			return;
-		rsp->holdings.item[at - 1] = *item;
-	} else {
+	struct holdings_item *least = &rsp->holdings.item[0];
+	if (rsp->holdings.len < ARRAY_LEN(rsp->holdings.item)) {
 		rsp->holdings.item[rsp->holdings.len++] = *item;
+		return;
 	}
+	rsp->more = true;
+	for (size_t i = 1; i < rsp->holdings.len; i++)
+		if (rank(&rsp->holdings.item[i]) < rank(least))
+			least = &rsp->holdings.item[i];
+	if (rank(item) > rank(least))
+		*least = *item;
 }
 
 static int read_holdings(
@@ -167,14 +148,14 @@ static int read_holdings(
 static void note_mint(
     struct chain_tokens_rsp *rsp, const char *mint, const struct core_account *account)
 {
-	char program[PUBKEY_TEXT_MAX + 1];
-	pubkey_text(account->program, program);
+	enum solana_program program = solana_program_of(account->program);
+	struct token_mint read;
 	for (size_t i = 0; i < rsp->holdings.len; i++) {
 		struct holdings_item *item = &rsp->holdings.item[i];
-		if (strcmp(item->mint, mint) == 0 &&
-		    strcmp(program, programs[item->token_2022]) == 0) {
+		if (strcmp(item->mint, mint) == 0 && program == programs[item->token_2022] &&
+		    token_mint_read(item->token_2022, account->data, account->len, &read)) {
 			item->mint_known = true;
-			item->decimals = account->data[DECIMALS_AT];
+			item->decimals = read.decimals;
 		}
 	}
 }
@@ -193,11 +174,12 @@ static int read_mints(struct asking_turn *turn, const struct rpc_answer *answer,
 	if (json_array_size(value) != len)
 		return error_set(err, ERR_INVALID, "another number of mints");
 	for (size_t i = 0; i < len; i++) {
-		uint8_t bytes[MINT_LEN];
+		uint8_t bytes[TOKEN_MINT_LEN];
 		struct core_account account;
-		if (rpc_account_read_slice(json_array_get(value, i), bytes, MINT_LEN, &account) < 0)
+		if (rpc_account_read_slice(
+			json_array_get(value, i), bytes, TOKEN_MINT_LEN, &account) < 0)
 			return error_set(err, ERR_INVALID, "mint %zu cannot be read", i);
-		if (account.exists && account.len == MINT_LEN)
+		if (account.exists && account.len == TOKEN_MINT_LEN)
 			note_mint(rsp, mints->key[at + i], &account);
 	}
 	return 0;

@@ -159,7 +159,8 @@ static void print_wallet(const json_t *shown)
 {
 	bool captured = strcmp(web_text(shown, "state"), "clean") != 0;
 
-	print("state       ", shown, "state", captured ? ": do not fund it\n" : "\n");
+	print("state       ", shown, "state",
+	    captured ? ": do not fund it\n" : " (the account and tokens: one node's word)\n");
 	print_warnings(shown);
 	if (web_text(shown, "address")[0])
 		print("address     ", shown, "address", "\n");

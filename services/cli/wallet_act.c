@@ -186,16 +186,17 @@ static int submit(const struct wallet_act *act, const struct built *built, struc
 	}
 }
 
-/* Once it is signed and out, whatever fails leaves it open what comes of it. */
+/* Once it is signed and out, whatever the service answers leaves it open what comes of it: one that says no may send it all the same. */
 static int fail_submitted(const struct built *built, const char *signature, struct error *err)
 {
 	int code = cli_fail(err);
 
-	if (err->code == ERR_UNAVAILABLE || err->code == ERR_INTERNAL)
-		fprintf(stderr,
-		    "  It may have been sent: transaction %s\n  'multiclaw wallet status %s' says "
-		    "what became of it\n",
-		    signature, built->id);
+	fprintf(stderr,
+	    "  It may have been sent all the same: transaction %s\n  The service has your "
+	    "signature, "
+	    "which is good for about two minutes: look for the transaction before you\n  send "
+	    "again. 'multiclaw wallet status %s' tells what the service says of it\n",
+	    signature, built->id);
 	return code;
 }
 
@@ -288,7 +289,7 @@ static int tell_text(const json_t *state, const char *signature)
 	const char *name = web_text(state, "state"), *error = web_text(state, "error");
 	int code = code_of(name);
 
-	printf("%s", words_of(name));
+	printf("The service says: %s", words_of(name));
 	if (error[0]) {
 		fputs(": ", stdout);
 		cli_print_text(error);

@@ -240,7 +240,8 @@ static int add_account(struct wallet_act *act, const char *text, struct error *e
 	return 0;
 }
 
-/* As the service says; an account with something in it cannot be closed whatever it says. */
+/* As the service says: one that lies can have any of the wallet's wrapped SOL unwrapped, which ends in the agent's wallet or the owner's; an account with anything else in it
+ * no program closes. */
 static int add_empty(struct wallet_act *act, struct error *err)
 {
 	scoped_answer struct web_answer answer = {0};

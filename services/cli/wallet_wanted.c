@@ -62,8 +62,8 @@ static struct seen look(const struct solana_tx *tx, size_t i)
 	    .data = ix->data,
 	    .data_len = ix->data_len};
 
-	if (solana_program_of(seen.program) != SOLANA_PROGRAM_CORE || ix->data_len < 5 ||
-	    ix->data[0] != SOLANA_CORE_EXECUTE || ix->n_accounts < SOLANA_EXECUTE_INNER)
+	if (!solana_ix_is_execute(tx, ix) || ix->data_len < 5 ||
+	    ix->n_accounts < SOLANA_EXECUTE_INNER)
 		return seen;
 	seen.wrapped = true;
 	seen.program = solana_tx_account(tx, ix, SOLANA_EXECUTE_PROGRAM);
@@ -202,7 +202,7 @@ static int add_create(struct composing *composing, const uint8_t *program, struc
 	return seen.wrapped ? add_wrapped(composing, &create, err) : add(composing, &create, err);
 }
 
-static int add_token(struct composing *composing, const char *text, struct error *err)
+static int want_token(struct composing *composing, struct error *err)
 {
 	const struct wallet_wanted *wanted = composing->wanted;
 	uint8_t destination[PUBKEY_LEN];
@@ -214,7 +214,7 @@ static int add_token(struct composing *composing, const char *text, struct error
 		return refuse(err, "it sends no token");
 	/* the token's program checks the decimals against the mint, so the amount is what was typed or nothing moves */
 	uint8_t decimals = seen.data[9];
-	if (read_amount(text, decimals, seen.data + 1, &amount, err) != 0)
+	if (read_amount(wanted->amount, decimals, seen.data + 1, &amount, err) != 0)
 		return -1;
 	if (solana_pda_associated_token(wanted->to, seen.program, wanted->what, destination) != 0)
 		return refuse(err, "the recipient can have no account of that token");
@@ -231,11 +231,6 @@ static int add_token(struct composing *composing, const char *text, struct error
 	return add_wrapped(composing, &inner, err);
 }
 
-static int want_token(struct composing *composing, struct error *err)
-{
-	return add_token(composing, composing->wanted->amount, err);
-}
-
 static int want_nft(struct composing *composing, struct error *err)
 {
 	const struct wallet_wanted *wanted = composing->wanted;
@@ -243,7 +238,7 @@ static int want_nft(struct composing *composing, struct error *err)
 	struct seen seen;
 
 	if (!find(composing->tx, is_core_transfer, &seen))
-		return add_token(composing, "1", err);
+		return refuse(err, "it hands over no NFT");
 	const struct solana_core_transfer transfer = {.asset = wanted->what,
 	    .collection = collection_or_null(account(&seen, 1)),
 	    .payer = wanted->owner,

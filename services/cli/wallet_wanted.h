@@ -12,7 +12,7 @@
 enum wallet_want {
 	WALLET_WANT_SOL,           /* amount of SOL to `to` */
 	WALLET_WANT_TOKEN,         /* amount of the token `what` to `to`'s associated account */
-	WALLET_WANT_NFT,           /* the Core asset, or the mint, `what` to `to` */
+	WALLET_WANT_NFT,           /* the Core asset `what` to `to`; an SPL NFT is a token */
 	WALLET_WANT_CLOSE,         /* the token accounts in keys, or if there are none any */
 	WALLET_WANT_REVOKE_RECORD, /* the execution delegate's record `what` */
 	WALLET_WANT_REVOKE_TOKEN,  /* the delegate of token account `what` */

@@ -19,10 +19,15 @@ void agent_record_create(const struct agent_record *record, struct account_state
 	state_r->lamports = rent_exempt(AGENT_RECORD_LEN);
 }
 
+bool agent_record_is(const struct account_state *state)
+{
+	return state->len > 0 && state->data[0] == KEY &&
+	       solana_program_of(state->program) == SOLANA_PROGRAM_AGENT_TOOLS;
+}
+
 bool agent_record_read(const struct account_state *state, struct agent_record *record_r)
 {
-	if (state->len != AGENT_RECORD_LEN || state->data[0] != KEY ||
-	    solana_program_of(state->program) != SOLANA_PROGRAM_AGENT_TOOLS)
+	if (state->len != AGENT_RECORD_LEN || !agent_record_is(state))
 		return false;
 	record_r->bump = state->data[1];
 	memcpy(record_r->profile, state->data + 8, PUBKEY_LEN);

@@ -15,6 +15,8 @@ struct agent_record {
 
 /* Fills *state_r, exempt from rent. */
 void agent_record_create(const struct agent_record *record, struct account_state *state_r);
+/* What Core takes off before the inner call, whosever it is: the program's, with the first byte of one. */
+bool agent_record_is(const struct account_state *state);
 /* False: it is not one. */
 bool agent_record_read(const struct account_state *state, struct agent_record *record_r);
 

@@ -30,7 +30,7 @@ static const struct command {
     {"airdrop", "to sol lamports", "give SOL to an address (1)", control_airdrop},
     {"create_mint", "mint decimals authority program", "make a mint; program token or token-2022",
 	control_create_mint},
-    {"fund", "mint owner account amount delegate delegated frozen closer",
+    {"fund", "mint owner account amount delegate delegated frozen closer wrapped",
 	"put an amount of a mint into the owner's associated token account, or into another one",
 	control_fund},
     {"delegate", "asset authority profile identity",

@@ -84,6 +84,7 @@ static int read_token(
 	uint8_t decimals;
 
 	token->state = arg_bool(call, "frozen") ? TOKEN_FROZEN : TOKEN_INITIALIZED;
+	token->is_native = arg_bool(call, "wrapped");
 	if (arg_key(call, "mint", token->mint, err) != 0 ||
 	    arg_key(call, "owner", token->owner, err) != 0 ||
 	    arg_u64(call, "amount", &token->amount, err) != 0 ||

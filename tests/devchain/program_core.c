@@ -110,10 +110,8 @@ static int approve_execution(struct invocation *in, struct execution *execution)
 	if (in->n > SOLANA_EXECUTE_INNER && core_asset_lets_agents_execute(asset) &&
 	    agent_record_read(&in->at[SOLANA_EXECUTE_INNER].account->state, &record) &&
 	    run_is_key(authority, record.authority) &&
-	    run_is_key(execution->at[SOLANA_EXECUTE_ASSET], record.asset)) {
-		execution->inner++;
+	    run_is_key(execution->at[SOLANA_EXECUTE_ASSET], record.asset))
 		return 0;
-	}
 	return run_fail_custom(in, NO_APPROVALS);
 }
 
@@ -127,6 +125,10 @@ static int read_execution(struct invocation *in, struct execution *execution)
 			return -1;
 	}
 	execution->inner = SOLANA_EXECUTE_INNER;
+	/* any record, needed or not */
+	if (in->n > SOLANA_EXECUTE_INNER &&
+	    agent_record_is(&in->at[SOLANA_EXECUTE_INNER].account->state))
+		execution->inner++;
 	execution->authority = execution->at[SOLANA_EXECUTE_AUTHORITY];
 	if (!is_given(in, execution->authority))
 		execution->authority = execution->at[SOLANA_EXECUTE_PAYER];

@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "common/solana_lighthouse.h"
 #include "common/solana_ix_system.h"
 #include "common/solana_program.h"
 #include "tests/devchain/programs.h"
@@ -32,4 +33,11 @@ int program_budget(struct invocation *in)
 {
 	(void)in;
 	return 0;
+}
+
+int program_lighthouse(struct invocation *in)
+{
+	return solana_lighthouse_is_assertion(in->data, in->len)
+		   ? 0
+		   : run_fail(in, "InvalidInstructionData");
 }

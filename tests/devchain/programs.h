@@ -6,8 +6,9 @@
 
 #include "tests/devchain/run.h"
 
-int program_system(struct invocation *in); /* Transfer */
-int program_budget(struct invocation *in); /* was read before; does nothing */
+int program_system(struct invocation *in);     /* Transfer */
+int program_budget(struct invocation *in);     /* was read before; does nothing */
+int program_lighthouse(struct invocation *in); /* every assertion holds */
 int program_token(struct invocation
 	*in); /* Token and Token-2022: Transfer, TransferChecked, Revoke, CloseAccount */
 int program_associated_token(struct invocation *in); /* Create, CreateIdempotent */

@@ -25,6 +25,7 @@ static const struct {
     {SOLANA_PROGRAM_ASSOCIATED_TOKEN, program_associated_token, 15000},
     {SOLANA_PROGRAM_CORE, program_core, 12000},
     {SOLANA_PROGRAM_AGENT_TOOLS, program_agent_tools, 5000},
+    {SOLANA_PROGRAM_LIGHTHOUSE, program_lighthouse, 1000},
 };
 
 uint64_t run_le(const uint8_t *at, size_t len)

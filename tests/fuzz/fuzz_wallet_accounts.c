@@ -4,7 +4,7 @@
 
 #include "common/scoped.h"
 #include "services/agent-wallet/core_asset.h"
-#include "services/agent-wallet/token_account.h"
+#include "common/token_account.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 

@@ -254,6 +254,18 @@ def test_many_empty_token_accounts_do_not_hide_one_that_is_not(c):
     assert [h["amount"] for h in got["holdings"] if h.get("amount")] == [77]
 
 
+def test_many_token_accounts_do_not_hide_one_that_another_may_spend_from(c, bob):
+    """What a seller could put before a buyer's eyes: an account with a delegate behind more full ones than fit."""
+    owner, mint = Wallet(), c.devchain("create_mint", decimals=0)["mint"]
+    for i in range(260):
+        c.devchain("fund", mint=mint, owner=owner.address, account=b58encode(i.to_bytes(4, "big") + bytes([5] * 28)), amount=1)
+    last = b58encode(bytes([255] * 32))
+    c.devchain("fund", mint=mint, owner=owner.address, account=last, amount=0, delegate=bob.address, delegated=2**62, wait="confirmed")
+    got = c.ask("tokens", owner=owner.address)
+    assert got["more"] and len(got["holdings"]) == 256
+    assert [h["account"] for h in got["holdings"] if h.get("delegate")] == [last]
+
+
 def test_lists_who_may_execute_for_an_asset(c, alice, bob):
     asset, other = c.mint(alice), c.mint(alice)
     made = c.devchain("delegate", asset=asset, authority=bob.address)

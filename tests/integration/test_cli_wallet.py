@@ -29,6 +29,7 @@ class Lying(Service):
     def __init__(self, agent, transaction, says="passes", state="confirmed", summary="Send 0.5 SOL, as you asked", **more):
         self.agent, self.transaction, self.submitted, self.orders = agent, transaction, [], []
         self.simulation = {"node_says": says, "error": more.get("error"), "why": None, "slot": 1, "units": 1, "logs": []}
+        self.code = more.get("code", "service_unavailable")
         self.summary, self.states, self.signature, self.sends = summary, [state] if isinstance(state, str) else state, more.get("signature"), more.get("sends", 202)
         super().__init__({BUILD: (200, self.build), SUBMIT: (self.sends, self.submit), STATUS: (200, self.status),
                           "/v1/wallet": (200, more.get("shown", {}))})
@@ -41,7 +42,7 @@ class Lying(Service):
 
     def submit(self, body):
         self.submitted.append(base64.b64decode(body["transaction"]))
-        return self.state("sent") if self.sends == 202 else {"code": "service_unavailable", "detail": "not now"}
+        return self.state("sent") if self.sends == 202 else {"code": self.code, "detail": "not now"}
 
     def state(self, name):
         own = b58encode(self.submitted[0][1:65]) if self.submitted else None
@@ -144,7 +145,8 @@ def test_nfts_accounts_and_delegates_are_those_that_were_named(agent, tmp_path):
     accounts = [Wallet().address, Wallet().address]
     cases = [
         (["send", "--nft", nft, "--to", to], agent.compose(agent.send_nft(nft, to)), agent.compose(agent.send_nft(nft, Wallet().address))),
-        (["send", "--nft", nft, "--to", to], agent.compose(agent.send_token(nft, to, 1, 0)), agent.compose(agent.send_nft(Wallet().address, to))),
+        (["send", "--nft", nft, "--to", to], agent.compose(agent.send_nft(nft, to)), agent.compose(agent.send_token(nft, to, 1, 0))),
+        (["send", "--nft", nft, "--to", to], agent.compose(agent.send_nft(nft, to)), agent.compose(agent.send_nft(Wallet().address, to))),
         (["close", *accounts], agent.compose(*(agent.close(a) for a in accounts)), agent.compose(agent.close(accounts[0]))),
         (["close", *accounts], agent.compose(*(agent.close(a, program=TOKEN_2022) for a in reversed(accounts))),
          agent.compose(*(agent.close(a, to=Wallet().address) for a in accounts))),
@@ -201,6 +203,7 @@ def test_how_it_ended_is_told_and_is_the_exit_status(agent, tmp_path, state, cod
     with Lying(agent, agent.compose(agent.send_sol(to, 500_000_000)), state=["sent", state]) as service:
         done = service.cli(tmp_path, *sol(to))
         assert (done.returncode, words in done.stdout) == (code, True), done.stdout + done.stderr
+        assert f"The service says: {state}: " in done.stdout
         assert b58encode(service.submitted[0][1:65]) in done.stdout
         looked = service.run(HERE, tmp_path, "wallet", "status", ID, "--json")
         assert looked.returncode == code and json.loads(looked.stdout)["state"] == state
@@ -219,6 +222,16 @@ def test_a_submit_without_an_answer_is_tried_again_and_then_left_open(agent, tmp
     assert done.returncode == 4 and "may have been sent" in done.stderr and f"wallet status {ID}" in done.stderr
     assert len(service.submitted) > 1 and len(set(service.submitted)) == 1, "the same bytes"
     assert b58encode(service.submitted[0][1:65]) in done.stderr
+
+
+@pytest.mark.parametrize("sends,code", [(409, "operation_expired"), (409, "already_submitted"), (403, "transaction_changed"), (422, "signature_missing"),
+                                        (429, "rate_limited"), (401, "session_expired"), (404, "operation_unknown"), (500, "internal")])
+def test_a_service_that_says_it_refused_has_the_signature_all_the_same(agent, tmp_path, sends, code):
+    to = Wallet().address
+    with Lying(agent, agent.compose(agent.send_sol(to, 500_000_000)), sends=sends, code=code) as service:
+        done = service.cli(tmp_path, *sol(to))
+    assert done.returncode != 0 and "may have been sent" in done.stderr and "has your signature" in done.stderr
+    assert b58encode(service.submitted[0][1:65]) in done.stderr and f"wallet status {ID}" in done.stderr
 
 
 def test_the_transaction_that_is_named_is_the_one_that_was_signed(agent, tmp_path):
@@ -304,7 +317,7 @@ def test_the_wallet_is_shown_with_all_its_digits(agent, tmp_path):
              "wrapped_sol": False, "lamports": "2039280", "delegate": None, "delegated_amount": "0", "close_authority": None}
     text = show(agent, tmp_path, "show", lamports="9007199254740993", tokens=[token]).stdout
     assert agent.pda in text and "9007199.254740993 SOL" in text and "18446744073.709551615" in text and "frozen" in text
-    assert "hot wallet  none" in text
+    assert "hot wallet  none" in text and "state       clean (the account and tokens: one node's word)\n" in text
     assert json.loads(show(agent, tmp_path, "show", "--json").stdout)["address"] == agent.pda
 
 

@@ -206,3 +206,8 @@ def limit(units):
 
 def price(micro_lamports):
     return BUDGET, [], bytes([3]) + micro_lamports.to_bytes(8, "little")
+
+
+def assertion(key, number=5, signs=False, written=False):
+    """One of Lighthouse's, as wallets add them."""
+    return "L2TExMFKdjpN9kozasaurPirfHy9P8sbXoAN1qA3S95", [(key, signs, written)], bytes([number]) + bytes(4)

@@ -337,6 +337,8 @@ test('a delegate of the previous owner still executes after a sale, until its re
     ],
     data: Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]),
   });
+  // whoever executes: a record that comes first is no account of the inner instruction's
+  assert.equal(await spend(bob, { record }), null);
   assert.deepEqual(await run([revoke(alice)], [alice]), failure(13));
   assert.equal(await run([revoke(bob)], [bob]), null);
   assert.deepEqual(await spend(carol, { record }), failure(26));

@@ -117,12 +117,63 @@ static void the_owner_pays_for_the_account_that_is_created(void **state)
 	refuses(w, ERR_INVALID, "payer_too_poor");
 }
 
+static void what_the_owner_keeps_is_exempt_from_rent(void **state)
+{
+	struct world *w = *state;
+	uint64_t needs = 2074080 + 48720 + 5000, *has = &w->accounts[ORDER_AT_PAYER].lamports;
+	*has = needs;
+	composes(w); /* nothing is left */
+	*has = needs + 1;
+	refuses(w, ERR_INVALID, "payer_too_poor");
+	assert_non_null(strstr(w->err.text, "2127801"));
+	assert_non_null(strstr(w->err.text, "890880"));
+	*has = needs + 890879;
+	refuses(w, ERR_INVALID, "payer_too_poor");
+	*has = needs + 890880;
+	composes(w);
+}
+
+/* It gets the money in the same transaction, but the fee is taken before. */
+static void an_owner_who_pays_himself_is_counted_once(void **state)
+{
+	struct world *w = *state;
+	const struct order_owner owner = w->order.owner;
+	uint64_t *has = &w->accounts[ORDER_AT_PAYER].lamports;
+	w->req = (struct wallet_build_req){.operation = "transfer_sol", .amount = 900000};
+	w->req.allow_off_curve = true;
+	pubkey_text(w->payer, w->req.to);
+	assert_int_equal(order_read(&w->req, &owner, &w->order, &w->err), 0);
+	memset(w->accounts, 0, sizeof(w->accounts));
+	own(&w->accounts[ORDER_AT_WALLET], SOLANA_PROGRAM_SYSTEM, 0);
+	own(&w->accounts[ORDER_AT_PAYER], SOLANA_PROGRAM_SYSTEM, 0);
+	own(&w->accounts[ORDER_AT_TO], SOLANA_PROGRAM_SYSTEM, 0);
+	*has = 890880 + 5000;
+	composes(w);
+	*has = 890880 + 4999;
+	refuses(w, ERR_INVALID, "payer_too_poor");
+	*has = 53720; /* the fee leaves too little, before the money comes */
+	refuses(w, ERR_INVALID, "payer_too_poor");
+	w->req.amount = 1;
+	*has = 890880 + 53720;
+	composes(w);
+	*has = 890880 + 53720 - 1;
+	composes(w);
+	*has = 890880 + 53720 - 2;
+	refuses(w, ERR_INVALID, "payer_too_poor");
+}
+
 static void a_mint_with_fees_takes_larger_accounts(void **state)
 {
 	struct world *w = *state;
 	extend(w, 1, 108, 0);
 	assert_int_equal(compose_created_size(&w->order, w->accounts), 182);
 	composes(w);
+	assert_int_equal(w->composed.fee_bps, 0);
+	uint8_t *fee = w->accounts[ORDER_AT_MINT].data.data + 170 + 90;
+	fee[8] = 1;
+	fee[16] = 50;
+	composes(w);
+	assert_int_equal(w->composed.fee_bps, 50);
 }
 
 static void a_mint_that_cannot_be_sent_simply_is_refused(void **state)
@@ -149,6 +200,23 @@ static void an_associated_account_that_was_given_away_gets_nothing(void **state)
 	refuses(w, ERR_INVALID, "recipient_refused");
 	target->data.data[108] = 1;
 	target->data.data[40] ^= 1;
+	refuses(w, ERR_INVALID, "recipient_refused");
+}
+
+static void only_a_wallet_is_a_recipient(void **state)
+{
+	struct world *w = *state;
+	struct accounts_item *to = &w->accounts[ORDER_AT_TOKEN_TO];
+	own(to, SOLANA_PROGRAM_SYSTEM, 0);
+	composes(w);
+	to->executable = true;
+	refuses(w, ERR_INVALID, "recipient_refused");
+	to->executable = false;
+	own(to, SOLANA_PROGRAM_CORE, 1); /* a burned NFT */
+	refuses(w, ERR_INVALID, "recipient_refused");
+	own(to, SOLANA_PROGRAM_TOKEN, 165);
+	refuses(w, ERR_INVALID, "recipient_refused");
+	snprintf(to->owner, sizeof(to->owner), BOB); /* a program that is not known here */
 	refuses(w, ERR_INVALID, "recipient_refused");
 }
 
@@ -180,11 +248,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(
 		the_owner_pays_for_the_account_that_is_created, begin, end),
+	    cmocka_unit_test_setup_teardown(what_the_owner_keeps_is_exempt_from_rent, begin, end),
+	    cmocka_unit_test_setup_teardown(an_owner_who_pays_himself_is_counted_once, begin, end),
 	    cmocka_unit_test_setup_teardown(a_mint_with_fees_takes_larger_accounts, begin, end),
 	    cmocka_unit_test_setup_teardown(
 		a_mint_that_cannot_be_sent_simply_is_refused, begin, end),
 	    cmocka_unit_test_setup_teardown(
 		an_associated_account_that_was_given_away_gets_nothing, begin, end),
+	    cmocka_unit_test_setup_teardown(only_a_wallet_is_a_recipient, begin, end),
 	    cmocka_unit_test_setup_teardown(rents_that_make_no_sense_are_no_answer, begin, end),
 	    cmocka_unit_test_setup_teardown(a_wallet_with_data_spends_nothing, begin, end),
 	};

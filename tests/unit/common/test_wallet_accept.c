@@ -1,5 +1,5 @@
-/* What an owner's wallet may change of a transaction and what not: each refusal by itself, then 20,000 mutants, none of which is taken. A
- * mutant that means the same (another compute budget within the limit) is never made; none is excused. */
+/* What an owner's wallet may change of a transaction and what not: each refusal by itself, then 20,000 mutants, none of which is taken, half of them where
+ * Lighthouse's assertions are allowed, as by default. A mutant that means the same (another compute budget within the limit) is never made; none is excused. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -171,6 +171,12 @@ static void accepts_a_budget_put_in_taken_out_or_replaced(void **state)
 		insert(&returned, 0, &price);
 		add(&returned, &limit);
 		accepts(&built, &returned, false);
+		limit.data[0] = SOLANA_BUDGET_DATA_SIZE;
+		add(&returned, &limit);
+		accepts(&built, &returned, false);
+		add(&returned, &limit);
+		refuses(&built, &returned, false, ERR_INVALID, "tx_budget");
+		limit.data[0] = SOLANA_BUDGET_LIMIT;
 	}
 }
 
@@ -364,6 +370,7 @@ static void refuses_anything_for_nothing_built(void **state)
 /* ---- mutants ---- */
 
 static uint64_t drawn;
+static bool lighthouse_is_on;
 
 static uint32_t draw(uint32_t below)
 {
@@ -405,9 +412,13 @@ static bool extra_instruction(struct draft *draft)
 		solana_ix_budget_price(
 		    600000 + draw(1000), &ix); /* 0.12 SOL at least, or a second one */
 		break;
-	case 3:
-		lighthouse((uint8_t)draw(20), world.owner, SOLANA_READ, &ix);
+	case 3: { /* where assertions are allowed, one that is none, or that somebody else would have to sign */
+		uint8_t number = (uint8_t)draw(20);
+		bool is_assertion = number >= 2 && number <= 15;
+		lighthouse(number, lighthouse_is_on && is_assertion ? world.mallory : world.owner,
+		    lighthouse_is_on && is_assertion ? SOLANA_SIGN : SOLANA_READ, &ix);
 		break;
+	}
 	default:
 		solana_instruction_init(&ix, world.mallory);
 		break;
@@ -732,7 +743,7 @@ static void takes_no_mutant(void **state)
 {
 	struct draft built[DRAFTS];
 	struct raw raw[DRAFTS];
-	size_t made[ARRAY_LEN(mutations)] = {0}, n = 0;
+	size_t made[2][ARRAY_LEN(mutations)] = {0}, n = 0;
 
 	(void)state;
 	for (size_t i = 0; i < DRAFTS; i++) {
@@ -746,19 +757,22 @@ static void takes_no_mutant(void **state)
 		struct error err = {.code = ERR_NONE};
 		struct raw mutant;
 		drawn = seed;
+		lighthouse_is_on = seed / DRAFTS / ARRAY_LEN(mutations) % 2;
 		if (!mutate(kind, &built[which], &mutant))
 			continue;
-		if (judge_with(&raw[which], &mutant, false, &err) == 0)
+		if (judge_with(&raw[which], &mutant, lighthouse_is_on, &err) == 0)
 			fail_msg("mutant %llu of transaction %zu is taken: %s",
 			    (unsigned long long)seed, which, mutations[kind].name);
 		assert_true(err.code == ERR_INVALID || err.code == ERR_DENIED);
 		assert_true(err.reason[0] && err.text[0]);
-		made[kind]++;
+		made[lighthouse_is_on][kind]++;
 		n++;
 	}
 	for (size_t kind = 0; kind < ARRAY_LEN(mutations); kind++)
-		if (made[kind] < 100)
-			fail_msg("only %zu of: %s", made[kind], mutations[kind].name);
+		for (size_t is_on = 0; is_on < 2; is_on++)
+			if (made[is_on][kind] < 50)
+				fail_msg(
+				    "only %zu of: %s", made[is_on][kind], mutations[kind].name);
 }
 
 int main(void)

@@ -142,19 +142,28 @@ static void tells_whose_token_account_gets_a_token(void **state)
 	summarise(ix, 2, true);
 	says(0, false,
 	    "Create token account %s of " DESTINATION " for token %s, if it is missing; " WALLET
-	    " pays its rent" BY_ASSET,
+	    " pays its rent, at least 0.00207408 SOL" BY_ASSET,
 	    to, mint);
 	says(1, false,
 	    "Send 1.5 of token %s (6 decimals, Token-2022) of " WALLET
-	    " from token account %s to " DESTINATION ", token account %s" BY_ASSET,
+	    " from token account %s to " DESTINATION
+	    ", token account %s, less what its mint withholds" BY_ASSET,
 	    mint, from, to);
+
+	assert_int_equal(solana_ix_token_create_account(solana_program_key(SOLANA_PROGRAM_TOKEN),
+			     world.pda, world.destination, world.mint, &inner),
+	    0);
+	world_execute(&world, &inner, &ix[0]);
+	summarise(ix, 1, true);
+	assert_non_null(
+	    strstr(summary.lines[0].text, WALLET " pays its rent, about 0.00203928 SOL" BY_ASSET));
 
 	/* alone it does not say whose account that is */
 	summarise(&ix[1], 1, true);
 	says(0, true,
 	    "Send 1.5 of token %s (6 decimals, Token-2022) of " WALLET
 	    " from token account %s to token account %s, whose owner the transaction does not "
-	    "name" BY_ASSET,
+	    "name, less what its mint withholds" BY_ASSET,
 	    mint, from, to);
 }
 
@@ -373,6 +382,23 @@ static void sees_that_a_delegate_acts(void **state)
 	    " to " DESTINATION BY_ASSET);
 }
 
+/* The bytes do not show that it is one, nor that the program takes it off: with one account too many nothing is known. */
+static void calls_unknown_what_has_anothers_record_before_it(void **state)
+{
+	struct solana_instruction inner, ix;
+	const struct solana_core_execute execute = {.asset = world.asset,
+	    .collection = world.collection,
+	    .payer = world.owner,
+	    .record = world.mallory};
+
+	(void)state;
+	solana_ix_system_transfer(world.pda, world.destination, WORLD_LAMPORTS, &inner);
+	assert_int_equal(solana_ix_core_execute(&execute, &inner, &ix, NULL), 0);
+	summarise(&ix, 1, true);
+	assert_non_null(strstr(summary.lines[0].text, "Unknown instruction of program 1111"));
+	assert_true(summary.lines[0].warning);
+}
+
 static void names_every_further_signer(void **state)
 {
 	struct solana_instruction ix;
@@ -460,6 +486,7 @@ int main(void)
 	    cmocka_unit_test(says_so_if_it_is_another_agents_wallet),
 	    cmocka_unit_test(warns_of_money_that_is_not_the_agents),
 	    cmocka_unit_test(sees_that_a_delegate_acts),
+	    cmocka_unit_test(calls_unknown_what_has_anothers_record_before_it),
 	    cmocka_unit_test(names_every_further_signer),
 	    cmocka_unit_test(a_transaction_full_of_instructions_has_a_line_for_each),
 	    cmocka_unit_test(computes_the_priority_fee_as_a_node_does),

@@ -1,13 +1,14 @@
 /* token_account - accounts and mints of SPL Token and Token-2022, read from their bytes (spl-token state.rs; Token-2022 extension/mod.rs). Pure. */
-#ifndef AGENT_WALLET_TOKEN_ACCOUNT_H
-#define AGENT_WALLET_TOKEN_ACCOUNT_H
+#ifndef COMMON_TOKEN_ACCOUNT_H
+#define COMMON_TOKEN_ACCOUNT_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "common/base58.h"
 
-#define TOKEN_ACCOUNT_LEN 165
+#define TOKEN_ACCOUNT_LEN 165 /* so much of one, and of a mint 82, is the same in both programs */
+#define TOKEN_MINT_LEN 82
 
 struct token_account {
 	const uint8_t *mint, *owner; /* borrowed */
@@ -23,7 +24,8 @@ struct token_mint {
 	bool stays;         /* non-transferable */
 	bool
 	    hooked; /* a program of somebody's is asked at each transfer, with accounts that are not known here */
-	bool fees; /* a part of what is sent may be withheld */
+	unsigned
+	    fee_bps; /* that much of what is sent may be withheld, in hundredths of a percent: the higher of the present rate and the next */
 };
 
 /* False: it is none, or was not initialised. */

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "services/agent-wallet/token_account.h"
+#include "common/token_account.h"
 
 static uint8_t account[200], mint[400];
 
@@ -88,7 +88,18 @@ static void extensions_make_accounts_longer_or_transfers_impossible(void **state
 	size_t end = extend(extend(extend(166, 1, 108), 14, 64), 26, 33);
 	assert_true(token_mint_read(true, mint, end, &read));
 	assert_int_equal(read.account_len, 170 + 12 + 5 + 4);
-	assert_true(read.fees && !read.hooked && !read.stays); /* no program is set */
+	assert_true(read.fee_bps == 0 && !read.hooked && !read.stays); /* no program is set */
+	uint8_t *fees = mint + 166 + 4;
+	fees[88] = 250; /* the present rate, of at most nothing */
+	assert_true(token_mint_read(true, mint, end, &read));
+	assert_int_equal(read.fee_bps, 0);
+	fees[80] = 1;
+	assert_true(token_mint_read(true, mint, end, &read));
+	assert_int_equal(read.fee_bps, 250);
+	fees[98 + 7] = 1;
+	fees[107] = 1; /* the next is higher */
+	assert_true(token_mint_read(true, mint, end, &read));
+	assert_int_equal(read.fee_bps, 256);
 	mint[166 + 4 + 108 + 4 + 40] = 1;
 	assert_true(token_mint_read(true, mint, end, &read));
 	assert_true(read.hooked);
