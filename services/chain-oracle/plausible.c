@@ -40,8 +40,7 @@ static bool is_late(const struct plausible_view *view, uint64_t allowed_s)
 {
 	int64_t said_s = (int64_t)(view->at_ms / 1000);
 	int64_t lag_s;
-	return __builtin_sub_overflow(said_s, view->clock_s, &lag_s) ||
-	       lag_s > (int64_t)allowed_s;
+	return __builtin_sub_overflow(said_s, view->clock_s, &lag_s) || lag_s > (int64_t)allowed_s;
 }
 
 static bool counts(const struct plausible_view *view, const struct plausible_chain *chain)
@@ -81,8 +80,8 @@ static bool is_far_below(const struct plausible_view *view, uint64_t slot)
 	return slot > view->slot && slot - view->slot > PLAUSIBLE_BEHIND;
 }
 
-static bool is_behind(const struct plausible_view *view, const struct lead *lead,
-    const struct plausible_chain *chain)
+static bool is_behind(
+    const struct plausible_view *view, const struct lead *lead, const struct plausible_chain *chain)
 {
 	const uint64_t late_s = PLAUSIBLE_BEHIND / (chain->slots_per_s ? chain->slots_per_s : 1);
 	return is_far_below(view, lead->second) ||

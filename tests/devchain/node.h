@@ -35,7 +35,7 @@ struct faults {
 	bool no_history;       /* it keeps none: asked to search it, it answers with an error */
 	uint64_t lag;          /* blocks behind the chain */
 	uint64_t lower;        /* as lag, and minContextSlot is not honoured */
-	uint64_t old_statuses; /* blocks by which statuses are behind the node's view: they come from another machine behind the same address */
+	uint64_t old_statuses; /* blocks by which statuses lag behind the rest */
 	uint64_t ahead;        /* every slot is told that much too high */
 	uint64_t high;         /* every block height, likewise */
 	uint64_t skew_s;       /* the Clock sysvar is that late */

@@ -192,8 +192,8 @@ static int get_block_height(struct call *call)
 
 	if (call_config(call, 0, &config) != 0)
 		return -1;
-	return call_write_u64(call,
-	    node_height(call->rpc->node, config.commitment) + call->rpc->node->faults.high);
+	return call_write_u64(
+	    call, node_height(call->rpc->node, config.commitment) + call->rpc->node->faults.high);
 }
 
 static int get_genesis_hash(struct call *call)

@@ -36,7 +36,8 @@ static void write_blockhash(struct call *call, uint64_t height)
 
 	bank_blockhash(bank_of(call), height, hash);
 	evbuffer_add_printf(call->out, "{\"blockhash\":\"%s\",\"lastValidBlockHeight\":%llu}",
-	    pubkey_text(hash, text), (unsigned long long)(height + BANK_BLOCKHASH_LIFE + call->rpc->node->faults.high));
+	    pubkey_text(hash, text),
+	    (unsigned long long)(height + BANK_BLOCKHASH_LIFE + call->rpc->node->faults.high));
 }
 
 int rpc_get_latest_blockhash(struct call *call)
