@@ -2,9 +2,10 @@
  *
  * What is answered is what nodes say, and nodes can lie. Three kinds, named at each call:
  *	one node	the first healthy one that answers. It can forge all of it: for showing, and for composing what the owner reads before signing.
- *	every node	all healthy ones are asked, `nodes` of them answered. Fields say what all of them say, and what any of them says, so that
- *			no single one of several can make a transaction look landed, or lost, or hide what is known to another. With
- *			one node configured this is one node.
+ *	every node	all healthy ones are asked; `nodes` of them answered, `silent` of them did not, `of` are configured (and not known to be of
+ *			another chain). Fields say what all that answered say, and what any of them says. That is every node's word only if enough of
+ *			them answered: who needs it so that no single one of several can make a transaction look landed, or lost, or hide what is
+ *			known to another, asks chain_is_vouched. With one node configured, its word is the only one there is.
  *	relayed		given to every node of our chain, healthy or not.
  * No answer is older than mc:chain, or than min_slot where the call has one; slots from the future set the node aside.
  *
@@ -24,6 +25,16 @@
 
 #define CHAIN_TRANSACTION_MAX 1232 /* bytes: one packet */
 #define CHAIN_ERROR_MAX 120
+/* Blocks a blockhash lives, from the one it was the latest of (Agave, MAX_PROCESSING_AGE). */
+#define CHAIN_BLOCKHASH_LIFE 150
+/* Blocks for which nodes know what became of a transaction without searching their history (Agave, MAX_RECENT_BLOCKHASHES). */
+#define CHAIN_STATUS_BLOCKS 300
+
+/* Did two nodes answer, or the only one that is configured? */
+static inline bool chain_is_vouched(uint64_t nodes, uint64_t of)
+{
+	return nodes >= (of < 2 ? 1 : 2);
+}
 
 /* clang-format off */
 #define keys_ITEM(F, M) \
@@ -90,7 +101,8 @@ PROTO_ITEM(relays)
 	F(M, UINT, last_valid, 0, UINT64_MAX, MUST, "the last block height it is good for: the highest that a node names") \
 	F(M, UINT, height, 0, UINT64_MAX, MUST, "the block height now: the lowest that a node names") \
 	F(M, UINT, slot, 0, UINT64_MAX, MUST, "of the first node") \
-	F(M, UINT, nodes, 1, 8, MUST, "that answered")
+	F(M, UINT, nodes, 1, 8, MUST, "that answered") \
+	F(M, UINT, of, 0, 8, MUST, "that are configured")
 
 #define chain_account_REQ(F, M) \
 	F(M, STR, key, 32, 44, MUST, "base58 address") \
@@ -131,8 +143,9 @@ PROTO_ITEM(relays)
 #define chain_records_RSP(F, M) \
 	F(M, UINT, slot, 0, UINT64_MAX, MUST, "the lowest of the readings") \
 	F(M, UINT, nodes, 1, 8, MUST, "that answered") \
+	F(M, UINT, of, 0, 8, MUST, "that are configured") \
 	F(M, BOOL, more, 0, 1, MAY, "there are more than fit") \
-	F(M, LIST, records, 0, 64, MAY, "what any node names, each once: a forged one alarms, a hidden one needs every node to lie")
+	F(M, LIST, records, 0, 64, MAY, "what any node names, each once: a forged one alarms, a hidden one needs every node that answered to lie")
 
 #define chain_simulate_REQ(F, M) \
 	F(M, BIN, transaction, 1, CHAIN_TRANSACTION_MAX, MUST, "signed or not: signatures are not looked at, the blockhash is replaced by the latest") \
@@ -151,13 +164,18 @@ PROTO_ITEM(relays)
 #define chain_send_RSP(F, M) \
 	F(M, STR, signature, 64, 88, MUST, "of the transaction, read from its own bytes: its first") \
 	F(M, UINT, accepted, 0, 8, MUST, "nodes that took it or say it landed; which is no promise that it lands") \
+	F(M, UINT, of, 0, 8, MUST, "nodes that are configured") \
 	F(M, LIST, relays, 1, 8, MUST, "what each node did that answered in time")
 
 #define chain_statuses_REQ(F, M) \
 	F(M, LIST, signatures, 1, 256, MUST, "which transactions") \
-	F(M, BOOL, history, 0, 1, MAY, "look beyond the last minutes: slower, and not every node serves it")
+	F(M, BOOL, history, 0, 1, MAY, "look beyond the last minutes: slower, and not every node serves it: one that does not has not answered")
 #define chain_statuses_RSP(F, M) \
 	F(M, UINT, nodes, 1, 8, MUST, "that answered") \
+	F(M, UINT, silent, 0, 8, MAY, "healthy ones that did not") \
+	F(M, UINT, of, 0, 8, MUST, "that are configured") \
+	F(M, UINT, height, 0, UINT64_MAX, MUST, "block height: the lowest that a node names. Each node's states are not older than the height it named") \
+	F(M, UINT, highest, 0, UINT64_MAX, MUST, "the highest") \
 	F(M, LIST, states, 1, 256, MUST, "in the order of the signatures")
 
 #define chain_recent_REQ(F, M) \
@@ -168,7 +186,7 @@ PROTO_ITEM(relays)
 	F(M, LIST, recents, 0, 50, MAY, "newest first")
 
 #define CHAIN_CALLS(C) \
-	C(chain, blockhash, ROLE_WALLET, READ, "Every node: the latest blockhash and the block height. To tell a transaction lost, ask this first and chain.statuses after.") \
+	C(chain, blockhash, ROLE_WALLET, READ, "Every node: the latest blockhash and the block height.") \
 	C(chain, account, ROLE_WALLET, READ, "One node: an account.") \
 	C(chain, accounts, ROLE_WALLET, READ, "One node: accounts, all in one slot.") \
 	C(chain, rent, ROLE_WALLET, READ, "One node: what accounts of these sizes must hold.") \
@@ -176,7 +194,7 @@ PROTO_ITEM(relays)
 	C(chain, records, ROLE_WALLET, READ, "Every node: the execution delegate records of an asset.") \
 	C(chain, simulate, ROLE_WALLET, READ, "One node: what a transaction would do, as it says.") \
 	C(chain, send, ROLE_WALLET, READ, "Relayed: give a signed transaction to every node; the same bytes again do no harm, and no node sends them again by itself.") \
-	C(chain, statuses, ROLE_WALLET, READ, "Every node: what became of transactions.") \
+	C(chain, statuses, ROLE_WALLET, READ, "Every node: the block height, and what became of transactions by then.") \
 	C(chain, recent, ROLE_WALLET, READ, "One node: the latest transactions that name an address.")
 CHAIN_CALLS(PROTO_DECLARE)
 /* clang-format on */

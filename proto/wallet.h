@@ -21,7 +21,7 @@
  *			holds), delegate_refused (nothing to revoke),
  *			signature_missing (submit: a signature is missing or wrong), tx_* (submit: no transaction; common/solana_tx.h)
  *	not_found	operation_unknown (none of the owner's in this ownership period; unsigned ones are forgotten after minutes)
- *	conflict	already_submitted (with other bytes), operation_expired (submit: its blockhash is too old)
+ *	conflict	already_submitted (with other bytes; or these bytes for another operation: an equal order of the same blockhash is the same transaction), operation_expired (submit: its blockhash is too old)
  * The text names the numbers.
  */
 #ifndef PROTO_WALLET_H

@@ -9,6 +9,15 @@
 #include "common/log.h"
 #include "common/pubkey.h"
 
+#define BURST_MIN 10 /* of calls at once */
+
+static void end(struct asking *asking)
+{
+	if (asking->is_linked)
+		TAILQ_REMOVE(&asking->wallet->alone, asking, link);
+	free(asking);
+}
+
 void asking_refuse(struct asking *asking, const struct error *err)
 {
 	if (err->code == ERR_DENIED || err->code == ERR_CONFLICT) {
@@ -17,13 +26,13 @@ void asking_refuse(struct asking *asking, const struct error *err)
 		    "trace", bus_request_trace(asking->request));
 	}
 	bus_fail(asking->request, err);
-	free(asking);
+	end(asking);
 }
 
 void asking_reply(struct asking *asking, const void *rsp)
 {
 	bus_reply(asking->request, rsp);
-	free(asking);
+	end(asking);
 }
 
 void asking_ask(
@@ -69,6 +78,19 @@ void asking_read_owner(struct asking *asking, void (*owned)(struct asking *askin
 
 /* ---- 3. not too many */
 
+static bool is_too_many(struct asking *asking)
+{
+	const struct asking *other;
+	if (!asking->is_alone)
+		return false;
+	TAILQ_FOREACH(other, &asking->wallet->alone, link)
+	if (strcmp(other->asset, asking->asset) == 0)
+		return true;
+	TAILQ_INSERT_TAIL(&asking->wallet->alone, asking, link);
+	asking->is_linked = true;
+	return false;
+}
+
 static void on_limit(void *arg, const struct ledger_wait *out, const struct error *err)
 {
 	struct asking *asking = arg;
@@ -81,12 +103,23 @@ static void on_limit(void *arg, const struct ledger_wait *out, const struct erro
 		busy.retry_after_s =
 		    (unsigned)(out->wait_ms > 86400000 ? 86400 : (out->wait_ms + 999) / 1000);
 		asking_refuse(asking, &busy);
+	} else if (is_too_many(asking)) {
+		error_refuse(
+		    &busy, ERR_BUSY, "rate_limited", "the same is under way for this asset");
+		busy.retry_after_s = 1;
+		asking_refuse(asking, &busy);
 	} else {
 		asking->next(asking);
 	}
 }
 
 /* ---- 2. who holds the asset */
+
+static uint64_t burst_of(uint64_t per_minute)
+{
+	uint64_t burst = per_minute / 4 > BURST_MIN ? per_minute / 4 : BURST_MIN;
+	return burst < per_minute ? burst : per_minute;
+}
 
 static void on_owner(void *arg, const struct ledger_owner *out, const struct error *err)
 {
@@ -108,7 +141,7 @@ static void on_owner(void *arg, const struct ledger_owner *out, const struct err
 	const struct ledger_limit limit = {.kind = asking->is_build ? "wallet_build" : "wallet",
 	    .key = asking->asset,
 	    .per_minute = rate,
-	    .burst = rate};
+	    .burst = burst_of(rate)};
 	ledger_limit(wallet->process->redis, &limit, 1, on_limit, asking);
 }
 

@@ -10,8 +10,12 @@ struct asking {
 	struct wallet *wallet;
 	struct bus_request *request;
 	bool is_build; /* counts as one, not as another call */
+	bool is_alone; /* one at a time for an asset: it asks nodes for much */
 	void (*next)(struct asking *asking);
 	void (*owned)(struct asking *asking); /* of asking_read_owner */
+
+	TAILQ_ENTRY(asking) link; /* of those under way that are alone */
+	bool is_linked;
 
 	/* once next is called */
 	char asset[PUBKEY_TEXT_MAX + 1], owner[PUBKEY_TEXT_MAX + 1], pda[PUBKEY_TEXT_MAX + 1];
@@ -20,7 +24,7 @@ struct asking {
 	uint64_t other_slot; /* up to which somebody else was seen to own it */
 };
 
-/* Takes asking over, once wallet, request, is_build and next are set. token: borrowed of the request. */
+/* Takes asking over, once wallet, request, is_build, is_alone and next are set. token: borrowed of the request. */
 void asking_begin(struct asking *asking, const char *token);
 /* Each ends the request and asking. */
 void asking_refuse(struct asking *asking, const struct error *err);

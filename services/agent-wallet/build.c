@@ -145,6 +145,26 @@ static void explain(struct building *building)
 	rsp->rent_lamports = composed->rent_lamports;
 }
 
+/* Until when it can land decides what is called lost, so that is no one node's word of several. One that names a block which others are far from could keep it
+ * from ever coming to an end. */
+static int check_latest(
+    const struct chain_blockhash_rsp *latest, uint8_t *blockhash_r, struct error *err)
+{
+	const char *bad = NULL;
+	if (!chain_is_vouched(latest->nodes, latest->of))
+		bad = "only one node names the block height";
+	else if (latest->last_valid > latest->height &&
+		 latest->last_valid - latest->height > 2 * CHAIN_BLOCKHASH_LIFE)
+		bad = "nodes name different block heights";
+	else if (pubkey_parse(latest->blockhash, blockhash_r) != 0)
+		bad = "a malformed blockhash";
+	if (!bad)
+		return 0;
+	error_refuse(err, ERR_UNAVAILABLE, "chain_unavailable", "%s", bad);
+	err->retry_after_s = 1;
+	return -1;
+}
+
 static void on_blockhash(void *arg, const void *message, const struct error *err)
 {
 	struct building *building = arg;
@@ -156,8 +176,7 @@ static void on_blockhash(void *arg, const void *message, const struct error *err
 	}
 	building->rsp.last_valid = latest->last_valid;
 	building->rsp.height = latest->height;
-	if (pubkey_parse(latest->blockhash, building->facts.blockhash) != 0) {
-		error_refuse(&bad, ERR_UNAVAILABLE, "chain_unavailable", "a malformed blockhash");
+	if (check_latest(latest, building->facts.blockhash, &bad) != 0) {
 		asking_refuse(&building->asking, &bad);
 	} else if (compose(&building->order, &building->facts, &building->composed, &bad) != 0) {
 		asking_refuse(&building->asking, &bad);

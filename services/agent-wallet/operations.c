@@ -228,6 +228,7 @@ static void on_claim(void *arg, const redisReply *reply, const struct error *err
 	scoped_free struct call *call = arg;
 	scoped_free struct operation *ops = calloc(OPERATIONS_CLAIM_MAX, sizeof(*ops));
 	struct error bad;
+	uint8_t signature[SIGNATURE_LEN];
 	size_t n = 0;
 	bug_if(!ops);
 	if (!err && (reply->type != REDIS_REPLY_ARRAY || reply->elements > OPERATIONS_CLAIM_MAX)) {
@@ -237,7 +238,8 @@ static void on_claim(void *arg, const redisReply *reply, const struct error *err
 	/* one that cannot be read does not hold up the others */
 	for (size_t i = 0; !err && i < reply->elements; i++) {
 		const redisReply *r = reply->element[i];
-		n += r->type == REDIS_REPLY_ARRAY && take_row(r->element, r->elements, &ops[n]);
+		n += r->type == REDIS_REPLY_ARRAY && take_row(r->element, r->elements, &ops[n]) &&
+		     base58_decode(ops[n].signature, signature, sizeof(signature)) == 0;
 	}
 	call->claimed(call->arg, ops, n, err);
 }

@@ -25,7 +25,7 @@ struct operation {
 	uint64_t sent_ms, landed;
 	char error[CHAIN_ERROR_MAX + 1];
 	char least[9 + 1], most[9 + 1];
-	bool differ, accepted; /* a node took it once */
+	bool differ, accepted; /* nodes took it once (relay.h) */
 };
 
 struct operation_note {
@@ -45,7 +45,7 @@ typedef void (*operations_claimed)(
 void operations_put(struct redis *redis, const struct operation *op, uint64_t ttl_ms, uint64_t max,
     operations_done done, void *arg);
 void operations_get(struct redis *redis, const char *id, operations_done done, void *arg);
-/* word: accepted, same (bytes), other (bytes were accepted before), unknown (op NULL). */
+/* word: accepted, same (bytes), other (bytes were accepted before), twin (these bytes were, for another operation), unknown (op NULL). */
 void operations_accept(struct redis *redis, const struct operation *op, uint64_t keep_ms,
     uint64_t again_ms, operations_accepted done, void *arg);
 #define OPERATIONS_CLAIM_MAX 32

@@ -2,6 +2,7 @@
 -- looks at what is due takes it for a while (a lease by score), so that of several replicas one looks. No arguments are keys: the ACL judges each access.
 --	mc:wallet:op:<id>	hash, FIELDS below
 --	mc:wallet:built:<asset>	zset of ids that nobody has signed, by when they are forgotten
+--	mc:wallet:sig:<signature> hash: id of the one operation whose transaction that is
 --	mc:wallet:due		zset of ids that were sent and have not ended, by when to look next
 
 local FIELDS = {'asset', 'wallet', 'slot', 'operation', 'state', 'built', 'last_valid', 'built_ms', 'sent', 'signature', 'sent_ms',
@@ -46,11 +47,17 @@ end
 -- id -> row, or nothing
 ops.get = function(id) return row(id) or {} end
 
--- One signed version, kept before anything is sent. id asset wallet bytes signature keep_ms again_ms -> 'accepted' | 'same' | 'other' | 'unknown', row
+-- One signed version, kept before anything is sent. id asset wallet bytes signature keep_ms again_ms -> 'accepted' | 'same' | 'other' | 'twin' | 'unknown', row.
+-- Two equal orders of one blockhash are one transaction, which lands once: the second is nobody's payment ('twin').
 ops.accept = function(id, asset, wallet, sent, signature, keep_ms, again_ms)
 	local r = row(id)
 	if not r or r[2] ~= asset or r[3] ~= wallet then return {'unknown'} end
 	if r[6] ~= 'built' then return {r[10] == sent and 'same' or 'other', unpack(r)} end
+	local named = 'mc:wallet:sig:' .. signature
+	local twin = redis.call('HGET', named, 'id')
+	if twin and twin ~= id then return {'twin', unpack(r)} end
+	redis.call('HSET', named, 'id', id)
+	redis.call('PEXPIRE', named, keep_ms)
 	redis.call('HSET', key_of(id), 'state', 'sent', 'sent', sent, 'signature', signature, 'sent_ms', digits(now))
 	redis.call('PEXPIRE', key_of(id), keep_ms)
 	redis.call('ZADD', DUE, digits(now + tonumber(again_ms)), id)

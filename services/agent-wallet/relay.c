@@ -1,19 +1,28 @@
 #include "services/agent-wallet/relay.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* How a node's preflight failed; NULL: none did. */
+static const char *refusal_in(const struct chain_send_rsp *rsp)
+{
+	for (size_t i = 0; i < rsp->relays.len; i++)
+		if (strcmp(rsp->relays.item[i].outcome, "refused") == 0)
+			return rsp->relays.item[i].error;
+	return NULL;
+}
 
 void relay_judge(const struct chain_send_rsp *rsp, struct operation *op)
 {
 	if (!rsp)
 		return;
-	if (rsp->accepted > 0) {
+	const char *refusal = refusal_in(rsp);
+	if (!refusal && chain_is_vouched(rsp->accepted, rsp->of))
 		op->accepted = true;
+	if (rsp->accepted > 0)
 		op->error[0] = '\0';
-		return;
-	}
-	for (size_t i = 0; i < rsp->relays.len; i++)
-		if (strcmp(rsp->relays.item[i].outcome, "refused") == 0)
-			memcpy(op->error, rsp->relays.item[i].error, sizeof(op->error));
+	else if (refusal)
+		snprintf(op->error, sizeof(op->error), "%s", refusal);
 }
 
 void relay_request(const struct operation *op, struct chain_send_req *req_r)

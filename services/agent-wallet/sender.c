@@ -10,6 +10,7 @@
 #include "services/agent-wallet/wallet.h"
 
 #define CALL_MS 3000
+#define PAUSES_MAX 8 /* the longest pause, in usual ones */
 
 /* One of the batch, while something is asked about it. */
 struct look {
@@ -26,9 +27,19 @@ static void rest(struct sender *sender)
 	struct timeval wait = {(time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000)};
 	free(sender->ops);
 	sender->ops = NULL;
-	sender->n = sender->pending = 0;
+	sender->n = sender->pending = sender->n_old = 0;
 	if (!sender->is_stopping)
 		event_add(sender->timer, &wait);
+}
+
+/* What every node refuses, and what has been on its way for minutes, is not looked at as often: nodes limit how much they are asked. */
+static uint64_t pause_ms(const struct wallet *wallet, const struct operation *op)
+{
+	const uint64_t least = wallet->again_ms, most = PAUSES_MAX * least, now = clock_unix_ms();
+	uint64_t age = now > op->sent_ms ? now - op->sent_ms : 0;
+	bool is_refused = op->error[0] && !op->accepted;
+	uint64_t wait = age / (is_refused ? 2 : 32);
+	return wait < least ? least : wait > most ? most : wait;
 }
 
 void sender_note(
@@ -40,7 +51,7 @@ void sender_note(
 	    .least = op->least,
 	    .most = op->most,
 	    .landed = op->landed,
-	    .again_ms = wallet->again_ms,
+	    .again_ms = pause_ms(wallet, op),
 	    .differ = op->differ,
 	    .accepted = op->accepted};
 	operations_note(wallet->process->redis, &note, done, arg);
@@ -106,45 +117,73 @@ static struct look *look_at(struct sender *sender, size_t i)
 
 /* ---- 2. looked at */
 
+static void go_on(struct look *look, const struct verdict_look *how)
+{
+	if (how && verdict_wants_sending(look->op, how->height))
+		ledger_owner(look->sender->wallet->process->redis, look->op->asset, on_owner, look);
+	else
+		note(look);
+}
+
+static struct verdict_look word_of(const struct chain_statuses_rsp *rsp, bool history)
+{
+	return (struct verdict_look){.nodes = rsp->nodes,
+	    .of = rsp->of,
+	    .silent = rsp->silent,
+	    .height = rsp->height,
+	    .highest = rsp->highest,
+	    .history = history};
+}
+
+static void ask_statuses(
+    struct sender *sender, struct look *const *looks, size_t n, bool history, bus_done done)
+{
+	struct chain_statuses_req *req = calloc(1, sizeof(*req));
+	bug_if(!req);
+	req->history = history;
+	req->signatures.len = n;
+	for (size_t i = 0; i < n; i++)
+		memcpy(req->signatures.item[i].signature, looks[i]->op->signature,
+		    sizeof(req->signatures.item[i].signature));
+	bus_send(sender->wallet->oracles, &chain_statuses_call, req, clock_unix_ms() + CALL_MS,
+	    NULL, done, sender);
+	free(req);
+}
+
+/* Not every node keeps a history: then it stays as it is, but what is young does not wait for it. */
+static void on_searched(void *arg, const void *message, const struct error *err)
+{
+	struct sender *sender = arg;
+	const struct chain_statuses_rsp *rsp = message;
+	bool known = !err && rsp->states.len == sender->n_old;
+	const struct verdict_look how = known ? word_of(rsp, true) : (struct verdict_look){0};
+	size_t n = sender->n_old;
+	sender->n_old = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (known)
+			verdict_take(sender->old[i]->op, &rsp->states.item[i], &how);
+		go_on(sender->old[i], known ? &how : NULL);
+	}
+}
+
 static void on_statuses(void *arg, const void *message, const struct error *err)
 {
 	struct sender *sender = arg;
 	const struct chain_statuses_rsp *rsp = message;
 	bool known = !err && rsp->states.len == sender->n;
+	const struct verdict_look how = known ? word_of(rsp, false) : (struct verdict_look){0};
 	sender->pending = sender->n;
 	for (size_t i = 0; i < sender->n; i++) {
-		struct look *look = look_at(sender, i);
+		struct look *look = sender->looks[i];
 		if (known)
-			verdict_take(look->op, &rsp->states.item[i], sender->height);
-		if (known && verdict_wants_sending(look->op, sender->height))
-			ledger_owner(
-			    sender->wallet->process->redis, look->op->asset, on_owner, look);
+			verdict_take(look->op, &rsp->states.item[i], &how);
+		if (known && verdict_wants_history(look->op, &how))
+			sender->old[sender->n_old++] = look;
 		else
-			note(look);
+			go_on(look, known ? &how : NULL);
 	}
-}
-
-static void on_height(void *arg, const void *message, const struct error *err)
-{
-	struct sender *sender = arg;
-	const struct chain_blockhash_rsp *latest = message;
-	if (err) {
-		on_statuses(sender, NULL, err);
-		return;
-	}
-	sender->height = latest->height;
-	struct chain_statuses_req *req = calloc(1, sizeof(*req));
-	bug_if(!req);
-	req->signatures.len = sender->n;
-	for (size_t i = 0; i < sender->n; i++) {
-		memcpy(req->signatures.item[i].signature, sender->ops[i].signature,
-		    sizeof(req->signatures.item[i].signature));
-		/* of older ones nodes know nothing unless they look them up */
-		req->history |= sender->height > sender->ops[i].last_valid;
-	}
-	bus_send(sender->wallet->oracles, &chain_statuses_call, req, clock_unix_ms() + CALL_MS,
-	    NULL, on_statuses, sender);
-	free(req);
+	if (sender->n_old > 0)
+		ask_statuses(sender, sender->old, sender->n_old, true, on_searched);
 }
 
 /* ---- 1. taken */
@@ -152,7 +191,6 @@ static void on_height(void *arg, const void *message, const struct error *err)
 static void on_claimed(void *arg, const struct operation *ops, size_t n, const struct error *err)
 {
 	struct sender *sender = arg;
-	const struct chain_blockhash_req req = {};
 	if (err || n == 0 || sender->is_stopping) {
 		rest(sender);
 		return;
@@ -161,8 +199,9 @@ static void on_claimed(void *arg, const struct operation *ops, size_t n, const s
 	bug_if(!sender->ops);
 	memcpy(sender->ops, ops, n * sizeof(*ops));
 	sender->n = n;
-	bus_send(sender->wallet->oracles, &chain_blockhash_call, &req, clock_unix_ms() + CALL_MS,
-	    NULL, on_height, sender);
+	for (size_t i = 0; i < n; i++)
+		sender->looks[i] = look_at(sender, i);
+	ask_statuses(sender, sender->looks, n, false, on_statuses);
 }
 
 /* The lease may run out while it is looked at: then two look, which harms nothing. */

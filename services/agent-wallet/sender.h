@@ -1,5 +1,5 @@
-/* sender - goes after every transaction that was sent and has not ended: looks what became of it, sends the same bytes again while it can still land and no node
- * knows it. What is due is in Redis, taken for a while by one replica; so it survives this process, and any replica goes on with it. */
+/* sender - goes after every transaction that was sent and has not ended: looks what became of it, sends the same bytes again while it can still land and some node
+ * does not know it, at longer intervals the older it is and the more it is refused. What is due is in Redis, taken for a while by one replica; so it survives this process, and any replica goes on with it. */
 #ifndef AGENT_WALLET_SENDER_H
 #define AGENT_WALLET_SENDER_H
 
@@ -9,6 +9,7 @@
 #include "services/agent-wallet/operations.h"
 
 struct wallet;
+struct look;
 
 struct sender {
 	struct wallet *wallet;
@@ -17,7 +18,9 @@ struct sender {
 	/* the batch under way; n is 0 between batches */
 	struct operation *ops;
 	size_t n, pending;
-	uint64_t height;
+	struct look *looks[OPERATIONS_CLAIM_MAX];
+	struct look *old[OPERATIONS_CLAIM_MAX]; /* those of them whose history is searched */
+	size_t n_old;
 	struct metric *again, *ended[3];
 };
 

@@ -167,6 +167,14 @@ static void on_tokens(void *arg, const void *message, const struct error *err)
 static void on_records(void *arg, const void *message, const struct error *err)
 {
 	struct showing *showing = arg;
+	const struct chain_records_rsp *rsp = message;
+	struct error few;
+	/* one node of several could hide one */
+	if (!err && !chain_is_vouched(rsp->nodes, rsp->of)) {
+		error_refuse(&few, ERR_UNAVAILABLE, "chain_unavailable",
+		    "only one node tells who may execute");
+		err = &few;
+	}
 	if (arrived(showing, err)) {
 		size_t lies = view_add_delegates(message, showing->asking.asset_key, &showing->rsp);
 		if (lies > 0)
@@ -206,7 +214,8 @@ void wallet_show(
 {
 	struct showing *showing = calloc(1, sizeof(*showing));
 	bug_if(!showing);
-	showing->asking = (struct asking){.wallet = self, .request = request, .next = read_chain};
+	showing->asking = (struct asking){
+	    .wallet = self, .request = request, .is_alone = true, .next = read_chain};
 	showing->req = req;
 	asking_begin(&showing->asking, req->token);
 }

@@ -82,6 +82,10 @@ static int judge_accepted(const char *word, struct error *err)
 	if (strcmp(word, "other") == 0)
 		return error_refuse(err, ERR_CONFLICT, "already_submitted",
 		    "other bytes were accepted for this operation");
+	if (strcmp(word, "twin") == 0)
+		return error_refuse(err, ERR_CONFLICT, "already_submitted",
+		    "an equal order was submitted already and this is the same transaction, which "
+		    "lands once: build it anew to do it twice");
 	return error_refuse(err, ERR_NOT_FOUND, "operation_unknown", "forgotten meanwhile");
 }
 

@@ -23,20 +23,46 @@ static void land(struct operation *op, const struct states_item *status)
 		set_state(op, status->least);
 }
 
-void verdict_take(struct operation *op, const struct states_item *status, uint64_t height)
+static bool is_beyond(uint64_t height, uint64_t last_valid, uint64_t margin)
 {
+	return height > last_valid && height - last_valid > margin;
+}
+
+/* Does every node still know, unasked, of all blocks that it could have landed in? */
+static bool is_recent(const struct operation *op, const struct verdict_look *look)
+{
+	return !is_beyond(look->highest, op->last_valid,
+	    CHAIN_STATUS_BLOCKS - CHAIN_BLOCKHASH_LIFE - VERDICT_MARGIN);
+}
+
+static bool may_be_lost(const struct operation *op, const struct verdict_look *look)
+{
+	return is(op->most, "none") && look->silent == 0 &&
+	       chain_is_vouched(look->nodes, look->of) &&
+	       is_beyond(look->height, op->last_valid, VERDICT_MARGIN);
+}
+
+void verdict_take(
+    struct operation *op, const struct states_item *status, const struct verdict_look *look)
+{
+	bool vouched = chain_is_vouched(look->nodes, look->of);
 	if (verdict_is_final(op))
 		return;
-	memcpy(op->least, status->least, sizeof(op->least));
+	snprintf(op->least, sizeof(op->least), "%s", vouched ? status->least : "none");
 	memcpy(op->most, status->most, sizeof(op->most));
 	op->differ = status->differ;
 	if (status->differ)
 		return;
-	if (is(status->least, "confirmed") || is(status->least, "finalized"))
+	if (is(op->least, "confirmed") || is(op->least, "finalized"))
 		land(op, status);
-	else if (is(status->most, "none") && height > op->last_valid &&
-		 height - op->last_valid > VERDICT_MARGIN)
+	else if (may_be_lost(op, look) && (look->history || is_recent(op, look)))
 		set_state(op, "expired");
+}
+
+bool verdict_wants_history(const struct operation *op, const struct verdict_look *look)
+{
+	return !verdict_is_final(op) && !look->history && may_be_lost(op, look) &&
+	       !is_recent(op, look);
 }
 
 bool verdict_is_final(const struct operation *op)

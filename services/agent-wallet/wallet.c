@@ -9,9 +9,11 @@
 	}
 const struct setting wallet_settings[] = {
     ROW("BUILDS_PER_MINUTE", UINT, builds_per_minute, 1, 100000000, "30",
-	"Transactions composed a minute for one asset; a minute's worth may come at once."),
+	"Transactions composed a minute for one asset; a quarter of them, or 10, may come at "
+	"once."),
     ROW("CALLS_PER_MINUTE", UINT, calls_per_minute, 1, 100000000, "120",
-	"Other calls a minute for one asset: views, submits, questions what became of one."),
+	"Other calls a minute for one asset: views, submits, questions what became of one. A "
+	"quarter of them, or 10, may come at once; views come one at a time."),
     ROW("BUILDS_KEPT", UINT, builds_kept, 1, 1000, "32",
 	"Unsigned transactions kept for one asset; beyond them the oldest is forgotten."),
     ROW("BUILD_TTL_S", UINT, build_ttl_s, 1, 3600, "300",
@@ -20,7 +22,7 @@ const struct setting wallet_settings[] = {
 	"How long a sent transaction is kept, to tell what became of it."),
     ROW("AGAIN_MS", UINT, again_ms, 50, 60000, "2000",
 	"Pause between looks at a sent transaction, each of which sends it again until it has "
-	"landed."),
+	"landed; up to 8 times as long for one that is refused, or old."),
     ROW("MAX_PRIORITY_LAMPORTS", UINT, max_priority_lamports, 0, 10000000000, "5000000",
 	"Largest priority fee that an owner's wallet may have added to a transaction."),
     ROW("ALLOW_LIGHTHOUSE", BOOL, allow_lighthouse, 0, 1, "yes",
@@ -50,6 +52,7 @@ int wallet_start(void *arg, struct error *err)
 	self->sessions = process_client(self->process, ROLE_SESSION);
 	self->oracles = process_client(self->process, ROLE_ORACLE);
 	self->auths = process_client(self->process, ROLE_AUTH);
+	TAILQ_INIT(&self->alone);
 	sender_start(&self->sender, self);
 	return 0;
 }

@@ -2,10 +2,14 @@
 #ifndef AGENT_WALLET_WALLET_H
 #define AGENT_WALLET_WALLET_H
 
+#include <sys/queue.h>
+
 #include "common/service.h"
 #include "common/wallet_accept.h"
 #include "proto/registry.h"
 #include "services/agent-wallet/sender.h"
+
+struct asking;
 
 struct wallet {
 	struct process *process; /* first: the skeleton sets it */
@@ -18,6 +22,7 @@ struct wallet {
 	uint8_t collection[PUBKEY_LEN];
 	struct bus_client *sessions, *oracles, *auths;
 	struct sender sender;
+	TAILQ_HEAD(askings, asking) alone; /* under way (asking.h) */
 	struct metric *built, *sent, *refused;
 };
 

@@ -7,6 +7,7 @@
 
 #define WAIT_MS 100
 #define PATIENCE_MS 2000
+#define ROOM_MS 1000 /* of that, waiting for room in a node's queue */
 
 struct asking {
 	TAILQ_ENTRY(asking) link;
@@ -16,6 +17,8 @@ struct asking {
 	struct bus_request *request;
 	struct event *timer;
 	uint64_t min_slot, give_up_at; /* Unix milliseconds */
+	uint64_t room_until;           /* likewise */
+	size_t wanted;                 /* healthy ones when they were asked */
 	unsigned tried;                /* bits of the nodes that failed */
 	bool behind;                   /* one of them only lags */
 	size_t running;
@@ -119,16 +122,21 @@ static void explain(const struct rpc_answer *answer, struct error *why_r)
 static void merge(struct asking *asking)
 {
 	struct asking_turn *first = NULL;
+	size_t answered = 0;
 	for (size_t i = 0; i < asking->len; i++) {
 		struct asking_turn *turn = asking->turn[i];
 		if (!turn->ok)
 			continue;
 		if (!first)
 			first = turn;
+		answered++;
 		if (asking->kind->merge)
 			asking->kind->merge(first->rsp, turn, turn == first);
 	}
 	if (first) {
+		if (asking->kind->count)
+			asking->kind->count(
+			    first->rsp, asking->wanted > answered ? asking->wanted - answered : 0);
 		reply(asking, first->rsp);
 	} else {
 		forget_turns(asking);
@@ -186,6 +194,14 @@ static void on_answer(void *arg, struct rpc_node *node, const struct rpc_answer 
 	}
 }
 
+static uint64_t count_of(struct rpc_nodes *nodes)
+{
+	uint64_t of = 0;
+	for (size_t i = 0; i < rpc_nodes_len(nodes); i++)
+		of += !rpc_nodes_at(nodes, i)->view.other_chain;
+	return of;
+}
+
 static void add_turn(struct asking *asking, struct rpc_node *node)
 {
 	struct asking_turn *turn = malloc(sizeof(*turn));
@@ -195,29 +211,47 @@ static void add_turn(struct asking *asking, struct rpc_node *node)
 	    .node = node,
 	    .req = asking->req,
 	    .rsp = calloc(1, asking->kind->rsp_size),
-	    .min_slot = asking->min_slot};
+	    .min_slot = asking->min_slot,
+	    .of = count_of(*asking->askings->nodes)};
 	bug_if(!turn->rsp);
 }
 
-static bool is_asked(struct rpc_nodes *nodes, const struct asking *asking, struct rpc_node *node)
+static bool is_wanted(struct rpc_nodes *nodes, const struct asking *asking, struct rpc_node *node)
 {
-	if (asking->tried & 1U << node->index || !rpc_node_has_room(node))
+	if (asking->tried & 1U << node->index)
 		return false;
 	return asking->kind->whom == ASKING_ALL ? !node->view.other_chain
 						: rpc_nodes_is_healthy(nodes, node);
 }
 
+static bool has_room(const struct asking *asking, const struct rpc_node *node)
+{
+	size_t spared = asking->kind->is_kept_for ? 0 : ASKINGS_SPARE;
+	return node->in_flight + spared < RPC_NODE_IN_FLIGHT_MAX;
+}
+
 static void choose(struct asking *asking, struct rpc_nodes *nodes)
 {
-	if (asking->kind->whom == ASKING_ONE) {
-		struct rpc_node *node = rpc_nodes_first(nodes, asking->tried);
-		if (node)
+	bool one = asking->kind->whom == ASKING_ONE;
+	asking->wanted = rpc_nodes_healthy(nodes);
+	for (size_t i = 0; i < rpc_nodes_len(nodes) && !(one && asking->len == 1); i++) {
+		struct rpc_node *node = rpc_nodes_at(nodes, i);
+		if (is_wanted(nodes, asking, node) && has_room(asking, node))
 			add_turn(asking, node);
-		return;
 	}
-	for (size_t i = 0; i < rpc_nodes_len(nodes); i++)
-		if (is_asked(nodes, asking, rpc_nodes_at(nodes, i)))
-			add_turn(asking, rpc_nodes_at(nodes, i));
+}
+
+/* Is the word of one wanted that has no room just now? */
+static bool lacks_room(struct asking *asking, struct rpc_nodes *nodes)
+{
+	if (asking->kind->whom != ASKING_HEALTHY || clock_unix_ms() >= asking->room_until)
+		return false;
+	for (size_t i = 0; i < rpc_nodes_len(nodes); i++) {
+		struct rpc_node *node = rpc_nodes_at(nodes, i);
+		if (is_wanted(nodes, asking, node) && !has_room(asking, node))
+			return true;
+	}
+	return false;
 }
 
 /* ---- asking ---- */
@@ -247,13 +281,18 @@ static void on_time(evutil_socket_t fd, short what, void *arg)
 	ask(asking);
 }
 
+static void ask_soon(struct asking *asking)
+{
+	const struct timeval soon = {.tv_usec = WAIT_MS * 1000};
+	event_add(asking->timer, &soon);
+}
+
 /* Nobody is left: a node that lags, or gets well, is worth waiting for; one that failed is not. */
 static void wait(struct asking *asking)
 {
-	const struct timeval soon = {.tv_usec = WAIT_MS * 1000};
 	bool worth = asking->behind || asking->tried == 0;
 	if (worth && clock_unix_ms() + WAIT_MS < asking->give_up_at)
-		event_add(asking->timer, &soon);
+		ask_soon(asking);
 	else if (asking->why.code != ERR_NONE)
 		fail(asking, &asking->why);
 	else
@@ -280,6 +319,10 @@ static void ask(struct asking *asking)
 		    asking, "chain_unavailable", "the state in Redis belongs to another chain");
 		return;
 	}
+	if (lacks_room(asking, nodes)) {
+		ask_soon(asking);
+		return;
+	}
 	choose(asking, nodes);
 	asking->running = asking->len;
 	if (asking->len == 0) {
@@ -297,9 +340,10 @@ void asking_begin(struct askings *askings, const struct asking_kind *kind, const
     uint64_t min_slot, struct bus_request *request)
 {
 	const struct ledger_chain *chain = follower_chain(askings->process->follower);
-	if (askings->len == ASKINGS_MAX) {
+	const size_t max = kind->is_kept_for ? ASKINGS_MAX : ASKINGS_MAX - ASKINGS_KEPT;
+	if (askings->len >= max) {
 		struct error busy;
-		error_set(&busy, ERR_BUSY, "%d requests are under way", ASKINGS_MAX);
+		error_set(&busy, ERR_BUSY, "%zu requests are under way", askings->len);
 		busy.retry_after_s = 1;
 		bus_fail(request, &busy);
 		return;
@@ -312,6 +356,7 @@ void asking_begin(struct askings *askings, const struct asking_kind *kind, const
 	asking->request = request;
 	asking->min_slot = chain->known && chain->slot > min_slot ? chain->slot : min_slot;
 	asking->give_up_at = oracle_give_up_at(request, PATIENCE_MS);
+	asking->room_until = oracle_give_up_at(request, ROOM_MS);
 	asking->timer = event_new(askings->process->base, -1, 0, on_time, asking);
 	bug_if(!asking->timer);
 	askings->len++;

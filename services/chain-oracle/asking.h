@@ -2,8 +2,9 @@
  *
  * Each node that is asked makes a whole reply of its own, step by step; a turn is that. Of ASKING_ONE the first turn that comes to an end is the answer, and a
  * node that fails hands over to the next; of the others, the turns run side by side and are merged, in the order of the nodes, when the last has
- * ended, or after two seconds (or when the caller's time is nearly over) as soon as one has. A node's
- * failing here says nothing about its health. No node that can be asked: one is waited for, for two seconds at most.
+ * ended, or after two seconds (or when the caller's time is nearly over) as soon as one has. Who did not answer is counted: silence of one node must
+ * not make another's word everybody's. A node's failing here says nothing about its health. No node that can be asked: one is waited for, for two
+ * seconds at most; a healthy one whose queue is full is no absent one and is waited for, for one.
  */
 #ifndef CHAIN_ORACLE_ASKING_H
 #define CHAIN_ORACLE_ASKING_H
@@ -14,7 +15,10 @@
 #include "services/chain-oracle/rpc_nodes.h"
 #include "services/chain-oracle/rpc_request.h"
 
-#define ASKINGS_MAX 32 /* under way */
+#define ASKINGS_MAX 40 /* under way */
+#define ASKINGS_KEPT 8 /* of them for what is on its way: sending, and what became of it */
+#define ASKINGS_SPARE \
+	8 /* places in a node's queue that all others leave to those, and to sign-ins */
 
 struct asking;
 struct asking_turn {
@@ -25,6 +29,7 @@ struct asking_turn {
 	void *more; /* owned; what a step keeps for a later one, NULL at first */
 	unsigned step;
 	uint64_t min_slot;
+	uint64_t of; /* nodes that are configured and not known to be of another chain */
 	bool ended, ok;
 };
 
@@ -38,6 +43,7 @@ struct asking_kind {
 	size_t rsp_size;
 	size_t body_max;   /* of each answer */
 	bool keeps_errors; /* read is also given answers that are errors */
+	bool is_kept_for;  /* one of those that ASKINGS_KEPT is for */
 	/* What to ask at this step; NULL: the turn has come to its end. */
 	char *(*write)(const struct asking_turn *turn, uint64_t id);
 	/* 0, or -1: it is not an answer to what was asked. */
@@ -46,6 +52,8 @@ struct asking_kind {
 	void (*merge)(void *rsp, const struct asking_turn *turn, bool first);
 	/* May be NULL: looks over the whole before it is sent. */
 	void (*finish)(void *rsp, const void *req);
+	/* May be NULL: the healthy nodes that did not answer. */
+	void (*count)(void *rsp, uint64_t silent);
 };
 
 /* Part of its owner. */

@@ -29,47 +29,43 @@ int chain_check_signature(const char *text, struct error *err)
 	return 0;
 }
 
-static uint64_t lower(uint64_t a, uint64_t b)
-{
-	return a < b ? a : b;
-}
-
-static uint64_t higher(uint64_t a, uint64_t b)
-{
-	return a > b ? a : b;
-}
-
 /* ---- blockhash ---- */
+
+int chain_read_latest(const struct asking_turn *turn, const struct rpc_answer *answer,
+    struct chain_latest *latest_r, struct error *err)
+{
+	const json_t *value = rpc_answer_value(answer);
+	if (asking_slot(turn, answer, &latest_r->slot, err) < 0)
+		return -1;
+	if (rpc_json_pubkey(json_object_get(value, "blockhash"), latest_r->blockhash) < 0 ||
+	    rpc_json_u64(json_object_get(value, "lastValidBlockHeight"), &latest_r->last_valid) <
+		0 ||
+	    latest_r->last_valid < CHAIN_BLOCKHASH_LIFE)
+		return error_set(err, ERR_INVALID, "no blockhash");
+	latest_r->height = latest_r->last_valid - CHAIN_BLOCKHASH_LIFE;
+	if (latest_r->height > latest_r->slot)
+		return error_set(err, ERR_INVALID, "more blocks than slots");
+	return 0;
+}
 
 static char *write_blockhash(const struct asking_turn *turn, uint64_t id)
 {
-	switch (turn->step) {
-	case 0:
-		return rpc_request_blockhash(id, turn->min_slot);
-	case 1:
-		return rpc_request_height(id, turn->min_slot);
-	default:
-		return NULL;
-	}
+	return turn->step == 0 ? rpc_request_blockhash(id, turn->min_slot) : NULL;
 }
 
 static int read_blockhash(
     struct asking_turn *turn, const struct rpc_answer *answer, struct error *err)
 {
 	struct chain_blockhash_rsp *rsp = turn->rsp;
-	const json_t *value = rpc_answer_value(answer);
-	uint8_t hash[PUBKEY_LEN];
-	rsp->nodes = 1;
-	if (turn->step == 1)
-		return rpc_json_u64(answer->result, &rsp->height) < 0
-			   ? error_set(err, ERR_INVALID, "no block height")
-			   : 0;
-	if (asking_slot(turn, answer, &rsp->slot, err) < 0)
+	struct chain_latest latest;
+	if (chain_read_latest(turn, answer, &latest, err) < 0)
 		return -1;
-	if (rpc_json_pubkey(json_object_get(value, "blockhash"), hash) < 0 ||
-	    rpc_json_u64(json_object_get(value, "lastValidBlockHeight"), &rsp->last_valid) < 0)
-		return error_set(err, ERR_INVALID, "no blockhash");
-	pubkey_text(hash, rsp->blockhash);
+	*rsp = (struct chain_blockhash_rsp){.last_valid = latest.last_valid,
+	    .height = latest.height,
+	    .slot = latest.slot,
+	    .nodes = 1,
+	    .of = turn->of};
+	pubkey_text(latest.blockhash, rsp->blockhash);
 	return 0;
 }
 
@@ -80,8 +76,8 @@ static void merge_blockhash(void *arg, const struct asking_turn *turn, bool firs
 	if (first)
 		return;
 	rsp->nodes++;
-	rsp->height = lower(rsp->height, more->height);
-	rsp->last_valid = higher(rsp->last_valid, more->last_valid);
+	rsp->height = chain_lower(rsp->height, more->height);
+	rsp->last_valid = chain_higher(rsp->last_valid, more->last_valid);
 }
 
 static const struct asking_kind blockhash_kind = {
@@ -316,6 +312,7 @@ static int read_records(
 	struct chain_records_rsp *rsp = turn->rsp;
 	size_t unread;
 	rsp->nodes = 1;
+	rsp->of = turn->of;
 	if (asking_slot(turn, answer, &rsp->slot, err) < 0 ||
 	    rpc_answer_collection(answer, put_record, turn, &unread, err) < 0)
 		return -1;
@@ -329,7 +326,7 @@ static void merge_records(void *arg, const struct asking_turn *turn, bool first)
 	if (first)
 		return;
 	rsp->nodes++;
-	rsp->slot = lower(rsp->slot, more->slot);
+	rsp->slot = chain_lower(rsp->slot, more->slot);
 	rsp->more |= more->more;
 	for (size_t i = 0; i < more->records.len; i++)
 		list(rsp, &more->records.item[i]);

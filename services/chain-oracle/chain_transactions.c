@@ -148,6 +148,7 @@ static int read_send(struct asking_turn *turn, const struct rpc_answer *answer, 
 	else if (!said || strcmp(said, rsp->signature) != 0)
 		outcome = "other_signature";
 	snprintf(relay->outcome, sizeof(relay->outcome), "%s", outcome);
+	rsp->of = turn->of;
 	rsp->accepted = strcmp(outcome, "accepted") == 0 || strcmp(outcome, "already") == 0;
 	return 0;
 }
@@ -167,6 +168,7 @@ static const struct asking_kind send_kind = {
     .rsp_size = sizeof(struct chain_send_rsp),
     .body_max = (size_t)256 * 1024, /* a preflight's failure comes with its logs */
     .keeps_errors = true,
+    .is_kept_for = true,
     .write = write_send,
     .read = read_send,
     .merge = merge_send,
@@ -203,7 +205,9 @@ static void set_level(char *text, size_t size, const char *level)
 static char *write_statuses(const struct asking_turn *turn, uint64_t id)
 {
 	const struct chain_statuses_req *req = turn->req;
-	if (turn->step > 0)
+	if (turn->step == 0)
+		return rpc_request_blockhash(id, turn->min_slot);
+	if (turn->step > 1)
 		return NULL;
 	json_t *signatures = json_array();
 	bug_if(!signatures);
@@ -228,6 +232,18 @@ static int read_state(const json_t *status, struct states_item *state)
 	return 0;
 }
 
+/* The height first, and what is known in a slot not below it: what had not landed then cannot have been overlooked for an older view. */
+static int read_height(struct asking_turn *turn, const struct rpc_answer *answer, struct error *err)
+{
+	struct chain_statuses_rsp *rsp = turn->rsp;
+	struct chain_latest latest;
+	if (chain_read_latest(turn, answer, &latest, err) < 0)
+		return -1;
+	turn->min_slot = chain_higher(turn->min_slot, latest.slot);
+	rsp->height = rsp->highest = latest.height;
+	return 0;
+}
+
 static int read_statuses(
     struct asking_turn *turn, const struct rpc_answer *answer, struct error *err)
 {
@@ -235,7 +251,10 @@ static int read_statuses(
 	struct chain_statuses_rsp *rsp = turn->rsp;
 	const json_t *value = rpc_answer_value(answer);
 	uint64_t slot;
+	if (turn->step == 0)
+		return read_height(turn, answer, err);
 	rsp->nodes = 1;
+	rsp->of = turn->of;
 	rsp->states.len = req->signatures.len;
 	if (asking_slot(turn, answer, &slot, err) < 0)
 		return -1;
@@ -273,17 +292,27 @@ static void merge_statuses(void *arg, const struct asking_turn *turn, bool first
 	if (first)
 		return;
 	rsp->nodes++;
+	rsp->height = chain_lower(rsp->height, more->height);
+	rsp->highest = chain_higher(rsp->highest, more->highest);
 	for (size_t i = 0; i < rsp->states.len; i++)
 		merge_state(&rsp->states.item[i], &more->states.item[i]);
 }
 
+static void count_statuses(void *arg, uint64_t silent)
+{
+	struct chain_statuses_rsp *rsp = arg;
+	rsp->silent = silent;
+}
+
 static const struct asking_kind statuses_kind = {
     .whom = ASKING_HEALTHY,
+    .is_kept_for = true,
     .rsp_size = sizeof(struct chain_statuses_rsp),
     .body_max = STATUSES_BODY,
     .write = write_statuses,
     .read = read_statuses,
     .merge = merge_statuses,
+    .count = count_statuses,
 };
 
 void chain_statuses(

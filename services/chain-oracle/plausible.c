@@ -36,36 +36,56 @@ static uint64_t absolute_ceiling(const struct plausible_chain *chain)
 	return add(slots_in(chain, age_ms), PLAUSIBLE_SLACK);
 }
 
-static bool is_late(const struct plausible_view *view, const struct plausible_chain *chain)
+static bool is_late(const struct plausible_view *view, uint64_t allowed_s)
 {
 	int64_t said_s = (int64_t)(view->at_ms / 1000);
 	int64_t lag_s;
-	return __builtin_sub_overflow(said_s, view->clock_s, &lag_s) ||
-	       lag_s > (int64_t)chain->clock_lag_s;
+	return __builtin_sub_overflow(said_s, view->clock_s, &lag_s) || lag_s > (int64_t)allowed_s;
 }
 
 static bool counts(const struct plausible_view *view, const struct plausible_chain *chain)
 {
 	return view->known && !view->other_chain && view->slot <= absolute_ceiling(chain) &&
-	       !is_late(view, chain);
+	       !is_late(view, chain->clock_lag_s);
+}
+
+/* The two highest slots so far; 0: there is none. */
+struct lead {
+	uint64_t best, second;
+};
+
+static void lead_add(struct lead *lead, uint64_t slot)
+{
+	if (slot > lead->best) {
+		lead->second = lead->best;
+		lead->best = slot;
+	} else if (slot > lead->second) {
+		lead->second = slot;
+	}
 }
 
 /* 0 if fewer than two nodes count. */
 static uint64_t second_best(
     const struct plausible_view *views, size_t n, const struct plausible_chain *chain)
 {
-	uint64_t best = 0, second = 0;
-	for (size_t i = 0; i < n; i++) {
-		if (!counts(&views[i], chain))
-			continue;
-		if (views[i].slot > best) {
-			second = best;
-			best = views[i].slot;
-		} else if (views[i].slot > second) {
-			second = views[i].slot;
-		}
-	}
-	return second;
+	struct lead lead = {0};
+	for (size_t i = 0; i < n; i++)
+		if (counts(&views[i], chain))
+			lead_add(&lead, views[i].slot);
+	return lead.second;
+}
+
+static bool is_far_below(const struct plausible_view *view, uint64_t slot)
+{
+	return slot > view->slot && slot - view->slot > PLAUSIBLE_BEHIND;
+}
+
+static bool is_behind(
+    const struct plausible_view *view, const struct lead *lead, const struct plausible_chain *chain)
+{
+	const uint64_t late_s = PLAUSIBLE_BEHIND / (chain->slots_per_s ? chain->slots_per_s : 1);
+	return is_far_below(view, lead->second) ||
+	       (is_far_below(view, lead->best) && is_late(view, late_s));
 }
 
 uint64_t plausible_ceiling(
@@ -88,7 +108,7 @@ void plausible_judge(const struct plausible_view *views, size_t n,
 {
 	bug_if(n > PLAUSIBLE_NODES_MAX);
 	uint64_t ceiling = plausible_ceiling(views, n, chain);
-	uint64_t best = 0;
+	struct lead lead = {0};
 	for (size_t i = 0; i < n; i++) {
 		aside_r[i] = ASIDE_NONE;
 		if (!views[i].known)
@@ -97,13 +117,13 @@ void plausible_judge(const struct plausible_view *views, size_t n,
 			aside_r[i] = ASIDE_OTHER_CHAIN;
 		else if (views[i].slot > ceiling)
 			aside_r[i] = ASIDE_AHEAD;
-		else if (is_late(&views[i], chain))
+		else if (is_late(&views[i], chain->clock_lag_s))
 			aside_r[i] = ASIDE_CLOCK;
-		else if (views[i].slot > best)
-			best = views[i].slot;
+		else
+			lead_add(&lead, views[i].slot);
 	}
 	for (size_t i = 0; i < n; i++)
 		if (views[i].known && aside_r[i] == ASIDE_NONE &&
-		    best - views[i].slot > PLAUSIBLE_BEHIND)
+		    is_behind(&views[i], &lead, chain))
 			aside_r[i] = ASIDE_BEHIND;
 }

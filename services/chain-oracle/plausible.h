@@ -5,7 +5,8 @@
  *	OTHER_CHAIN	when its genesis hash is not the expected one;
  *	AHEAD		when its slot is above the ceiling;
  *	CLOCK		while the chain's clock, as it sees it, is more than the allowed lag behind ours;
- *	BEHIND		while it is more than 150 slots behind the best of those that are left.
+ *	BEHIND		while it is more than 150 slots behind two of those that are left, or behind one while its own clock is as late as 150 slots take
+ *			at the least. One that merely claims to be ahead must not be left alone by that: its word would then be enough for a sign-in.
  * The ceiling is what mc:chain says and 10 slots for each second since, plus 300. Before the first sweep ever there is no such word; then it is the
  * second best node's slot plus 300, and for a single node only what 10 slots a second since Solana began allow.
  */

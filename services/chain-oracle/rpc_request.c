@@ -108,11 +108,6 @@ char *rpc_request_blockhash(uint64_t id, uint64_t min_slot)
 	return request(id, "getLatestBlockhash", json_pack("[o]", at_slot(min_slot)));
 }
 
-char *rpc_request_height(uint64_t id, uint64_t min_slot)
-{
-	return request(id, "getBlockHeight", json_pack("[o]", at_slot(min_slot)));
-}
-
 char *rpc_request_data(uint64_t id, json_t *keys, size_t slice, uint64_t min_slot)
 {
 	return request(

@@ -31,7 +31,6 @@ char *rpc_request_genesis(uint64_t id);
 
 /* What agent-wallet wants to know (proto/chain.h). Keys and signatures are base58; slice: bytes of each account's data. */
 char *rpc_request_blockhash(uint64_t id, uint64_t min_slot);
-char *rpc_request_height(uint64_t id, uint64_t min_slot);
 /* getMultipleAccounts without the clock, of at most RPC_KEYS_MAX + 1 keys. keys: an array of strings, taken. */
 char *rpc_request_data(uint64_t id, json_t *keys, size_t slice, uint64_t min_slot);
 char *rpc_request_rent(uint64_t id, uint64_t size);

@@ -74,7 +74,7 @@ static const struct problem by_reason[] = {
     {"dangerous", 403, 0, "Raw instructions need dangerous and a fresh signature for them."},
     {"wallet_captured", 409, 0, "The agent's wallet was turned into something else: it can send nothing. Do not fund it."},
     {"operation_unknown", 404, 0, "No such transaction is known. One that was not signed is forgotten after minutes."},
-    {"already_submitted", 409, 0, "It was submitted before, signed otherwise."},
+    {"already_submitted", 409, 0, "It was submitted before: signed otherwise, or as an equal order. To do that twice, build it anew."},
     {"operation_expired", 409, 0, "It is too old to be sent. Build it anew."},
     {"not_found", 404, 0, "There is nothing here."},
     {"method_not_allowed", 405, 0, "This path does not know this method."},

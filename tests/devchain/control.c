@@ -69,6 +69,10 @@ static const struct command {
 	fault_by_name},
     {"other_status", "value", "asked for a status, tell that of the newest transaction",
 	fault_by_name},
+    {"no_history", "value", "refuse to search the history of transactions", fault_by_name},
+    {"old_statuses", "value", "tell statuses of that many slots ago (100)", fault_by_name},
+    {"ahead", "value", "tell every slot that much too high (200)", fault_by_name},
+    {"high", "value", "tell every block height that much too high (1000)", fault_by_name},
     {"lie", "asset owner", "report another owner of the asset", fault_lie},
 };
 

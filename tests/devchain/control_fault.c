@@ -31,6 +31,10 @@ static const struct field {
     {FLAG(lose_sent)},
     {FLAG(false_simulation)},
     {FLAG(other_status)},
+    {FLAG(no_history)},
+    {DEGREE("old_statuses", old_statuses, 100, CHAIN_HISTORY_BLOCKS / 4)},
+    {DEGREE("ahead", ahead, 200, 1000000)},
+    {DEGREE("high", high, 1000, INT64_MAX)},
 };
 
 static uint64_t get(const struct faults *faults, const struct field *field)

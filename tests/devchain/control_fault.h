@@ -7,7 +7,8 @@
 #define FAULT_PARAMS \
 	"silent mute_push refuse refuse_quiet retry_after html half_body half_json wrong_id " \
 	"delay " \
-	"lag lower_slot freeze skew_clock bad_slot lose_sent false_simulation other_status"
+	"lag lower_slot freeze skew_clock bad_slot lose_sent false_simulation other_status " \
+	"no_history old_statuses ahead high"
 
 /* Sets the faults named by its parameters: true or false, or a number; 0 ends one. */
 int fault_set(struct control_call *call, struct error *err);

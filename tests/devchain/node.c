@@ -39,7 +39,7 @@ uint64_t node_height(const struct node *node, enum commitment commitment)
 
 uint64_t node_told_slot(const struct node *node, uint64_t slot)
 {
-	return node->faults.bad_slot ? UINT64_MAX : slot;
+	return node->faults.bad_slot ? UINT64_MAX : slot + node->faults.ahead;
 }
 
 uint64_t node_slot(const struct node *node, enum commitment commitment)

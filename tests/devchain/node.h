@@ -32,8 +32,12 @@ struct faults {
 	bool lose_sent;        /* a transaction sent here is accepted and forgotten */
 	bool false_simulation; /* every simulation, and preflight, goes well and changes nothing */
 	bool other_status;     /* asked for a status, it tells that of the newest transaction */
+	bool no_history;       /* it keeps none: asked to search it, it answers with an error */
 	uint64_t lag;          /* blocks behind the chain */
 	uint64_t lower;        /* as lag, and minContextSlot is not honoured */
+	uint64_t old_statuses; /* blocks by which statuses lag behind the rest */
+	uint64_t ahead;        /* every slot is told that much too high */
+	uint64_t high;         /* every block height, likewise */
 	uint64_t skew_s;       /* the Clock sysvar is that late */
 	uint64_t delay_ms;     /* every reply waits */
 	uint64_t retry_after_s;

@@ -27,9 +27,8 @@ int call_config(struct call *call, size_t i, struct read_config *config_r)
 
 	if (read_config_parse(call_param(call, i), config_r, call->err) != 0)
 		return -1;
-	slot = chain_block(node->chain, node_height(node, config_r->commitment)).slot;
-	if (!config_r->has_min || config_r->min_slot <= slot || node->faults.lower ||
-	    node->faults.bad_slot)
+	slot = node_slot(node, config_r->commitment);
+	if (!config_r->has_min || config_r->min_slot <= slot || node->faults.lower)
 		return 0;
 	rpc_fail(call->err, RPC_MIN_CONTEXT_SLOT, "Minimum context slot has not been reached");
 	evutil_snprintf(call->err->data, sizeof(call->err->data), "{\"contextSlot\":%llu}",
@@ -193,7 +192,8 @@ static int get_block_height(struct call *call)
 
 	if (call_config(call, 0, &config) != 0)
 		return -1;
-	return call_write_u64(call, node_height(call->rpc->node, config.commitment));
+	return call_write_u64(
+	    call, node_height(call->rpc->node, config.commitment) + call->rpc->node->faults.high);
 }
 
 static int get_genesis_hash(struct call *call)

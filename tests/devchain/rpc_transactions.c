@@ -8,6 +8,7 @@
 
 #define RPC_PREFLIGHT (-32002)
 #define RPC_SIGNATURE (-32003)
+#define RPC_NO_HISTORY (-32011)
 #define BASE64_MAX 1644
 #define BASE58_MAX 1683
 #define STATUSES_MAX 256
@@ -35,7 +36,8 @@ static void write_blockhash(struct call *call, uint64_t height)
 
 	bank_blockhash(bank_of(call), height, hash);
 	evbuffer_add_printf(call->out, "{\"blockhash\":\"%s\",\"lastValidBlockHeight\":%llu}",
-	    pubkey_text(hash, text), (unsigned long long)height + BANK_BLOCKHASH_LIFE);
+	    pubkey_text(hash, text),
+	    (unsigned long long)(height + BANK_BLOCKHASH_LIFE + call->rpc->node->faults.high));
 }
 
 int rpc_get_latest_blockhash(struct call *call)
@@ -405,7 +407,7 @@ static int write_one_status(struct call *call, const json_t *signature, bool his
 	return 0;
 }
 
-int rpc_get_signature_statuses(struct call *call)
+static int get_statuses(struct call *call)
 {
 	const json_t *signatures = call_param(call, 0), *item;
 	bool history =
@@ -415,6 +417,9 @@ int rpc_get_signature_statuses(struct call *call)
 
 	if (!json_is_array(signatures))
 		return call_missing(call, 1);
+	if (history && call->rpc->node->faults.no_history)
+		return rpc_fail(call->err, RPC_NO_HISTORY,
+		    "Transaction history is not available from this node");
 	if (json_array_size(signatures) > STATUSES_MAX)
 		return rpc_fail(call->err, RPC_INVALID_PARAMS, "Too many inputs provided; max %d",
 		    STATUSES_MAX);
@@ -429,6 +434,16 @@ int rpc_get_signature_statuses(struct call *call)
 	evbuffer_add_printf(call->out, "]");
 	call_end_context(call);
 	return 0;
+}
+
+int rpc_get_signature_statuses(struct call *call)
+{
+	struct faults *faults = &call->rpc->node->faults;
+
+	faults->lag += faults->old_statuses;
+	int result = get_statuses(call);
+	faults->lag -= faults->old_statuses;
+	return result;
 }
 
 struct listing {

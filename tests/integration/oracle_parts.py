@@ -100,14 +100,14 @@ class Oracle(Parts):
     def found(self, wallet):
         return {a["asset"]: a.get("name", "") for a in self.oracle.call("oracle.assets", wallet=wallet.address)["assets"]}
 
-    def ops(self, path, replica=1):
+    def ops(self, path, replica=1, service="chain-oracle"):
         import http.client
         import socket
 
         class Connection(http.client.HTTPConnection):
             def connect(connection):
                 connection.sock = socket.socket(socket.AF_UNIX)
-                connection.sock.connect(str(self.state / f"run/chain-oracle-{replica}.ops"))
+                connection.sock.connect(str(self.state / f"run/{service}-{replica}.ops"))
 
         connection = Connection("localhost", timeout=5)
         try:
@@ -116,8 +116,8 @@ class Oracle(Parts):
         finally:
             connection.close()
 
-    def metric(self, name, labels="", replica=1):
-        for line in self.ops("/metrics", replica).splitlines():
+    def metric(self, name, labels="", replica=1, service="chain-oracle"):
+        for line in self.ops("/metrics", replica, service).splitlines():
             if line.startswith(f"{name}{{{labels}}} " if labels else f"{name} "):
                 return float(line.rsplit(" ", 1)[1])
         return 0.0

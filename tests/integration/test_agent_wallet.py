@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from chain_parts import AGENT_TOOLS, CORE, EXEMPT, SOL, SYSTEM, TOKEN, TOKEN_2022, b64, message, sign, transfer
+from chain_parts import AGENT_TOOLS, CORE, EXEMPT, SOL, SYSTEM, TOKEN, TOKEN_2022, b64, message, sign, some_signature, transfer
 from oracle_parts import Refused
 from sandbox_parts import agent_id as agent_id_of
 from suite import ROOT, Wallet, b58decode, b58encode, wait_until
@@ -686,6 +686,132 @@ def test_the_status_of_another_transaction_makes_nothing_landed(w, alice, bob):
     assert alice.wait_for(built)["state"] == "finalized"
 
 
+@pytest.mark.parametrize("quiet", ["silent", "refuse"])
+def test_a_liar_is_not_believed_while_the_honest_node_is_quiet(w, alice, bob, quiet):
+    alice.fund(SOL)
+    alice.do("transfer_sol", to=bob.address, amount=EXEMPT)  # so that the liar has one to tell of
+    time.sleep(2)
+    built = payment(alice, bob, SOL - 2 * EXEMPT)
+    for node in "ab":
+        w.fault(node, lose_sent=True)
+    alice.submit(built)
+    w.fault("b", **{quiet: True})
+    w.fault("a", other_status=True)
+    wait_until("the lie is seen", lambda: alice.status(built).get("most", "none") != "none", 10, 0.05)
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        state = alice.status(built)
+        assert (state["state"], state["least"]) == ("sent", "none"), state
+    w.ok()
+    end = alice.wait_for(built, seconds=40)
+    assert (end["state"] == "finalized") == (w.landed(end["signature"]) is not None), end
+
+
+@pytest.mark.parametrize("quiet", ["silent", "refuse"])
+def test_one_node_does_not_make_it_lost_while_the_other_is_quiet(w, alice, bob, quiet):
+    alice.fund(SOL)
+    built = payment(alice, bob)
+    for node in "ab":
+        w.fault(node, lose_sent=True)
+    alice.submit(built)
+    w.fault("b", **{quiet: True})
+    last = built["last_valid"] + 32
+    wait_until("well past", lambda: w.rpc("getBlockHeight", {"commitment": "confirmed"}) > last + 40, 30)
+    assert alice.status(built)["state"] == "sent"
+    w.ok()
+    assert alice.wait_for(built, seconds=30)["state"] == "expired"
+
+
+def test_nothing_is_shown_or_built_on_one_nodes_word_of_two(w, alice, bob):
+    alice.fund(SOL)
+    w.devchain("delegate", asset=alice.asset, authority=bob.address, wait="confirmed")
+    w.fault("b", silent=True)
+    wait_until("unwell", lambda: not w.healthy("b"), 20)
+    assert refused(alice.show) == ("unavailable", "chain_unavailable")
+    assert refused(payment, alice, bob) == ("unavailable", "chain_unavailable")
+    w.ok()
+    wait_until("well", lambda: w.healthy("b"), 40)
+    assert alice.show()["state"] == "captured"
+    w.fault("b", high=2**62)
+    assert refused(payment, alice, bob) == ("unavailable", "chain_unavailable")
+
+
+def test_a_node_that_lies_does_not_make_others_take_what_fails(w, alice, bob):
+    """It says that all is well; the honest one runs it first, each time, and what would fail costs nothing."""
+    alice.fund(SOL)
+    first, second = (alice.build("transfer_sol", to=bob.address, all=True) for _ in range(2))
+    alice.submit(first)
+    alice.wait_for(first, "confirmed", *ENDS)
+    before = w.lamports(alice.wallet.address)
+    w.fault("a", false_simulation=True, lose_sent=True)
+    alice.submit(second, remade(second, alice, before=[price(3)]))
+    end = alice.wait_for(second, seconds=30)
+    assert end["state"] == "expired" and w.landed(end["signature"]) is None
+    assert w.lamports(alice.wallet.address) == before
+
+
+def test_what_is_refused_is_sent_less_often(w, alice, bob):
+    alice.fund(SOL)
+    first, second = (alice.build("transfer_sol", to=bob.address, all=True) for _ in range(2))
+    alice.submit(first)
+    alice.wait_for(first)
+    before = sent_again(w)
+    alice.submit(second, remade(second, alice, before=[price(3)]))
+    assert alice.wait_for(second, seconds=30)["state"] == "expired"
+    assert 2 <= sent_again(w) - before <= 14, "at 300 ms it would be some 25"
+
+
+def sent_again(w):
+    return w.metric("multiclaw_wallet_sent_again_total", service="agent-wallet")
+
+
+# ---- nodes without history
+
+
+def test_one_that_is_lost_ends_on_nodes_without_history(w, alice, bob):
+    alice.fund(SOL)
+    built = payment(alice, bob)
+    for node in "ab":
+        w.fault(node, no_history=True, lose_sent=True)
+    alice.submit(built)
+    assert alice.wait_for(built, seconds=30)["state"] == "expired"
+
+
+def test_an_old_one_that_cannot_be_looked_up_holds_up_no_other(w, script, alice, bob):
+    """From a time when this service was away: only a history could tell what became of it."""
+    alice.fund(SOL)
+    for node in "ab":
+        w.fault(node, no_history=True)
+    old, unreadable = "0" * 31 + "d", "0" * 31 + "e"
+    for id, signature in ((old, some_signature("old")), (unreadable, "x" * 70)):
+        put(script, id)
+        assert script("accept", id, "asset", "wallet", id, signature, 60000, 0)[0] == "accepted"
+    built, end = alice.do("transfer_sol", "finalized", to=bob.address, amount=EXEMPT)
+    assert end["state"] == "finalized" and state(script("get", old)) == "sent"
+    w.ok()
+    wait_until("looked up", lambda: state(script("get", old)) == "expired", 20)
+    assert state(script("get", unreadable)) == "sent"
+    w.redis.delete("mc:wallet:due")
+
+
+# ---- equal orders
+
+
+def test_two_equal_orders_are_not_told_as_two_payments(w, alice, bob):
+    alice.fund(SOL)
+    for node in "ab":
+        w.fault(node, freeze=True)  # one blockhash for both
+    built = [payment(alice, bob) for _ in range(2)]
+    w.ok()
+    assert built[0]["transaction"] == built[1]["transaction"] and built[0]["id"] != built[1]["id"]
+    alice.submit(built[0])
+    assert refused(alice.submit, built[1]) == ("conflict", "already_submitted")
+    assert alice.wait_for(built[0])["state"] == "finalized" and alice.status(built[1])["state"] == "built"
+    assert w.lamports(bob.address) == EXEMPT
+    alice.submit(built[1], remade(built[1], alice, before=[price(9)]))
+    assert alice.wait_for(built[1], "confirmed", *ENDS)["state"] == "confirmed" and w.lamports(bob.address) == 2 * EXEMPT
+
+
 def test_one_that_a_fork_took_back_is_sent_again(w, alice, bob):
     """It was there, and before it is confirmed a fork takes it back; nobody sends it again but us."""
     alice.fund(SOL)
@@ -820,6 +946,17 @@ def test_kills_during_submits_leave_each_transaction_one_true_end(own, bob):
     assert w.lamports(bob.address) == landed > 0
 
 
+def test_a_wallet_is_viewed_once_at_a_time(w, alice):
+    for node in "ab":
+        w.fault(node, delay=200)
+    for _ in range(2):
+        w.router().send("wallet.show", 5.0, token=alice.token)
+    answers = [w.router().receive()[0] for _ in range(2)]
+    assert sorted((a["status"], a.get("reason", "")) for a in answers) == [("busy", "rate_limited"), ("ok", "")]
+    w.ok()
+    assert alice.show()["state"] == "clean"
+
+
 def test_another_replica_goes_on_with_what_one_was_killed_over(own, bob):
     w = own(wallets=2).start()
     alice = Owner(w)
@@ -916,7 +1053,7 @@ def test_states_only_go_forward(script):
     def after(*notes):
         id = next(ids)
         put(script, id)
-        assert script("accept", id, "asset", "wallet", "signed", "sig", 60000, 0)[0] == "accepted"
+        assert script("accept", id, "asset", "wallet", "signed", f"sig {id}", 60000, 0)[0] == "accepted"
         for note in notes:
             row = script("note", id, note, "", 0, "none", "none", "", "", 0)
         return state(row)
@@ -938,6 +1075,9 @@ def test_one_version_is_kept(script):
     assert script("accept", "e" * 32, "asset", "wallet", "x", "sig", 60000, 0) == ["unknown"]
     assert [script("accept", "f" * 32, "asset", "wallet", v, v, 60000, 0)[0] for v in "xxyx"] == ["accepted", "same", "other", "same"]
     assert script("get", "f" * 32)[9:11] == ["x", "x"]
+    put(script, "e" * 31 + "0")
+    assert script("accept", "e" * 31 + "0", "asset", "wallet", "x", "x", 60000, 0)[0] == "twin"
+    assert state(script("get", "e" * 31 + "0")) == "built"
 
 
 def test_what_is_due_is_one_replicas_at_a_time(w, script):
@@ -956,6 +1096,6 @@ def test_the_oldest_unsigned_is_forgotten_and_no_sent_one(script):
     for i in range(5):
         put(script, f"{i:031x}c", "many", max=3)
         if i == 0:
-            script("accept", f"{i:031x}c", "many", "wallet", "x", "sig", 60000, 60000)
+            script("accept", f"{i:031x}c", "many", "wallet", "x", "sig of many", 60000, 60000)
     assert [state(script("get", f"{i:031x}c")) for i in range(5)] == ["sent", None, "built", "built", "built"]
     script("note", f"{0:031x}c", "expired", "", 0, "none", "none", "", "", 0)

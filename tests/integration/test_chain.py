@@ -155,7 +155,7 @@ def test_what_agent_wallet_may_do_in_redis(c):
 
 def test_names_the_blockhash_and_the_height_of_every_node(c):
     got = c.ask("blockhash")
-    assert len(b58decode(got["blockhash"])) == 32 and got["nodes"] == 2
+    assert len(b58decode(got["blockhash"])) == 32 and (got["nodes"], got["of"]) == (2, 2)
     assert 100 < got["last_valid"] - got["height"] <= 160 and got["slot"] >= c.chain()[0]
 
 
@@ -439,7 +439,8 @@ def test_says_that_no_node_answers(c, alice):
 def test_slots_from_the_future_are_no_answer(c, alice):
     c.fault("a", bad_slot=True)
     assert c.ask("account", key=alice.address, data_max=0)["slot"] < 2**32
-    assert c.ask("statuses", signatures=[{"signature": some_signature("x")}])["nodes"] == 1
+    got = c.statuses(some_signature("x"))
+    assert (got["nodes"], got["of"]) == (1, 2)
 
 
 def test_a_late_node_does_not_hold_up_the_others(c, alice):
@@ -454,21 +455,72 @@ def test_a_late_node_does_not_hold_up_the_others(c, alice):
     assert time.monotonic() - began < 5
 
 
-def test_who_asks_many_nodes_does_not_wait_for_a_silent_one(slow):
+def test_who_asks_many_nodes_does_not_wait_for_a_silent_one_and_counts_it(slow):
     alice, bob = slow.rich(), Wallet()
     tx, signature = slow.payment(alice, bob.address, SOL)
     slow.fault("b", silent=True)
     began = time.monotonic()
     got = slow.ask("send", 1.0, transaction=tx, skip_preflight=False)
     assert got["accepted"] == 1 and len(got["relays"]) == 1
-    assert slow.ask("statuses", 1.0, signatures=[{"signature": signature}])["nodes"] == 1
+    got = slow.ask("statuses", 1.0, signatures=[{"signature": signature}])
     assert time.monotonic() - began < 2.5
+    assert (got["nodes"], got["of"]) == (1, 2), "one node's word is told as that"
 
 
 def test_a_single_node_is_trusted_and_counted_as_one(own):
     one = own("a").start()
-    assert one.ask("blockhash")["nodes"] == 1
-    assert one.statuses(some_signature("x"))["nodes"] == 1
+    for got in (one.ask("blockhash"), one.statuses(some_signature("x")), one.ask("records", asset=EMPTY)):
+        assert (got["nodes"], got["of"], got.get("silent", 0)) == (1, 1, 0)
+
+
+def test_statuses_are_not_older_than_the_height_that_is_told_with_them(slow):
+    """A node may be several machines; what one of them has not seen yet is not lost."""
+    alice, bob = slow.rich(), Wallet()
+    tx, signature = slow.payment(alice, bob.address, SOL)
+    slow.send(tx)
+    slow.wait_for(signature)
+    slow.fault("b", freeze=True)
+    wait_until("the other goes on", lambda: slow.height("a") > slow.height("b") + 20, 5, 0.05)
+    got = slow.statuses(signature)
+    assert got["nodes"] == 2 and got["height"] == slow.height("b") and got["highest"] >= got["height"] + 20
+    slow.ok()
+    slow.fault("b", old_statuses=100)
+    got = slow.statuses(signature)
+    assert (got["nodes"], got["of"]) == (1, 2) and got["states"][0]["least"] != "none"
+    slow.fault("a", old_statuses=100)
+    assert refused(slow.statuses, signature)[0] == "unavailable"
+
+
+def test_heights_that_cannot_be_are_no_answer(c):
+    c.fault("b", high=2**62)
+    got = c.ask("blockhash")
+    assert (got["nodes"], got["of"]) == (1, 2) and got["last_valid"] <= c.height("a") + 150
+    assert c.statuses(some_signature("x"))["nodes"] == 1
+    c.fault("a", high=2**62)
+    assert refused(c.ask, "blockhash")[0] == "unavailable"
+
+
+def test_a_node_without_history_tells_the_last_minutes(c, alice, bob):
+    for node in "ab":
+        c.fault(node, no_history=True)
+    tx, signature = c.payment(alice, bob.address, SOL)
+    c.send(tx)
+    assert c.wait_for(signature)["least"] != "none"
+    assert refused(c.statuses, signature, history=True) == ("unavailable", "chain_unavailable")
+    c.ok("a")
+    got = c.statuses(signature, history=True)
+    assert (got["nodes"], got["of"], got["silent"]) == (1, 2, 1)
+
+
+def test_what_is_on_its_way_finds_room_when_all_ask(own):
+    full = own().start()
+    for node in "ab":
+        full.fault(node, delay=300)
+    asked = [full.wallet_peer.send("chain.account", 10.0, key=EMPTY, data_max=0) for _ in range(60)]
+    got = full.peer("agent-wallet", "chain-oracle").call("chain.statuses", 10.0, signatures=[{"signature": some_signature("x")}])
+    assert got["nodes"] >= 1 and got["of"] == 2
+    answers = [full.wallet_peer.receive()[0]["status"] for _ in asked]
+    assert "busy" in answers and "ok" in answers
 
 
 def test_ends_what_waits_when_it_stops(own):

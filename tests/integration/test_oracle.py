@@ -417,6 +417,26 @@ def test_two_nodes_that_disagree_let_nobody_in(o, alice, bob, asset):
     assert owner == alice.address and o.sign_in(asset, alice) > other
 
 
+@pytest.mark.parametrize("liar", "ab")
+def test_a_node_that_claims_to_be_ahead_is_not_believed_alone(own, alice, bob, liar):
+    """Its slot is one that could be: the honest node must not count as one that lags for that."""
+    o = own().start()
+    asset = o.mint(bob)
+    o.sign_in(asset, bob)
+    honest = "ab".replace(liar, "")
+    o.devchain("lie", node=liar, asset=asset, owner=alice.address)
+    o.fault(liar, ahead=200)
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            assert o.owner(asset, alice)["owner"] != alice.address
+        except Refused as e:
+            assert e.status == "unavailable", e
+        assert o.healthy(honest), "set aside for another's claim"
+    o.ok(liar)
+    wait_until("its slots have come", lambda: tries(o, asset, bob), 30)
+
+
 def test_one_nodes_word_is_enough_to_refuse(o, alice, bob, asset):
     o.sign_in(asset, alice)
     o.devchain("lie", node="a", asset=asset, owner=bob.address)

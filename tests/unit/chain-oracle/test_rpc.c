@@ -494,7 +494,7 @@ static void a_slot_beyond_any_stays_one(void **arg)
 {
 	(void)arg;
 	scoped_json json_t *params =
-	    params_of(rpc_request_height(ID, UINT64_MAX), "getBlockHeight");
+	    params_of(rpc_request_blockhash(ID, UINT64_MAX), "getLatestBlockhash");
 	assert_int_equal(
 	    json_integer_value(json_object_get(json_array_get(params, 0), "minContextSlot")),
 	    INT64_MAX);
