@@ -11,7 +11,8 @@
 #include "services/llm-gateway/exchange.h"
 #include "services/llm-gateway/front.h"
 
-#define WATCH_MS 20 /* of a lease that is gone */
+#define WATCH_MS 20      /* of a lease that is gone */
+#define ACCOUNTS_MS 2000 /* longest wait for the last accounts at a stop */
 #define LIMIT_MAX 1000000000000
 #define MICRO 1000000
 
@@ -305,6 +306,7 @@ int gateway_service_start(void *self, struct error *err)
 	return 0;
 }
 
+/* What is under way is cut, and its account, as far as it was seen, is in Redis before the process ends. */
 void gateway_service_stop(void *self)
 {
 	struct gateway *gateway = self;
@@ -318,4 +320,5 @@ void gateway_service_stop(void *self)
 	event_free(gateway->watch);
 	event_free(gateway->sweep);
 	providers_destroy(&gateway->providers);
+	redis_drain(gateway->process->redis, ACCOUNTS_MS);
 }
