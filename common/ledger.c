@@ -113,7 +113,7 @@ static const struct error *malformed(struct error *err, const char *what)
 
 bool ledger_event_ends(const struct ledger_event *event)
 {
-	static const char *const harmless[] = {"session", "agent", "snapshot"};
+	static const char *const harmless[] = {"session", "agent", "snapshot", "secret"};
 
 	for (size_t i = 0; i < ARRAY_LEN(harmless); i++)
 		if (strcmp(event->kind, harmless[i]) == 0)

@@ -19,6 +19,9 @@
 #define SESSION_SECONDS 604800u
 #define TICKET_MS 30000u
 #define LEDGER_NOBODY "nobody"
+/* The "asset" of an event that concerns the operators' own LLM keys: nobody's session, agent or period, so not "*", after which every one of those is
+ * looked at. An address, because all readers of events take nothing else, and the System Program's, which is no asset and will be none. */
+#define LEDGER_OPERATORS "11111111111111111111111111111111"
 
 /* A stream id, comparable. {0, 0} is before every event. */
 struct event_id {
@@ -41,11 +44,11 @@ struct ledger_event {
 	char history[HISTORY_MAX + 1];
 	char asset[PUBKEY_TEXT_MAX + 1]; /* or "*" */
 	/* for people: transfer session logout revoked replaced banned lost reset key
-	 * agent snapshot */
+	 * agent snapshot secret */
 	char kind[16];
 };
-/* The one place where a kind decides: true but for those that end no session and no ownership (session agent snapshot), after which a reset would only cut
- * what an owner is doing. An unknown kind ends. */
+/* The one place where a kind decides: true but for those that end no session and no ownership (session agent snapshot secret), after which a reset would only
+ * cut what an owner is doing. An unknown kind ends. */
 bool ledger_event_ends(const struct ledger_event *event);
 
 struct ledger_chain {

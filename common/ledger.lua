@@ -421,7 +421,8 @@ ops.ban = function(wallet, banned)
 	return {history, add_event('*', 'banned')}
 end
 
--- Something cached answers depended on changed: all of them (a signing key was retired), or an asset's (its agent started or stopped).
+-- Something cached answers depended on changed: all of them (a signing key was retired), or an asset's (its agent started or stopped, a secret of its
+-- owner was changed).
 -- kind asset(absent: all) -> history event
 ops.announce = function(kind, asset)
 	return {history, add_event(asset or '*', kind)}

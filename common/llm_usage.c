@@ -111,10 +111,13 @@ static bool take_number(const redisReply *reply, uint64_t *n_r)
 
 static bool take_judged(const redisReply *reply, struct llm_usage_judged *out)
 {
-	if (!is_list(reply, 3) || !is_text(reply->element[0]) ||
-	    reply->element[0]->len >= sizeof(out->which))
+	if (!is_list(reply, 5) || !is_text(reply->element[0]) ||
+	    reply->element[0]->len >= sizeof(out->which) || !is_text(reply->element[3]) ||
+	    event_id_parse(reply->element[3]->str, &out->head) != 0 ||
+	    !is_text(reply->element[4]) || reply->element[4]->len > HISTORY_MAX)
 		return false;
 	snprintf(out->which, sizeof(out->which), "%s", reply->element[0]->str);
+	snprintf(out->head_history, sizeof(out->head_history), "%s", reply->element[4]->str);
 	return take_number(reply->element[1], &out->wait_s) &&
 	       take_number(reply->element[2], &out->day);
 }

@@ -6,7 +6,7 @@
 #ifndef COMMON_LLM_USAGE_H
 #define COMMON_LLM_USAGE_H
 
-#include "common/redis.h"
+#include "common/ledger.h"
 
 #define LLM_USAGE_DAYS_MAX 31
 #define LLM_USAGE_MODELS_MAX 16 /* of one agent in one day; others are counted as "other" */
@@ -27,6 +27,8 @@ struct llm_usage_who {
 struct llm_usage_judged {
 	char which[24]; /* "": it may, and is counted; else the limit that is reached */
 	uint64_t wait_s, day;
+	struct event_id head; /* the newest event at that moment, and the history it was added in */
+	char head_history[HISTORY_MAX + 1];
 };
 typedef void (*llm_usage_judged_done)(
     void *arg, const struct llm_usage_judged *out, const struct error *err);

@@ -58,7 +58,7 @@ local function usage_key(asset, wallet, at_day) return 'mc:llm:usage:' .. asset 
 local ops = {}
 
 -- Nothing is charged if one of them is reached. asset wallet provider source keep_days, then agent's four, key's four (requests_minute tokens_minute
--- requests_day tokens_day), agent_micro all_micro -> which('': it may) wait_s day
+-- requests_day tokens_day), agent_micro all_micro -> which('': it may) wait_s day head(the newest event there is) head_history
 ops.judge = function(asset, wallet, provider, source, keep_days, ...)
 	local n, agent, key = {}, 'mc:llm:agent:' .. asset .. ':' .. wallet, 'mc:llm:key:' .. provider
 	for i, text in ipairs({...}) do n[i] = tonumber(text) end
@@ -69,7 +69,9 @@ ops.judge = function(asset, wallet, provider, source, keep_days, ...)
 		if n[9] > 0 and spent('mc:llm:spent:' .. asset) >= n[9] then which, wait = 'agent_spending_day', DAY_WAIT end
 		if n[10] > 0 and spent('mc:llm:spent') >= n[10] then which, wait = 'all_spending_day', DAY_WAIT end
 	end
-	if which ~= '' then return {which, digits(wait), digits(day)} end
+	local last = redis.call('XREVRANGE', 'mc:events', '+', '-', 'COUNT', 1)[1]
+	local head, head_history = last and last[1] or '0-0', last and last[2][2] or ''
+	if which ~= '' then return {which, digits(wait), digits(day), head, head_history} end
 	charge(agent, 1, 0)
 	if source == 'global' then charge(key, 1, 0) end
 	-- until its end is told it has no model, and stays so if that is lost
@@ -78,7 +80,7 @@ ops.judge = function(asset, wallet, provider, source, keep_days, ...)
 	redis.call('HINCRBY', usage, row .. 'r', 1)
 	redis.call('HINCRBY', usage, row .. 'u', 1)
 	redis.call('PEXPIRE', usage, digits(tonumber(keep_days) * DAY_MS))
-	return {'', '0', digits(day)}
+	return {'', '0', digits(day), head, head_history}
 end
 
 -- asset wallet provider source day(of judge) models_max model input output unknown(0|1) charged(tokens that count) micro('': no price) -> 'noted'

@@ -1,6 +1,7 @@
 #include "common/redis.h"
 
 #include <openssl/sha.h>
+#include <poll.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #define PENDING_MAX 10000
 #define SHA_TEXT_LEN 40
+#define DRAIN_TURN_MS 20 /* then it is tried again to write what did not fit */
 
 /* A command under way is known to our list and to hiredis (as its callback's private data),
  * which calls back exactly once whatever happens; only then is it freed. */
@@ -249,6 +251,30 @@ void redis_command(struct redis *redis, int argc, const char *const *argv, const
     redis_done done, void *arg)
 {
 	send_or_fail(redis, command_new(0, argc, argv, argvlen, done, arg));
+}
+
+/* hiredis may end the connection, and its context, in either of its steps. */
+static bool drain_once(const struct redis *redis)
+{
+	redisAsyncContext *ac = redis_link_context(redis->link);
+
+	if (ac)
+		redisAsyncHandleWrite(ac);
+	ac = redis_link_context(redis->link);
+	if (!ac)
+		return false;
+	struct pollfd answer = {.fd = ac->c.fd, .events = POLLIN};
+	if (poll(&answer, 1, DRAIN_TURN_MS) > 0)
+		redisAsyncHandleRead(ac);
+	return true;
+}
+
+void redis_drain(struct redis *redis, uint64_t ms)
+{
+	uint64_t until = clock_boot_ms() + ms;
+
+	while (redis->nsent > 0 && clock_boot_ms() < until && drain_once(redis))
+		;
 }
 
 static const char *script_sha(struct redis *redis, const char *text)

@@ -30,6 +30,8 @@ void redis_command(struct redis *redis, int argc, const char *const *argv, const
  * 40 hex, or NULL: computed (and remembered for the last two texts). */
 void redis_script(struct redis *redis, const char *sha, const char *text, int argc,
     const char *const *argv, const size_t *argvlen, redis_done done, void *arg);
+/* Sends and reads, without the loop, until nothing is under way or ms are over. For the end of a process: what was asked is told from inside it. */
+void redis_drain(struct redis *redis, uint64_t ms);
 bool redis_is_ready(const struct redis *redis);
 
 #endif

@@ -355,6 +355,39 @@ void process_announce(
 		bell_ring(process->bell, history, event_id_text(id, text), asset);
 }
 
+struct addition {
+	struct process *process;
+	const char *kind; /* borrowed: a word of the program's */
+	process_added done;
+	void *arg;
+	char asset[PUBKEY_TEXT_MAX + 1];
+};
+
+static void on_added(void *arg, const struct ledger_ended *out, const struct error *err)
+{
+	struct addition *addition = arg;
+
+	if (err)
+		log_warn("an event is told to nobody", "kind", addition->kind, "asset",
+		    addition->asset, "why", err->text);
+	else
+		process_announce(addition->process, out->history, out->event, addition->asset);
+	if (addition->done)
+		addition->done(addition->arg, err);
+	free(addition);
+}
+
+void process_add_event(
+    struct process *process, const char *asset, const char *kind, process_added done, void *arg)
+{
+	struct addition *addition = calloc(1, sizeof(*addition));
+
+	bug_if(!addition);
+	*addition = (struct addition){process, kind, done, arg, ""};
+	snprintf(addition->asset, sizeof(addition->asset), "%s", asset);
+	ledger_announce_asset(process->redis, asset, kind, on_added, addition);
+}
+
 static const struct setting_list *addresses_of(
     const struct suite_settings *settings, enum role role)
 {

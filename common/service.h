@@ -30,7 +30,7 @@ struct suite_settings {
 	char *bus_listen;             /* MULTICLAW_BUS_LISTEN, default ipc://run/<replica>.bus */
 	char *bell_listen;            /* MULTICLAW_BELL_LISTEN, default ipc://run/<replica>.bell */
 	char *ops_listen;             /* MULTICLAW_OPS_LISTEN, default unix:run/<replica>.ops */
-	struct setting_list bells;    /* MULTICLAW_BELLS, of every oracle and session replica */
+	struct setting_list bells;    /* MULTICLAW_BELLS, of every replica that adds events */
 	struct setting_list auths;    /* MULTICLAW_AUTHS, bus addresses */
 	struct setting_list sessions; /* MULTICLAW_SESSIONS */
 	struct setting_list oracles;  /* MULTICLAW_ORACLES */
@@ -97,6 +97,11 @@ int service_main(int argc, char **argv, const struct service *service);
 /* The event this process has just written (the reply of a ledger call): rings the bell and tells the follower. */
 void process_announce(
     struct process *process, const char *history, struct event_id id, const char *asset);
+/* Adds an event of the asset to the ledger, and tells of it in the same way. done (NULL: nobody waits) is called once, never from inside the call; err: it is
+ * not there (which is logged). */
+typedef void (*process_added)(void *arg, const struct error *err);
+void process_add_event(
+    struct process *process, const char *asset, const char *kind, process_added done, void *arg);
 /* A bus client for every replica of a service; fatal if the addresses are wrong. Caller owns. */
 struct bus_client *process_client(struct process *process, enum role role);
 /* The same for one replica alone, by name: where it matters which one answers. */

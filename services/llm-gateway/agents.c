@@ -210,7 +210,7 @@ bool agents_leave(struct agents *agents, const char *id, const char *boot)
 
 void agents_doubt(struct agents *agents, const char *asset, bool is_cut)
 {
-	bool is_all = strcmp(asset, "*") == 0;
+	bool is_all = strcmp(asset, "*") == 0 || strcmp(asset, LEDGER_OPERATORS) == 0;
 	struct agent *agent;
 
 	TAILQ_FOREACH(agent, &agents->all, link)

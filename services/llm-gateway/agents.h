@@ -42,7 +42,7 @@ bool agents_leave(struct agents *agents, const char *id, const char *boot);
 struct agent *agents_at(const struct agents *agents, struct in_addr address);
 size_t agents_count(const struct agents *agents);
 
-/* What is kept of asset ("*": of all) is void: keys are dropped, and with cut what is under way is cut. */
+/* What is kept of asset ("*", and LEDGER_OPERATORS, whose keys anybody may have: of all) is void: keys are dropped, and with cut what is under way is cut. */
 void agents_doubt(struct agents *agents, const char *asset, bool cut);
 /* Keys whose time is over. */
 void agents_sweep(struct agents *agents);

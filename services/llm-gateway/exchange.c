@@ -77,6 +77,7 @@ static void use(struct exchange *exchange, struct key *key)
 		return;
 	}
 	exchange->key = key_keep(key);
+	exchange->epoch = exchange->agent->epoch;
 	exchange_account_judge(exchange);
 }
 
@@ -91,7 +92,7 @@ static void on_key(void *arg, struct key *key, const struct error *err)
 	exchange_resume(exchange);
 }
 
-static void want_key(struct exchange *exchange)
+void exchange_want_key(struct exchange *exchange)
 {
 	struct error err = {0};
 
@@ -185,7 +186,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *method, cons
 	exchange_judge(exchange, method);
 	look_for_nul(exchange, version);
 	if (!exchange->refusal.status)
-		want_key(exchange);
+		exchange_want_key(exchange);
 	return MHD_YES;
 }
 
@@ -239,6 +240,7 @@ struct exchange *exchange_new(
 static void leave_agent(struct exchange *exchange)
 {
 	keys_forget_waiter(&exchange->waiter);
+	exchange_account_forget(exchange);
 	if (exchange->agent)
 		TAILQ_REMOVE(&exchange->agent->exchanges, exchange, link);
 	exchange->agent = NULL;

@@ -9,6 +9,8 @@
 #include <microhttpd.h>
 #include <stddef.h>
 
+#include "common/ledger.h"
+
 struct gateway;
 struct exchange;
 
@@ -22,6 +24,8 @@ enum MHD_Result exchange_access(struct exchange *exchange, const char *method, c
 void exchange_end(struct exchange *exchange);
 /* Ends it now: nothing that is not in the client's hands yet gets there. The front is run afterwards, to clear it away. Not from a callback of libcurl's or libmicrohttpd's. */
 void exchange_cut(struct exchange *exchange);
+/* Events were handled up to this one: those that waited for it go on. */
+void exchanges_have_read(struct gateway *gateway, struct event_id id);
 /* What became of the one upstream: for curl_loop. */
 void exchange_over(CURL *easy, CURLcode code);
 

@@ -1,5 +1,6 @@
 /* Limits before a request, and its account when it is over (common/llm_usage.h). Tokens are known afterwards: a limit is judged by what is known, and requests
- * that run at one time may go beyond it together. */
+ * that run at one time may go beyond it together. Redis says with the same answer what the newest event is, so that a request that was made after something was
+ * answered (a key was changed, an asset was sold) is not sent before that was read here. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "services/llm-gateway/exchange_internal.h"
 
 #define BYTES_PER_TOKEN 4 /* where the provider does not say */
+#define TRIES_MAX 5
 
 /* Outlives its exchange while Redis is asked. */
 struct account {
@@ -59,18 +61,84 @@ static void refuse_limit(struct exchange *exchange, const struct llm_usage_judge
 	exchange->refusal.retry_after_s = (unsigned)judged->wait_s;
 }
 
+static void note_unsent(const struct account *account)
+{
+	note(account, &(struct llm_usage_note){.day = account->day, .model = ""});
+}
+
+static void refuse_for_now(struct exchange *exchange, const char *code, const char *text)
+{
+	exchange_refuse(exchange, 503, code, text);
+	exchange->refusal.retry_after_s = 1;
+}
+
+/* Something was heard of the agent since it had its key. It stays counted. */
+static void begin_anew(struct exchange *exchange)
+{
+	key_release(&exchange->key);
+	if (++exchange->tries < TRIES_MAX)
+		exchange_want_key(exchange);
+	else
+		refuse_for_now(exchange, "service_unavailable",
+		    "too much happens to this agent at the moment");
+}
+
 /* The lease may have ended while Redis was asked. */
-static void go_on(struct exchange *exchange, const struct llm_usage_judged *judged)
+static void go_on(struct exchange *exchange)
 {
 	struct error why;
 
+	if (exchange->epoch != exchange->agent->epoch)
+		begin_anew(exchange);
+	else if (gateway_serves(exchange->gateway, &why) != 0)
+		refuse_for_now(exchange, why.reason, why.text);
+	else
+		exchange_start(exchange);
+	exchange_resume(exchange);
+}
+
+/* As if the bell had told of it, which it may still do: it is read at once. */
+static void await(struct exchange *exchange, const struct llm_usage_judged *judged)
+{
+	char id[EVENT_ID_MAX + 1];
+
+	exchange->is_unread = true;
+	exchange->awaits = judged->head;
+	TAILQ_INSERT_TAIL(&exchange->gateway->unread, exchange, unread);
+	follower_heard(exchange->gateway->process->follower, judged->head_history,
+	    event_id_text(judged->head, id), NULL);
+}
+
+void exchange_account_forget(struct exchange *exchange)
+{
+	if (exchange->is_unread)
+		TAILQ_REMOVE(&exchange->gateway->unread, exchange, unread);
+	exchange->is_unread = false;
+}
+
+void exchanges_have_read(struct gateway *gateway, struct event_id id)
+{
+	struct exchange *exchange, *next;
+
+	for (exchange = TAILQ_FIRST(&gateway->unread); exchange; exchange = next) {
+		next = TAILQ_NEXT(exchange, unread);
+		if (event_id_compare(exchange->awaits, id) > 0)
+			continue;
+		exchange_account_forget(exchange);
+		go_on(exchange);
+	}
+}
+
+static void take_judgement(struct exchange *exchange, const struct llm_usage_judged *judged)
+{
 	if (judged->which[0]) {
 		refuse_limit(exchange, judged);
-	} else if (gateway_serves(exchange->gateway, &why) != 0) {
-		exchange_refuse(exchange, 503, why.reason, why.text);
-		exchange->refusal.retry_after_s = 1;
+		exchange_resume(exchange);
+	} else if (event_id_compare(
+		       judged->head, follower_cursor(exchange->gateway->process->follower)) > 0) {
+		await(exchange, judged);
 	} else {
-		exchange_start(exchange);
+		go_on(exchange);
 	}
 }
 
@@ -85,18 +153,35 @@ static void on_judged(void *arg, const struct llm_usage_judged *judged, const st
 	if (!exchange) {
 		/* nothing was sent */
 		if (account->is_counted)
-			note(account, &(struct llm_usage_note){.day = account->day, .model = ""});
+			note_unsent(account);
 		free(account);
 		return;
 	}
 	if (judged && !exchange->is_cut) {
-		go_on(exchange, judged);
-	} else if (err) {
-		exchange_refuse(exchange, 503, "limits_unavailable",
-		    "whether a limit is reached cannot be known at the moment");
-		exchange->refusal.retry_after_s = 1;
+		take_judgement(exchange, judged);
+		return;
 	}
+	if (err)
+		refuse_for_now(exchange, "limits_unavailable",
+		    "whether a limit is reached cannot be known at the moment");
 	exchange_resume(exchange);
+}
+
+/* It was judged before its key was void: it goes on, unless its key is another's now, for which other limits stand. */
+static bool was_judged(struct exchange *exchange)
+{
+	struct account *account = exchange->account;
+
+	if (!account)
+		return false;
+	if (strcmp(account->source, exchange->key->source) == 0) {
+		go_on(exchange);
+		return true;
+	}
+	note_unsent(account);
+	free(account);
+	exchange->account = NULL;
+	return false;
 }
 
 void exchange_account_judge(struct exchange *exchange)
@@ -106,6 +191,8 @@ void exchange_account_judge(struct exchange *exchange)
 	const struct agent *agent = exchange->agent;
 	bool is_capped = (gateway->agent_usd || gateway->all_usd) && is_global(exchange);
 
+	if (was_judged(exchange))
+		return;
 	if (is_capped && provider->nprices == 0) {
 		exchange_refuse(exchange, 403, "price_unknown",
 		    "the operators' key of a provider without prices is not used under a cap");
@@ -209,7 +296,9 @@ void exchange_account_end(struct exchange *exchange)
 	account->exchange = NULL;
 	if (account->is_asking)
 		return;
-	if (account->is_counted)
+	if (account->is_counted && exchange->key)
 		tell(exchange, account);
+	else if (account->is_counted)
+		note_unsent(account);
 	free(account);
 }

@@ -55,6 +55,11 @@ struct exchange {
 	/* the provider's side */
 	struct key_waiter waiter;
 	struct key *key;
+	uint64_t epoch;               /* of the agent, when it had the key */
+	unsigned tries;               /* so often was its key void before it was used */
+	TAILQ_ENTRY(exchange) unread; /* of the gateway's */
+	struct event_id awaits;       /* has a key and waits until this event has been read */
+	bool is_unread;
 	struct redact *redact;
 	CURL *easy;
 	struct curl_slist *fields;
@@ -83,6 +88,8 @@ struct exchange {
 void exchange_refuse(
     struct exchange *exchange, unsigned status, const char *code, const char *text);
 void exchange_resume(struct exchange *exchange);
+/* A key, then exchange_account_judge or a refusal, at once or later. */
+void exchange_want_key(struct exchange *exchange);
 
 /* ---- exchange_request.c */
 /* Judges the head; refusal says what is wrong with it. Fills in agent, target, body_len and fields. */
@@ -91,6 +98,8 @@ void exchange_judge(struct exchange *exchange, const char *method);
 /* ---- exchange_account.c */
 /* It has a key: exchange_start, or a refusal, follows, and a resume. */
 void exchange_account_judge(struct exchange *exchange);
+/* It waits for no event any more. */
+void exchange_account_forget(struct exchange *exchange);
 /* It is over: what became of it is noted. */
 void exchange_account_end(struct exchange *exchange);
 

@@ -11,7 +11,8 @@
 #include "services/llm-gateway/exchange.h"
 #include "services/llm-gateway/front.h"
 
-#define WATCH_MS 20 /* of a lease that is gone */
+#define WATCH_MS 20      /* of a lease that is gone */
+#define ACCOUNTS_MS 2000 /* longest wait for the last accounts at a stop */
 #define LIMIT_MAX 1000000000000
 #define MICRO 1000000
 
@@ -32,7 +33,9 @@ const struct setting gateway_settings[] = {
     ROW("CA_FILE", PATH, ca_file, 0, 256, "",
 	"Certificates (PEM) that alone are trusted to vouch for providers; empty: the system's."),
     ROW("KEY_S", UINT, key_s, 1, 60, "10",
-	"How long a key is kept that the vault gave; what happens to the asset ends it at once."),
+	"How long a key is kept that the vault gave. What happens to the asset or to the key ends "
+	"it "
+	"at once; this is how old one gets if the vault could not say so."),
     ROW("BODY_MAX_MIB", UINT, body_max_mib, 1, 4096, "64", "Larger requests are refused."),
     ROW("ANSWER_MAX_MIB", UINT, answer_max_mib, 1, 65536, "1024", "Larger answers are cut."),
     ROW("AGENTS_MAX", UINT, agents_max, 1, 65536, "4096", "Agents that may be here at one time."),
@@ -130,10 +133,11 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 
 /* ---- events */
 
-/* A logout ends the owner's own streams, not what the agent is doing. */
+/* A logout ends the owner's own streams, not what the agent is doing; what happens to operators' keys ends nobody's ownership. */
 static bool ends_ownership(const struct ledger_event *event)
 {
-	return ledger_event_ends(event) && strcmp(event->kind, "logout") != 0;
+	return ledger_event_ends(event) && strcmp(event->kind, "logout") != 0 &&
+	       strcmp(event->asset, LEDGER_OPERATORS) != 0;
 }
 
 /* Who may go on is the vault's to say, when a key is wanted next. The agent itself stays known: sandbox may have told of it anew before this was read. */
@@ -141,8 +145,10 @@ void gateway_on_event(void *self, const struct ledger_event *event)
 {
 	struct gateway *gateway = self;
 
-	if (!gateway->is_stopping && gateway->agents)
-		agents_doubt(gateway->agents, event->asset, ends_ownership(event));
+	if (gateway->is_stopping || !gateway->agents)
+		return;
+	agents_doubt(gateway->agents, event->asset, ends_ownership(event));
+	exchanges_have_read(gateway, event->id);
 }
 
 void gateway_on_heard(void *self, const struct ledger_event *event)
@@ -282,6 +288,7 @@ int gateway_service_start(void *self, struct error *err)
 
 	make_metrics(gateway);
 	gateway->agents = agents_new(gateway);
+	TAILQ_INIT(&gateway->unread);
 	gateway->vaults = process_client(gateway->process, ROLE_VAULT);
 	gateway->curl = curl_loop_new(base, LOOP_BULK, on_over, gateway, err);
 	gateway->sessions = curl_share_init();
@@ -299,6 +306,7 @@ int gateway_service_start(void *self, struct error *err)
 	return 0;
 }
 
+/* What is under way is cut, and its account, as far as it was seen, is in Redis before the process ends. */
 void gateway_service_stop(void *self)
 {
 	struct gateway *gateway = self;
@@ -312,4 +320,5 @@ void gateway_service_stop(void *self)
 	event_free(gateway->watch);
 	event_free(gateway->sweep);
 	providers_destroy(&gateway->providers);
+	redis_drain(gateway->process->redis, ACCOUNTS_MS);
 }

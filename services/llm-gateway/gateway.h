@@ -27,6 +27,7 @@ struct gateway {
 	int listener; /* bound; the front's once it is there */
 	uint16_t port;
 	struct agents *agents;
+	struct exchange_list unread; /* wait for an event to be read */
 	struct bus_client *vaults;
 	struct curl_loop *curl;
 	CURLSH *sessions; /* of TLS, which a new connection to the same provider resumes */

@@ -94,7 +94,7 @@ static const char *reason_of(const struct error *err)
 
 static const char *event_for(const char *kind)
 {
-	static const char *const own[] = {"transfer", "agent", "snapshot"};
+	static const char *const own[] = {"transfer", "agent", "snapshot", "secret"};
 	for (size_t i = 0; i < ARRAY_LEN(own); i++)
 		if (strcmp(own[i], kind) == 0)
 			return own[i];

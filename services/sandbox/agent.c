@@ -100,29 +100,10 @@ void agent_save(struct agent *agent, records_done done, void *arg)
 
 /* ---- telling */
 
-struct announcement {
-	struct process *process;
-	char asset[PUBKEY_TEXT_MAX + 1];
-};
-
-static void on_announced(void *arg, const struct ledger_ended *out, const struct error *err)
-{
-	struct announcement *announcement = arg;
-	if (!err)
-		process_announce(
-		    announcement->process, out->history, out->event, announcement->asset);
-	free(announcement);
-}
-
 /* Lost if Redis is not there: then no router has a lease either, and asks anew later. */
 void agent_announce(const struct agent *agent, const char *kind)
 {
-	struct announcement *announcement = calloc(1, sizeof(*announcement));
-	bug_if(!announcement);
-	announcement->process = agent->sandbox->process;
-	memcpy(announcement->asset, agent->record.asset, sizeof(announcement->asset));
-	ledger_announce_asset(
-	    agent->sandbox->process->redis, agent->record.asset, kind, on_announced, announcement);
+	process_add_event(agent->sandbox->process, agent->record.asset, kind, NULL, NULL);
 }
 
 static void show(struct agent *agent)

@@ -16,7 +16,9 @@ struct asking {
 	struct holding holding; /* once known */
 	char by[96 + 1];        /* for audit entries: "owner <wallet>", "sandbox <key>" */
 	bool has_made; /* work made a period: it will be held in the ledger before the answer */
-	void *extra;   /* the handler's own; freed with free() after wipe of extra_size bytes */
+	/* work changed which LLM key a name stands for: an event says so before the answer, so that gateways forget what they have */
+	bool has_changed;
+	void *extra; /* the handler's own; freed with free() after wipe of extra_size bytes */
 	size_t extra_size;
 };
 struct asking_plan {

@@ -39,6 +39,22 @@ static void tell(const struct errand *errand, const struct error *err)
 	    "by", errand->by, "trace", bus_request_trace(errand->request));
 }
 
+static void end(struct job *job)
+{
+	codec_wipe(job->errand.call->rsp, job->errand.rsp);
+	free(job->errand.rsp);
+	free(job);
+}
+
+/* Whether the event is there or not: what was asked for is done. */
+static void on_told(void *arg, const struct error *err)
+{
+	struct job *job = arg;
+	(void)err;
+	bus_reply(job->errand.request, job->errand.rsp);
+	end(job);
+}
+
 static void done(void *arg, const struct error *err)
 {
 	struct job *job = arg;
@@ -47,13 +63,14 @@ static void done(void *arg, const struct error *err)
 		tell(errand, err);
 	if (err) {
 		bus_fail(errand->request, err);
-	} else {
-		note_head(errand->vault, errand);
-		bus_reply(errand->request, errand->rsp);
+		end(job);
+		return;
 	}
-	codec_wipe(errand->call->rsp, errand->rsp);
-	free(errand->rsp);
-	free(job);
+	note_head(errand->vault, errand);
+	if (errand->has_changed)
+		process_add_event(errand->vault->process, LEDGER_OPERATORS, "secret", on_told, job);
+	else
+		on_told(job, NULL);
 }
 
 void errand_begin(struct vault *vault, const struct proto_call *call, enum worker_kind kind,

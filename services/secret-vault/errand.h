@@ -11,6 +11,7 @@ struct errand {
 	const void *req;   /* of the call; valid until the answer */
 	void *rsp;         /* zeroed, of the call's size; wiped and freed by errand */
 	char by[96 + 1];   /* for audit entries: "operator <key>" */
+	bool has_changed;  /* work changed a global LLM key: an event says so before the answer */
 	uint64_t head_seq; /* of all chains, after work of kind WORKER_WRITE */
 	uint8_t head[AUDIT_HASH_LEN];
 	/* in the worker's thread; fills rsp */

@@ -34,6 +34,7 @@ static int put(struct errand *errand, struct desk *desk, struct error *err)
 	if (records_write(desk, &global, KIND, req->provider, req->value.data, req->value.len,
 		preview, &rsp->version, err) != 0)
 		return -1;
+	errand->has_changed = true;
 	return note(errand, desk, "put", req->provider, rsp->version, err);
 }
 
@@ -94,7 +95,7 @@ static int delete (struct errand *errand, struct desk *desk, struct error *err)
 	int existed = records_delete(desk, &global, KIND, req->provider, err);
 	if (existed <= 0)
 		return existed;
-	rsp->existed = true;
+	rsp->existed = errand->has_changed = true;
 	return note(errand, desk, "delete", req->provider, 0, err);
 }
 

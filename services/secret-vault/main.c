@@ -16,6 +16,7 @@ int main(int argc, char **argv)
 	    .nsettings = vault_nsettings,
 	    .routes = routes,
 	    .nroutes = ARRAY_LEN(routes),
+	    .adds_events = true,
 	    .open = vault_open,
 	    .start = vault_start,
 	    .stop = vault_stop,

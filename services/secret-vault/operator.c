@@ -183,13 +183,25 @@ static void on_destroyed_and_scrubbed(void *arg, const struct error *err)
 		act_reply(act, &rsp, req->asset);
 }
 
+static void on_told(void *arg, const struct error *err)
+{
+	struct act *act = arg;
+	(void)err;
+	if (act->vault->is_stopping)
+		act_fail(act, &(struct error){ERR_UNAVAILABLE, 1, "", "stopping"});
+	else
+		eraser_scrub(act->vault, on_destroyed_and_scrubbed, act);
+}
+
+/* Of LLM keys, too: gateways forget what they have. */
 static void on_destroyed(void *arg, const struct error *err)
 {
 	struct act *act = arg;
+	const struct vault_destroy_owner_req *req = act->req;
 	if (err || act->vault->is_stopping)
 		act_fail(act, err ? err : &(struct error){ERR_UNAVAILABLE, 1, "", "stopping"});
 	else
-		eraser_scrub(act->vault, on_destroyed_and_scrubbed, act);
+		process_add_event(act->vault->process, req->asset, "secret", on_told, act);
 }
 
 void vault_destroy_owner(

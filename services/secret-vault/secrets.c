@@ -54,6 +54,7 @@ static int put(struct asking *asking, struct desk *desk, struct error *err)
 	if (records_write(desk, &period, req->kind, req->name, req->value.data, req->value.len,
 		preview, &rsp->version, err) != 0)
 		return -1;
+	asking->has_changed = strcmp(req->kind, "llm") == 0;
 	const struct audit_note note = {.act = "put",
 	    .by = asking->by,
 	    .kind = req->kind,
@@ -135,6 +136,7 @@ static int delete (struct asking *asking, struct desk *desk, struct error *err)
 	if (existed <= 0)
 		return existed;
 	rsp->existed = true;
+	asking->has_changed = strcmp(req->kind, "llm") == 0;
 	const struct audit_note note = {
 	    .act = "delete", .by = asking->by, .kind = req->kind, .name = req->name};
 	return records_audit(desk, &period.row.period, &note, err);

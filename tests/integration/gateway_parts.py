@@ -236,14 +236,14 @@ class Behaviour(http.server.BaseHTTPRequestHandler):
 class Container:
     """A client at an address of its own."""
 
-    def __init__(self, gateways, address, token):
-        self.gateways, self.address, self.token = gateways, address, token
+    def __init__(self, gateways, address, token, port=None):
+        self.address, self.token, self.port = address, token, port or gateways.port
 
     def connect(self, timeout=15):
-        return socket.create_connection(("127.0.0.1", self.gateways.port), timeout, (self.address, 0))
+        return socket.create_connection(("127.0.0.1", self.port), timeout, (self.address, 0))
 
     def connection(self, timeout=15):
-        return http.client.HTTPConnection("127.0.0.1", self.gateways.port, timeout=timeout, source_address=(self.address, 0))
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout, source_address=(self.address, 0))
 
     def begin(self, method, path, body=None, headers=None, auth="authorization", timeout=15, **more):
         """(connection, response), not read yet."""
@@ -312,6 +312,14 @@ class Gateways(Vaults):
     def launch_gateway(self, **more):
         self.launch("llm-gateway-1", BIN / "multiclaw-llm-gateway", **{**self.of_gateway, **{k: str(v) for k, v in more.items()}})
         wait_until("the gateway is ready", lambda: self.is_ready("llm-gateway-1"), 15)
+
+    def launch_second(self):
+        """Another replica, as of another host; its port. (It has the same key, so that the same grants are its.)"""
+        port = free_port()
+        self.launch("llm-gateway-2", BIN / "multiclaw-llm-gateway",
+                    **{**self.of_gateway, "MULTICLAW_REPLICA": "llm-gateway-2", "MULTICLAW_GATEWAY_LISTEN": f"0.0.0.0:{port}"})
+        wait_until("the second gateway is ready", lambda: self.is_ready("llm-gateway-2"), 15)
+        return port
 
     def restart_gateway(self, **more):
         self.processes["llm-gateway-1"].terminate()

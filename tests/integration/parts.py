@@ -224,6 +224,16 @@ class Parts:
             self._operator = self.peer("operator", "session")
         return self._operator
 
+    def passed(self, *replicas):
+        """Until each of them has handled the newest event there is now (rule 15)."""
+        newest = self.redis.xrevrange("mc:events", count=1)[0][0]
+
+        def number(text):
+            return tuple(int(part) for part in (text or b"0-0").split(b"-"))
+
+        for name in replicas:
+            wait_until(f"{name} has passed", lambda: number(self.redis.hget(f"mc:replica:{name}", "handled")) >= number(newest), 5, 0.02)
+
     # ---- the chain
 
     def wallet(self, name):

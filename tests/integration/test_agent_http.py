@@ -898,7 +898,7 @@ def test_events_name_the_agents(edge):
         data = b""
         while b": ping" not in data:
             data += s.recv(4096)
-        for kind in (b"agent", b"snapshot"):
+        for kind in (b"agent", b"snapshot", b"secret"):
             edge.event(kind.decode())
             while b'"kind":"%s"' % kind not in data:
                 data += s.recv(4096)

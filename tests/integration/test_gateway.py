@@ -1,6 +1,7 @@
 """Keys that work for the agent and never reach it: through the gateway of its host, until the moment somebody else owns it."""
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -209,7 +210,8 @@ def test_own_key_then_global_then_none(v, owner):
         v.operate("global_delete", provider="openai")
     assert [s["headers"]["Authorization"] for s in v.provider.seen] == [f"Bearer {everybodys}", f"Bearer {mine}"]
     entries, _, _ = v.trail(owner.token)
-    assert [e["detail"].split()[0] for e in entries if e["act"] == "use"] == ["global", "user"]
+    # what was asked for before an event was heard is asked for again
+    assert [source for source, _ in itertools.groupby(e["detail"].split()[0] for e in entries if e["act"] == "use")] == ["global", "user"]
 
 
 def test_what_others_stored_under_a_global_key_is_out_of_reach(v, owner):
@@ -252,6 +254,7 @@ def test_the_vault_is_asked_once_for_many(v, keyed):
     def calls():
         return sum(n for name, n in v.metrics().items() if name.startswith("multiclaw_gateway_vault_calls_total"))
 
+    v.passed("llm-gateway-1")  # the key that was just stored is an event, too
     before, answers = calls(), []
     threads = [threading.Thread(target=lambda: answers.append(keyed.ask("GET", "/openai/v1/plain")[0])) for _ in range(20)]
     [t.start() for t in threads]

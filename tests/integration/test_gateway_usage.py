@@ -202,6 +202,27 @@ def test_a_stream_that_is_cut_counts_as_far_as_it_was_told(v, keyed):
     assert (v.usage(keyed.owner)["openai", "user", "m-1"] | {"c": 0}) == {"r": 1, "i": 9, "o": 1, "u": 1, "c": 0}, rows
 
 
+def test_a_gateway_that_is_stopped_leaves_what_it_saw_of_each_request(v, keyed):
+    v.says(b'data: {"message":{"model":"m-1","usage":{"input_tokens":9,"output_tokens":1}}}\n\n', b"data: {}\n\n", kind="text/event-stream", waits=True)
+    streams = [keyed.begin("POST", "/openai/v1/scripted", b"{}") for _ in range(20)]
+    for _, response in streams:
+        response.readline()
+    v.noted(keyed.owner, {("openai", "user", ""): {"r": 20, "u": 20}})
+    v.restart_gateway()
+    found = v.usage(keyed.owner)
+    assert list(found) == [("openai", "user", "m-1")] and (found["openai", "user", "m-1"] | {"c": 0}) == {"r": 20, "i": 180, "o": 20, "u": 20, "c": 0}
+    # without Redis it ends all the same, in time
+    v.admitted(keyed.owner).begin("GET", "/openai/v1/endless")
+    v.signal("redis", signal.SIGSTOP)
+    try:
+        begin = time.monotonic()
+        v.processes["llm-gateway-1"].terminate()
+        assert v.processes["llm-gateway-1"].wait(10) == 0 and time.monotonic() - begin < 4
+    finally:
+        v.signal("redis", signal.SIGCONT)
+    v.launch_gateway()
+
+
 def test_a_gateway_that_is_killed_leaves_a_request_with_unknown_tokens(v, keyed):
     v.says(b"data: {}\n\n", b"data: {}\n\n", kind="text/event-stream", waits=True)
     connection, response = keyed.begin("POST", "/openai/v1/scripted", b"{}")

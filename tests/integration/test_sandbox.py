@@ -314,6 +314,20 @@ def test_a_logout_resets_connections_and_a_sign_in_does_not(s, owner):
     assert s.state_of(owner.token) == "running" and "KILL" not in s.warden.names(agent=owner.agent)
 
 
+def test_a_changed_llm_key_resets_and_ends_nothing(s, owner):
+    """Of the owner's: an event of the asset, which is looked at. Of the operators': of no asset, and nobody is looked at."""
+    s.run(owner)
+    s.passed("sandbox-1")
+    before = s.warden.names(agent=owner.agent)
+    s.put(owner.token, "llm", "openai", "sk-" + "x" * 40)
+    s.operate("global_put", provider="openai", value=b"sk-" + b"y" * 40)
+    s.operate("global_delete", provider="openai")
+    said = [(e[b"a"].decode(), e[b"k"].decode()) for _, e in s.redis.xrevrange("mc:events", count=3)]
+    assert said == [("1" * 32, "secret")] * 2 + [(owner.asset, "secret")]
+    s.passed("sandbox-1", "secret-vault-1")
+    assert s.warden.names(agent=owner.agent) == before and s.state_of(owner.token) == "running"
+
+
 def test_a_revocation_of_everything_ends_all_until_their_owners_sign_in(own):  # noqa: F811
     s = make_own(own)
     owner = s.new_owner()

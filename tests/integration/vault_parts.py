@@ -87,6 +87,7 @@ class Vaults(Parts):
             **settings,
         }
         super().__init__(**settings)
+        self.env["MULTICLAW_BELLS"] += "".join(f",ipc://run/secret-vault-{i}.bell" for i in every)
 
     # ---- processes
 

@@ -238,6 +238,34 @@ static void a_sign_in_and_its_end_go_through_the_ledger(void **state)
 	assert_true(read.follow.now_ms - read.follow.chain.at_ms >= 1000);
 }
 
+static void kinds_that_nobody_knows_end_what_is_under_way(void **state)
+{
+	static const struct {
+		const char *kind;
+		bool ends;
+	} rows[] = {{"session", false}, {"agent", false}, {"snapshot", false}, {"secret", false},
+	    {"transfer", true}, {"logout", true}, {"lost", true}, {"secrets", true}, {"", true}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		struct ledger_event event = {0};
+
+		snprintf(event.kind, sizeof(event.kind), "%s", rows[i].kind);
+		assert_int_equal(ledger_event_ends(&event), rows[i].ends);
+	}
+}
+
+/* What every reader of events takes for an address, and no asset has. */
+static void the_operators_keys_have_an_address(void **state)
+{
+	static const uint8_t system_program[PUBKEY_LEN];
+	uint8_t key[PUBKEY_LEN];
+
+	(void)state;
+	assert_int_equal(pubkey_parse(LEDGER_OPERATORS, key), 0);
+	assert_memory_equal(key, system_program, PUBKEY_LEN);
+}
+
 static void each_way_to_end_sessions_says_so(void **state)
 {
 	struct bench *b = *state;
@@ -801,6 +829,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(
 		a_sign_in_and_its_end_go_through_the_ledger, setup, teardown),
+	    cmocka_unit_test(kinds_that_nobody_knows_end_what_is_under_way),
+	    cmocka_unit_test(the_operators_keys_have_an_address),
 	    cmocka_unit_test_setup_teardown(each_way_to_end_sessions_says_so, setup, teardown),
 	    cmocka_unit_test_setup_teardown(
 		a_nonces_value_may_be_any_bytes_and_is_taken_once, setup, teardown),
