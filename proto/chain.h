@@ -135,7 +135,7 @@ PROTO_ITEM(relays)
 	F(M, UINT, min_slot, 0, UINT64_MAX, MAY, "the reading has to reach")
 #define chain_tokens_RSP(F, M) \
 	F(M, UINT, slot, 0, UINT64_MAX, MUST, "the lowest of the readings, one for each program and 99 mints") \
-	F(M, BOOL, more, 0, 1, MAY, "there are more than fit; those with an amount come first") \
+	F(M, BOOL, more, 0, 1, MAY, "there are more than fit; delegates and closers of wrapped SOL come first, then amounts") \
 	F(M, LIST, holdings, 0, 256, MAY, "of Token and Token-2022")
 
 #define chain_records_REQ(F, M) \
