@@ -7,8 +7,10 @@
  * allowed after its end was reported done (rule 15), whatever Redis lost since, if one process that knew of it reached Redis within the time
  * that the new history settles (I3).
  *
- * Bounds: one asset, one session; ids 1 to IDS in the stream; HISTORIES histories, so HISTORIES - 1 losses; reads of one event at most
- * (EVENTS_PER_READ); time in ticks of a second, of which only what is compared is kept: LEASE, SETTLING, REPLICA_TTL.
+ * Bounds: one asset, one session; ids 1 to IDS in the stream, and one more for what note_loss adds; HISTORIES histories, so HISTORIES - 1
+ * losses (searched: IDS 4 without a loss, IDS 2 with one: both at once is too much for each run of the tests); reads of one event at most
+ * (EVENTS_PER_READ); time in ticks of a second, of which only what is compared is kept: LEASE, SETTLING, REPLICA_TTL. TRIMS, CUTS and
+ * RINGS_OTHERS set to 0 leave out trimming, the old primary, and bells of other assets' events, for who wants larger bounds elsewhere.
  * Abstracted: a read is served at the moment it is sent and answered any time later or never (served later it would only be fresher, and the
  * lease counts from the sending anyway); there is one read under way (on one connection a later one is not answered first; answers that are
  * overtaken: tests/unit/common/test_follow.c); the limit of ASK_AGAIN (8: by then all has been told in turns); the writer's follow is one
