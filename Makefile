@@ -47,7 +47,7 @@ FUZZ_SECONDS ?= 60
 SOURCES := $(wildcard common/*.[ch] proto/*.[ch] services/*/*.[ch] services/*/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-unit test-integration test-node bench fuzz lint check-layers check-docs docs format clean tools demo-image
+.PHONY: all help deps run test test-unit test-integration test-model test-node bench fuzz lint check-layers check-docs docs format clean tools demo-image
 .SECONDARY:
 
 all: $(PROGRAMS) $(DEVCHAIN) demo-image ## build every program into build/bin, and the demo agent's image
@@ -182,7 +182,7 @@ run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL 
 
 tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(WALLET_LINES) $(PROBE_IMAGE)/index.json
 
-test: ## everything: unit, protocol, integration, node; installs what is missing
+test: ## everything: unit, protocol, models, integration, node; installs what is missing
 	@MAKEFLAGS= BUILD=$(BUILD_BASE) SANITIZE=$(SANITIZE) tests/run
 
 test-unit: $(UNIT) ## unit tests only
@@ -190,6 +190,9 @@ test-unit: $(UNIT) ## unit tests only
 
 test-integration: all $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json ## integration tests only (real Redis, real nginx); ARGS= goes to pytest
 	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q --durations=40 --durations-min=8 tests/integration $(ARGS)
+
+test-model: ## the protocol's models, searched by SPIN
+	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/model $(ARGS)
 
 test-node: all $(WALLET_LINES) ## the tests that use the ecosystem's own JavaScript libraries
 	@BUILD=$(BUILD) tests/node/run
