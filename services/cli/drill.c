@@ -16,7 +16,6 @@
 #include "services/cli/sign_in.h"
 
 #define CHAIN_NAME "localnet"
-#define OFFSET_MS 500u      /* processes are taken away within that of the transfer's beginning */
 #define TAIL_US 300000ull   /* that is watched after everybody has refused */
 #define WATCH_US 1000000ull /* that decisions are measured for, where nothing else happens */
 #define RETRY_US 50000ull
@@ -51,8 +50,9 @@ struct drill {
 	bool is_one_router; /* that is behind the edge */
 	struct outages outages;
 	struct drill_report report;
-	uint64_t end_us; /* of the whole */
-	bool stopped;    /* by a signal, or at end_us */
+	uint64_t confirm_us; /* what the last change took to be confirmed */
+	uint64_t end_us;     /* of the whole */
+	bool stopped;        /* by a signal, or at end_us */
 };
 
 /* ---- time ---- */
@@ -199,8 +199,10 @@ static int plan_outages(struct drill *drill, struct error *err)
 			return -1;
 	if (drill->options.chaos && outages_add_any(outages, err) < 0)
 		return -1;
+	/* mostly before the change is confirmed, now and then just after it */
+	uint32_t within_us = (uint32_t)(drill->confirm_us + drill->confirm_us / 4 + 1);
 	for (size_t i = 0; i < outages->len; i++)
-		outages->item[i].at_us = clock_boot_us() + randombytes_uniform(OFFSET_MS) * 1000ull;
+		outages->item[i].at_us = clock_boot_us() + randombytes_uniform(within_us);
 	return 0;
 }
 
@@ -308,8 +310,10 @@ static int transfer_round(struct drill *drill, struct error *err)
 	if (wait_served(drill, err) < 0 || plan_outages(drill, err) < 0)
 		return -1;
 	bool mute = drill_chain_is_mute(&drill->chain);
+	uint64_t begun_us = clock_boot_us();
 	if (drill_chain_transfer(&drill->chain, next->address, &slot, err) < 0)
 		return -1;
+	drill->confirm_us = clock_boot_us() - begun_us;
 	times.event_us = times.whole_us = event_us(drill, slot, clock_boot_us());
 	if (mute || lacked_every_oracle(drill))
 		times.bound_us = drill->options.unpushed_ms * 1000ull;
@@ -439,9 +443,11 @@ static int open_demo(struct drill *drill, struct error *err)
 	if (plan_outages(drill, err) < 0)
 		return -1;
 	drill->outages.len = 0;
+	uint64_t begun_us = clock_boot_us();
 	if (drill_chain_mint(&drill->chain, drill->operator.settings.collection,
 		drill->holder[0].address, err) < 0)
 		return -1;
+	drill->confirm_us = clock_boot_us() - begun_us;
 	return enter_in_time(drill, &drill->holder[0], err);
 }
 
