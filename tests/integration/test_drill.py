@@ -1,5 +1,6 @@
 """`multiclaw drill` beside real suites: it says that the promise holds where it does, and that it does not where something breaks it."""
 
+import base64
 import http.client
 import http.server
 import json
@@ -50,9 +51,7 @@ def owners(suite):
 
 def drill_assets(suite):
     """What a drill minted and did not burn: an account with its name."""
-    found = suite.rpc("getProgramAccounts", ["CoREENxT6tW1HoK8ypY1SxRMZTcVPm7R94rH4PZNhX7d", {"encoding": "base64"}])
-    import base64
-
+    found = suite.rpc("getProgramAccounts", ["CoREENxT6tW1HoK8ypY1SxRMZTcVPm7R94rH4PZNhX7d", {"encoding": "base64", "commitment": "confirmed"}])
     return [a["pubkey"] for a in found if b"multiclaw drill" in base64.b64decode(a["account"]["data"][0])]
 
 
@@ -205,6 +204,7 @@ def test_a_new_owner_who_is_kept_out_makes_it_fail(running):
 
 
 def refused(suite, *args):
+    wait_until("nothing is left of a drill before", lambda: drill_assets(suite) == [])
     code, report, err = drill(suite, *args)
     assert code == 2 and report is None, (code, report)
     assert drill_assets(suite) == []
