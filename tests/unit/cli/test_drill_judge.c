@@ -78,8 +78,7 @@ static void other_points_do_not_count(void **state)
 
 static void is_late_after_the_bound_and_not_at_it(void **state)
 {
-	const struct drill_sample in_time[] = {at(0, BOUND, 401)},
-				  late[] = {at(0, BOUND + 1, 401)};
+	const struct drill_sample in_time[] = {at(0, BOUND, 401)}, late[] = {at(0, BOUND + 1, 401)};
 	struct drill_times t = times();
 
 	(void)state;
