@@ -172,7 +172,8 @@ static void judge(struct drill *drill, const struct drill_times *times)
 	struct drill_verdict verdict;
 	char text[512] = "";
 
-	drill->report.events++;
+	/* one that was interrupted tells of its stale allows alone */
+	drill->report.events += times->is_over || prober_all_denied(drill->prober);
 	note_decisions(drill, samples, n);
 	for (size_t i = 0; i < prober_points(drill->prober); i++) {
 		const struct drill_point point = {
@@ -253,8 +254,8 @@ static uint64_t event_us(struct drill *drill, uint64_t slot, uint64_t answered_u
 									     : answered_us;
 }
 
-/* Until everybody has refused and everything is back; sets whole_us and is_over. */
-static void wait_enforced(struct drill *drill, struct drill_times *times)
+/* Until everybody has refused and everything is back; sets whole_us and is_over. -1: it does not come back. */
+static int wait_enforced(struct drill *drill, struct drill_times *times, struct error *err)
 {
 	uint64_t until_us = times->event_us + limit_us(drill);
 	bool whole = drill->outages.len == 0;
@@ -272,13 +273,12 @@ static void wait_enforced(struct drill *drill, struct drill_times *times)
 		times->whole_us = clock_boot_us();
 		until_us = times->whole_us + limit_us(drill);
 	}
-	if (!whole) {
-		times->whole_us = clock_boot_us();
-		if (times->is_over)
-			drill_report_failure(&drill->report,
-			    "round %zu: what was taken away was not ready again within %u s",
-			    drill->report.rounds, drill->options.limit_s);
-	}
+	if (whole)
+		return 0;
+	times->whole_us = clock_boot_us();
+	return error_set(err, ERR_UNAVAILABLE,
+	    "round %zu: what was taken away was not ready again within %u s", drill->report.rounds,
+	    drill->options.limit_s);
 }
 
 /* An allow that one router of several still gives counts from the bound on only: so that is watched as well, where it is near. */
@@ -317,18 +317,18 @@ static int transfer_round(struct drill *drill, struct error *err)
 	times.event_us = times.whole_us = event_us(drill, slot, clock_boot_us());
 	if (mute || lacked_every_oracle(drill))
 		times.bound_us = drill->options.unpushed_ms * 1000ull;
-	wait_enforced(drill, &times);
+	int back = wait_enforced(drill, &times, err);
 	times.known_us = outages_of(&drill->outages, "redis") || lacked_every_oracle(drill)
 			     ? times.whole_us
 			     : times.event_us;
 	drill->turn = !drill->turn;
-	int entered = drill->stopped ? -1 : enter_in_time(drill, next, err);
+	int entered = drill->stopped || back < 0 ? -1 : enter_in_time(drill, next, err);
 	if (entered == 0)
 		drill->report.signed_in++;
 	if (!drill->stopped)
 		watch_on(drill, &times);
 	judge(drill, &times);
-	if (entered < 0 && !drill->stopped) {
+	if (entered < 0 && back == 0 && !drill->stopped) {
 		drill->report.shut_out++;
 		drill_report_failure(&drill->report,
 		    "round %zu: the new owner could not sign in: %s", drill->report.rounds,
@@ -356,7 +356,7 @@ static int logout_round(struct drill *drill, struct error *err)
 	if (leave(drill, holder, err) < 0)
 		return -1;
 	times.event_us = times.whole_us = times.known_us = clock_boot_us();
-	wait_enforced(drill, &times);
+	wait_enforced(drill, &times, err);
 	if (!drill->stopped)
 		watch_on(drill, &times);
 	judge(drill, &times);
@@ -594,6 +594,10 @@ static int read_options(struct drill_options *options, int argc, char **argv)
 	for (int i = 1; i < argc; i++)
 		if (read_option(options, argc, argv, &i) != CLI_OK)
 			return CLI_USAGE;
+	for (size_t i = 0; i < options->nwanted; i++)
+		if (options->wanted[i].pause_ms >= options->limit_s * 1000)
+			return cli_usage("drill: a round's --limit ends before %s goes on",
+			    options->wanted[i].word);
 	if (options->read_only && (options->nwanted || options->chaos || options->chain))
 		return cli_usage(
 		    "drill: --read-only changes nothing: no --kill, --pause, --chaos, --chain");
