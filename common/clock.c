@@ -30,6 +30,11 @@ uint64_t clock_unix_ms(void)
 	return is_fake() ? fake.unix_ms : read_us(CLOCK_REALTIME) / 1000;
 }
 
+uint64_t clock_unix_us(void)
+{
+	return is_fake() ? fake.unix_ms * 1000 : read_us(CLOCK_REALTIME);
+}
+
 uint64_t clock_boot_ms(void)
 {
 	return is_fake() ? fake.boot_ms : read_us(CLOCK_BOOTTIME) / 1000;

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 uint64_t clock_unix_ms(void); /* CLOCK_REALTIME: deadlines on the bus, token times */
+uint64_t clock_unix_us(void); /* the same in microseconds, for measuring */
 uint64_t clock_boot_ms(
     void); /* CLOCK_BOOTTIME: leases; goes on while the machine sleeps (architecture, rule 11) */
 uint64_t clock_boot_us(void); /* the same in microseconds, for measuring */

@@ -3,53 +3,7 @@
 #include <string.h>
 
 #include "common/scoped.h"
-#include "services/cli/keypair.h"
-#include "services/cli/signed_text.h"
-#include "services/cli/web.h"
-
-/* What a wallet would refuse to sign: a text for another site, for another key, or not a sign-in at all (an act has a command of its own). */
-static int check_text(const char *url, const char *address, const char *message, struct error *err)
-{
-	const struct signed_text expected = {
-	    .url = url, .wallet = address, .statement = SIGNED_TEXT_SIGN_IN, .what = "a sign-in"};
-
-	return signed_text_check(&expected, message, err);
-}
-
-static int challenge(const char *url, const char *wallet, const char *asset,
-    struct web_answer *answer, struct error *err)
-{
-	char full[1024];
-	scoped_json json_t *body = json_pack("{ss}", "wallet", wallet);
-
-	if (asset)
-		json_object_set_new(body, "asset", json_string(asset));
-	scoped_free char *text = json_dumps(body, 0);
-	snprintf(full, sizeof(full), "%s/v1/auth/challenge", url);
-	if (web_request("POST", full, text, NULL, answer, err) < 0)
-		return -1;
-	if (answer->status != 200)
-		return web_problem(answer, err);
-	return check_text(url, wallet, web_text(answer->json, "message"), err);
-}
-
-static int verify(const char *url, const struct keypair *keypair, const char *wallet,
-    const json_t *issued, const char *old, struct web_answer *answer, struct error *err)
-{
-	char full[1024], signature_text[SIGNATURE_TEXT_MAX + 2];
-	uint8_t signature[SIGNATURE_LEN];
-	const char *message = web_text(issued, "message");
-
-	keypair_sign(keypair, message, strlen(message), signature);
-	base58_encode(signature, sizeof(signature), signature_text, sizeof(signature_text));
-	scoped_json json_t *body = json_pack("{ssssss}", "nonce", web_text(issued, "nonce"),
-	    "wallet", wallet, "signature", signature_text);
-	scoped_free char *text = json_dumps(body, 0);
-	snprintf(full, sizeof(full), "%s/v1/auth/verify", url);
-	if (web_request("POST", full, text, old, answer, err) < 0)
-		return -1;
-	return answer->status == 200 ? 0 : web_problem(answer, err);
-}
+#include "services/cli/sign_in.h"
 
 static void print_choices(const struct web_answer *answer)
 {
@@ -108,7 +62,6 @@ int cli_login(struct cli *cli, int argc, char **argv)
 	const char *path = NULL, *asset = NULL, *value;
 	struct error err = {0};
 	struct keypair keypair = {0};
-	char wallet[PUBKEY_TEXT_MAX + 1];
 	struct session_file old = {0};
 	struct error ignored;
 
@@ -124,17 +77,17 @@ int cli_login(struct cli *cli, int argc, char **argv)
 		return cli_usage("login: --keypair FILE is needed");
 	if (keypair_read(path, &keypair, &err) < 0)
 		return cli_fail(&err);
-	pubkey_text(keypair.public_key, wallet);
 	/* presented, so that a session of the same asset is replaced and not left behind */
 	const char *old_token = session_file_read(cli->session_path, &old, &ignored) == 0 &&
 					strcmp(old.url, cli->url) == 0
 				    ? old.token
 				    : NULL;
 
-	scoped_answer struct web_answer issued = {0}, answer = {0};
-	int rc = challenge(cli->url, wallet, asset, &issued, &err);
-	if (rc == 0)
-		rc = verify(cli->url, &keypair, wallet, issued.json, old_token, &answer, &err);
+	scoped_answer struct web_answer answer = {0};
+	int rc = sign_in(
+	    &(struct sign_in){
+		.url = cli->url, .keypair = &keypair, .asset = asset, .old = old_token},
+	    &answer, &err);
 	keypair_wipe(&keypair);
 	sodium_memzero(&old, sizeof(old));
 	if (rc == 0)
@@ -170,7 +123,7 @@ int cli_sign(struct cli *cli, int argc, char **argv)
 	message[len] = '\0';
 	if (keypair_read(path, &keypair, &err) < 0)
 		return cli_fail(&err);
-	int rc = check_text(cli->url, pubkey_text(keypair.public_key, wallet), message, &err);
+	int rc = sign_in_check(cli->url, pubkey_text(keypair.public_key, wallet), message, &err);
 	if (rc == 0)
 		keypair_sign(&keypair, message, len, signature);
 	keypair_wipe(&keypair);

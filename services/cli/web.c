@@ -81,13 +81,25 @@ static struct curl_slist *headers_new(const struct web_question *question)
 	return curl_slist_append(list, "Expect:");
 }
 
-static int perform(CURL *easy, const char *url, struct error *err)
+static int performed(CURLcode rc, const char *url, struct error *err)
 {
-	CURLcode rc = curl_easy_perform(easy);
-
 	if (rc == CURLE_OK)
 		return 0;
 	return error_set(err, ERR_UNAVAILABLE, "%s: %s", url, curl_easy_strerror(rc));
+}
+
+static int perform(CURL *easy, const char *url, struct error *err)
+{
+	return performed(curl_easy_perform(easy), url, err);
+}
+
+static int perform_in(const struct web_loop *loop, CURL *easy, const char *url, struct error *err)
+{
+	if (loop->connect_to)
+		curl_easy_setopt(easy, CURLOPT_CONNECT_TO, loop->connect_to);
+	if (loop->timeout_ms)
+		curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, loop->timeout_ms);
+	return performed((CURLcode)loop->perform(loop->arg, easy), url, err);
 }
 
 /* The same, with something else to do every half second. */
@@ -113,9 +125,7 @@ static int perform_meanwhile(CURL *easy, const struct web_question *question, st
 			rc = msg->data.result;
 	curl_multi_remove_handle(multi, easy);
 	curl_multi_cleanup(multi);
-	if (rc == CURLE_OK)
-		return 0;
-	return error_set(err, ERR_UNAVAILABLE, "%s: %s", question->url, curl_easy_strerror(rc));
+	return performed(rc, question->url, err);
 }
 
 static CURL *easy_new(const char *url, struct curl_slist *headers)
@@ -152,8 +162,9 @@ int web_ask(const struct web_question *question, struct web_answer *answer_r, st
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, answer_r);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, &reader);
-	int rc = question->meanwhile ? perform_meanwhile(easy, question, err)
-				     : perform(easy, question->url, err);
+	int rc = question->loop        ? perform_in(question->loop, easy, question->url, err)
+		 : question->meanwhile ? perform_meanwhile(easy, question, err)
+				       : perform(easy, question->url, err);
 	curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &answer_r->status);
 	curl_easy_cleanup(easy);
 	curl_slist_free_all(headers);

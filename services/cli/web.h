@@ -24,6 +24,14 @@ struct web_answer {
 void web_answer_free(struct web_answer *answer);
 #define scoped_answer __attribute__((cleanup(web_answer_free)))
 
+/* Performs a request beside others of its own, and says when it has ended. */
+struct web_loop {
+	int (*perform)(void *arg, void *easy); /* a CURL *; a CURLcode */
+	void *arg;
+	struct curl_slist *connect_to; /* as CURLOPT_CONNECT_TO; NULL: where the URL says */
+	long timeout_ms;               /* 0: 30 s */
+};
+
 struct web_question {
 	const char *method, *url; /* absolute */
 	const char *body;         /* JSON; NULL: none */
@@ -34,6 +42,7 @@ struct web_question {
 	void (*meanwhile)(
 	    void *arg); /* called now and then until the answer is there; NULL: nothing is */
 	void *arg;
+	const struct web_loop *loop; /* NULL: the request is performed alone */
 };
 /* An answer of any status is a success here. */
 int web_ask(const struct web_question *question, struct web_answer *answer_r, struct error *err);
