@@ -4,7 +4,7 @@
 
 #include "common/little_endian.h"
 
-enum { TYPE_AT = TOKEN_ACCOUNT_LEN, TYPE_MINT = 1, TYPE_ACCOUNT = 2, MULTISIG_LEN = 355 };
+enum { TYPE_AT = TOKEN_ACCOUNT_LEN, TYPE_MINT = 1, TYPE_ACCOUNT = 2 };
 enum { STATE_INITIALIZED = 1, STATE_FROZEN = 2 };
 /* numbers of Token-2022's extensions of mints, and what the accounts of such a mint carry for them, with 4 bytes of header */
 enum { EXT_TRANSFER_FEE = 1, EXT_NON_TRANSFERABLE = 9, EXT_TRANSFER_HOOK = 14, EXT_PAUSABLE = 26 };
@@ -25,7 +25,7 @@ static bool is_some(const uint8_t *tag)
 bool token_account_read(const uint8_t *data, size_t len, struct token_account *account_r)
 {
 	memset(account_r, 0, sizeof(*account_r));
-	if (len < TOKEN_ACCOUNT_LEN || len == MULTISIG_LEN ||
+	if (len < TOKEN_ACCOUNT_LEN || len == TOKEN_MULTISIG_LEN ||
 	    (len > TOKEN_ACCOUNT_LEN && data[TYPE_AT] != TYPE_ACCOUNT) ||
 	    (data[108] != STATE_INITIALIZED && data[108] != STATE_FROZEN))
 		return false;
@@ -98,7 +98,7 @@ bool token_mint_read(bool token_2022, const uint8_t *data, size_t len, struct to
 	memset(mint_r, 0, sizeof(*mint_r));
 	if (len < TOKEN_MINT_LEN || data[45] != 1 || (!token_2022 && len != TOKEN_MINT_LEN) ||
 	    (len > TOKEN_MINT_LEN &&
-		(len <= TYPE_AT || len == MULTISIG_LEN || data[TYPE_AT] != TYPE_MINT)))
+		(len <= TYPE_AT || len == TOKEN_MULTISIG_LEN || data[TYPE_AT] != TYPE_MINT)))
 		return false;
 	mint_r->decimals = data[44];
 	mint_r->account_len = TOKEN_ACCOUNT_LEN + (token_2022 ? 1 + IMMUTABLE_OWNER_LEN : 0);

@@ -7,7 +7,8 @@
 
 #include "common/base58.h"
 
-#define TOKEN_ACCOUNT_LEN 165 /* so much of one, and of a mint 82, is the same in both programs */
+#define TOKEN_MULTISIG_LEN 355 /* of a multisig, which is no account of either kind */
+#define TOKEN_ACCOUNT_LEN 165  /* so much of one, and of a mint 82, is the same in both programs */
 #define TOKEN_MINT_LEN 82
 
 struct token_account {

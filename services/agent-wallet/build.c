@@ -11,6 +11,7 @@
 #include "services/agent-wallet/asking.h"
 #include "services/agent-wallet/compose.h"
 #include "services/agent-wallet/operations.h"
+#include "services/agent-wallet/verdict.h"
 
 #define ACT "raw_instructions"
 #define DATA_MAX 1024
@@ -146,7 +147,7 @@ static void explain(struct building *building)
 }
 
 /* Until when it can land decides what is called lost, so that is no one node's word of several. One that names a block which others are far from could keep it
- * from ever coming to an end. */
+ * from ever coming to an end, or have it called lost when it is no longer remembered. */
 static int check_latest(
     const struct chain_blockhash_rsp *latest, uint8_t *blockhash_r, struct error *err)
 {
@@ -154,7 +155,7 @@ static int check_latest(
 	if (!chain_is_vouched(latest->nodes, latest->of))
 		bad = "only one node names the block height";
 	else if (latest->last_valid > latest->height &&
-		 latest->last_valid - latest->height > 2 * CHAIN_BLOCKHASH_LIFE)
+		 latest->last_valid - latest->height > CHAIN_BLOCKHASH_LIFE + VERDICT_MARGIN)
 		bad = "nodes name different block heights";
 	else if (pubkey_parse(latest->blockhash, blockhash_r) != 0)
 		bad = "a malformed blockhash";

@@ -119,7 +119,7 @@ static struct look *look_at(struct sender *sender, size_t i)
 
 static void go_on(struct look *look, const struct verdict_look *how)
 {
-	if (how && verdict_wants_sending(look->op, how->height))
+	if (how && verdict_wants_sending(look->op, how))
 		ledger_owner(look->sender->wallet->process->redis, look->op->asset, on_owner, look);
 	else
 		note(look);

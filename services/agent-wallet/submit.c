@@ -124,6 +124,12 @@ static void on_height(void *arg, const void *message, const struct error *err)
 	struct error late;
 	if (err) {
 		asking_refuse(&submitting->asking, err);
+	} else if (latest->height > submitting->op.last_valid &&
+		   !chain_is_vouched(latest->nodes, latest->of)) {
+		error_refuse(&late, ERR_UNAVAILABLE, "chain_unavailable",
+		    "only one node names the block height");
+		late.retry_after_s = 1;
+		asking_refuse(&submitting->asking, &late);
 	} else if (latest->height > submitting->op.last_valid) {
 		error_refuse(&late, ERR_CONFLICT, "operation_expired",
 		    "block %llu was the last it could land at, now it is %llu: build it anew",

@@ -28,11 +28,11 @@ static bool is_beyond(uint64_t height, uint64_t last_valid, uint64_t margin)
 	return height > last_valid && height - last_valid > margin;
 }
 
-/* Does every node still know, unasked, of all blocks that it could have landed in? */
+/* Does every node still know, unasked, of all blocks that it could have landed in? last_valid may be so much too high as build lets nodes differ. */
 static bool is_recent(const struct operation *op, const struct verdict_look *look)
 {
 	return !is_beyond(look->highest, op->last_valid,
-	    CHAIN_STATUS_BLOCKS - CHAIN_BLOCKHASH_LIFE - VERDICT_MARGIN);
+	    CHAIN_STATUS_BLOCKS - CHAIN_BLOCKHASH_LIFE - 2 * VERDICT_MARGIN);
 }
 
 static bool may_be_lost(const struct operation *op, const struct verdict_look *look)
@@ -70,7 +70,9 @@ bool verdict_is_final(const struct operation *op)
 	return is(op->state, "finalized") || is(op->state, "failed") || is(op->state, "expired");
 }
 
-bool verdict_wants_sending(const struct operation *op, uint64_t height)
+bool verdict_wants_sending(const struct operation *op, const struct verdict_look *look)
 {
-	return !verdict_is_final(op) && is(op->least, "none") && height <= op->last_valid;
+	/* a node that is that far behind is wrong, or lies: it would have it sent for ever */
+	return !verdict_is_final(op) && is(op->least, "none") && look->height <= op->last_valid &&
+	       !is_beyond(look->highest, op->last_valid, CHAIN_BLOCKHASH_LIFE);
 }

@@ -24,6 +24,6 @@ void verdict_take(
 bool verdict_wants_history(const struct operation *op, const struct verdict_look *look);
 bool verdict_is_final(const struct operation *op);
 /* It can still land, and some node does not know it: one that lies that it has landed keeps nobody from sending it. */
-bool verdict_wants_sending(const struct operation *op, uint64_t height);
+bool verdict_wants_sending(const struct operation *op, const struct verdict_look *look);
 
 #endif

@@ -194,14 +194,6 @@ static void on_answer(void *arg, struct rpc_node *node, const struct rpc_answer 
 	}
 }
 
-static uint64_t count_of(struct rpc_nodes *nodes)
-{
-	uint64_t of = 0;
-	for (size_t i = 0; i < rpc_nodes_len(nodes); i++)
-		of += !rpc_nodes_at(nodes, i)->view.other_chain;
-	return of;
-}
-
 static void add_turn(struct asking *asking, struct rpc_node *node)
 {
 	struct asking_turn *turn = malloc(sizeof(*turn));
@@ -212,7 +204,7 @@ static void add_turn(struct asking *asking, struct rpc_node *node)
 	    .req = asking->req,
 	    .rsp = calloc(1, asking->kind->rsp_size),
 	    .min_slot = asking->min_slot,
-	    .of = count_of(*asking->askings->nodes)};
+	    .of = rpc_nodes_len(*asking->askings->nodes)};
 	bug_if(!turn->rsp);
 }
 

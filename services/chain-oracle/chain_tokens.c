@@ -76,7 +76,8 @@ static void put_holding(const struct token_account *token, struct holdings_item 
 		pubkey_text(token->closer, item->closer);
 }
 
-/* Is what the node names a token account of that owner, in that program? */
+/* Is what the node names a token account of that owner, in that program? 1: it is a multisig, which nodes that go by bytes alone may take for one; anybody can
+ * make one that looks so. */
 static int read_entry(
     const struct asking_turn *turn, const json_t *entry, struct holdings_item *item)
 {
@@ -89,8 +90,11 @@ static int read_entry(
 	    rpc_account_read_slice(
 		json_object_get(entry, "account"), bytes, TOKEN_ACCOUNT_LEN, &account) < 0 ||
 	    !account.exists ||
-	    memcmp(account.program, solana_program_key(programs[turn->step]), PUBKEY_LEN) != 0 ||
-	    !token_account_read(bytes, account.len, &token) ||
+	    memcmp(account.program, solana_program_key(programs[turn->step]), PUBKEY_LEN) != 0)
+		return -1;
+	if (account.space == TOKEN_MULTISIG_LEN)
+		return 1;
+	if (!token_account_read(bytes, account.len, &token) ||
 	    memcmp(token.owner, owner, PUBKEY_LEN) != 0)
 		return -1;
 	*item = (struct holdings_item){.token_2022 = turn->step == 1, .lamports = account.lamports};
@@ -101,14 +105,16 @@ static int read_entry(
 
 /* What must not be hidden: strangers can send any number of empty accounts to an owner, for a little money accounts with an amount, but none with a delegate or of
  * wrapped SOL that another may close: the program takes those off when an account changes hands. */
-static int rank(const struct holdings_item *item)
+static int rank(const struct holdings_item *item, const char *owner)
 {
-	if (item->delegate[0] || (item->wrapped && item->closer[0]))
+	/* the owner's own would be many for nothing, and hide another's */
+	if ((item->delegate[0] && strcmp(item->delegate, owner) != 0) ||
+	    (item->wrapped && item->closer[0] && strcmp(item->closer, owner) != 0))
 		return 2;
 	return item->amount > 0 ? 1 : 0;
 }
 
-static void put(struct chain_tokens_rsp *rsp, const struct holdings_item *item)
+static void put(struct chain_tokens_rsp *rsp, const struct holdings_item *item, const char *owner)
 {
 	struct holdings_item *least = &rsp->holdings.item[0];
 	if (rsp->holdings.len < ARRAY_LEN(rsp->holdings.item)) {
@@ -117,9 +123,9 @@ static void put(struct chain_tokens_rsp *rsp, const struct holdings_item *item)
 	}
 	rsp->more = true;
 	for (size_t i = 1; i < rsp->holdings.len; i++)
-		if (rank(&rsp->holdings.item[i]) < rank(least))
+		if (rank(&rsp->holdings.item[i], owner) < rank(least, owner))
 			least = &rsp->holdings.item[i];
-	if (rank(item) > rank(least))
+	if (rank(item, owner) > rank(least, owner))
 		*least = *item;
 }
 
@@ -136,9 +142,12 @@ static int read_holdings(
 		return error_set(err, ERR_INVALID, "no list of accounts");
 	for (size_t i = 0; i < json_array_size(value); i++) {
 		struct holdings_item item;
-		if (read_entry(turn, json_array_get(value, i), &item) < 0)
+		int kind = read_entry(turn, json_array_get(value, i), &item);
+		if (kind < 0)
 			return error_set(err, ERR_INVALID, "token account %zu cannot be read", i);
-		put(rsp, &item);
+		if (kind > 0)
+			continue;
+		put(rsp, &item, ((const struct chain_tokens_req *)turn->req)->owner);
 	}
 	if (turn->step + 1 == ARRAY_LEN(programs))
 		list_mints(turn);

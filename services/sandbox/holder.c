@@ -97,8 +97,6 @@ static void judge(struct agent *agent, const struct ledger_owner *owner)
 {
 	const struct record *record = &agent->record;
 	bool was_up = agent->machine.phase != MACHINE_NONE;
-	if (record_look_at_moved(&agent->record, owner->owner, clock_unix_ms()))
-		agent_save(agent, NULL, NULL);
 	if (record->wallet[0] && holder_is_elsewhere(agent->sandbox, owner)) {
 		agent_is_elsewhere(agent);
 		if (was_up)
@@ -121,6 +119,8 @@ static void judge(struct agent *agent, const struct ledger_owner *owner)
 		if (was_up)
 			tell_killed(agent);
 	}
+	if (record_look_at_moved(&agent->record, owner->owner, clock_unix_ms()))
+		agent_save(agent, NULL, NULL);
 	agent->look.must_reset = false;
 	agent->look.noticed_us = 0;
 }

@@ -172,7 +172,9 @@ static void erase(struct housekeeping *housekeeping)
 	struct sandbox *sandbox = housekeeping->sandbox;
 	uint64_t now = clock_boot_ms(), unix_ms = clock_unix_ms();
 	uint64_t every = sandbox->former_keep_s * 1000;
-	if (now < housekeeping->erase_at_ms)
+	struct error err;
+	/* whose it is now is not known without having looked, and what is gone is gone */
+	if (now < housekeeping->erase_at_ms || sandbox_serves(sandbox, &err) != 0)
 		return;
 	housekeeping->erase_at_ms = now + (every < ERASE_MS ? every + TICK_MS : ERASE_MS);
 	for (size_t i = agents_count(sandbox->agents); i-- > 0;) {

@@ -129,7 +129,7 @@ void agent_end(struct agent *agent, bool was_asked)
 void agent_kill(struct agent *agent)
 {
 	agent_release(agent, "it is killed");
-	agent->must_cut = agent->state == AGENT_RUNNING;
+	agent->must_cut |= agent->state == AGENT_RUNNING;
 	agent_end(agent, true);
 }
 

@@ -732,8 +732,21 @@ def test_nothing_is_shown_or_built_on_one_nodes_word_of_two(w, alice, bob):
     w.ok()
     wait_until("well", lambda: w.healthy("b"), 40)
     assert alice.show()["state"] == "captured"
-    w.fault("b", high=2**62)
-    assert refused(payment, alice, bob) == ("unavailable", "chain_unavailable")
+    for high in (2**62, 150):  # the one never ends, the other is called lost when nobody remembers it
+        w.fault("b", high=high)
+        assert refused(payment, alice, bob) == ("unavailable", "chain_unavailable"), high
+
+
+def test_a_lone_node_does_not_make_a_submit_too_late(w, alice, bob):
+    alice.fund(SOL)
+    built = payment(alice, bob)
+    w.fault("a", silent=True)
+    wait_until("unwell", lambda: not w.healthy("a"), 20)
+    w.fault("b", high=10**6)
+    assert refused(alice.submit, built) == ("unavailable", "chain_unavailable")
+    w.ok()
+    wait_until("well", lambda: w.healthy("a"), 40)
+    alice.submit(built)
 
 
 def test_a_node_that_lies_does_not_make_others_take_what_fails(w, alice, bob):

@@ -17,7 +17,7 @@
  * happens until the next reading: the vault takes the record's word, and unlocks. (Sessions are of a generation that is over; placements are not.)
  *
  * Planted bugs: COMPARES_OWNER_ONLY, SERVES_BEFORE_LOOKING, REGISTERS_LATE;
- * of the vault also DESTROYS_ON_RECORD. (A vault that serves before looking does no harm, since each call asks the ledger: not planted there.) */
+ * of the vault also DESTROYS_ON_RECORD, ERASES_BEFORE_FINAL. (A vault that serves before looking does no harm, since each call asks the ledger: not planted there.) */
 
 #define SLOTS 4
 #ifndef KILLS
@@ -249,6 +249,13 @@ inline lock_it()
 	period = (period == LIVE -> LOCKED : period)
 }
 
+/* I4, wherever it is done */
+inline destroy()
+{
+	assert(sold && final >= sold);
+	period = DESTROYED
+}
+
 inline eraser_add(slot)
 {
 	pending = (slot > pending -> slot : pending);
@@ -267,8 +274,7 @@ end:	do
 		:: answer == OVER && IS_HELD_BY_RECORD ->
 			lock_it();
 #ifdef DESTROYS_ON_RECORD
-			period = DESTROYED;
-			assert(sold && final >= sold);
+			destroy();
 #endif
 			if /* look_min_slot */
 			:: owner != ALICE && seen_slot > other_slot -> eraser_add(seen_slot)
@@ -312,13 +318,20 @@ end:	do
 }
 
 /* ---- oracle.finalized, and what it is evidence for */
+/* The slot of its reading. */
+#ifdef ERASES_BEFORE_FINAL
+#define ERASER_AT now
+#else
+#define ERASER_AT final
+#endif
+
 active proctype eraser()
 {
 end:	do
 	:: d_step {
-		up && pending && final >= pending ->
+		up && pending && ERASER_AT >= pending ->
 		if
-		:: period == LOCKED && OWNER_AT(final) != ALICE -> assert(sold && final >= sold); period = DESTROYED
+		:: period == LOCKED && OWNER_AT(ERASER_AT) != ALICE -> destroy()
 		:: period == LIVE -> must_look = true /* judged good again meanwhile: a new look knows */
 		:: else /* the same owner: it stays locked */
 		fi;

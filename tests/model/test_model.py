@@ -44,6 +44,7 @@ BUGS = {
     "a vault that compares the owner only": ("holder", ["VAULT"], "COMPARES_OWNER_ONLY"),
     "a vault that registers late": ("holder", ["VAULT"], "REGISTERS_LATE"),
     "a vault that destroys on the record's word": ("holder", ["VAULT"], "DESTROYS_ON_RECORD"),
+    "a vault that erases before it is final": ("holder", ["VAULT"], "ERASES_BEFORE_FINAL"),
 }
 
 

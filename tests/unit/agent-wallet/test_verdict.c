@@ -67,9 +67,21 @@ static void each_word_of_the_nodes(void **state)
 		snprintf(status.error, sizeof(status.error), "%s", cases[i].error);
 		verdict_take(&op, &status, &look);
 		if (strcmp(op.state, cases[i].becomes) != 0 ||
-		    verdict_wants_sending(&op, cases[i].height) != cases[i].is_sent_again)
+		    verdict_wants_sending(&op, &look) != cases[i].is_sent_again)
 			fail_msg("case %zu: %s", i, op.state);
 	}
+}
+
+static void one_that_says_that_no_block_passes_has_it_sent_for_a_while_only(void **state)
+{
+	(void)state;
+	struct operation op = {.last_valid = LAST_VALID, .state = "sent"};
+	struct states_item status = {.least = "none", .most = "none"};
+	struct verdict_look look = {.nodes = 2, .of = 2, .height = 0, .highest = LAST_VALID + 150};
+	verdict_take(&op, &status, &look);
+	assert_true(verdict_wants_sending(&op, &look));
+	look.highest++;
+	assert_false(verdict_wants_sending(&op, &look));
 }
 
 static void it_is_said_where_it_landed_and_how_it_failed(void **state)
@@ -107,8 +119,8 @@ static const struct {
     {"the only one says landed", 1, 1, 0, 0, 0, false, "confirmed", "confirmed", "confirmed",
 	false},
     {"the slowest is not past it", 2, 2, 0, 32, 60, false, "none", "sent", "none", false},
-    {"all remember it", 2, 2, 0, 33, 118, false, "none", "expired", "none", false},
-    {"the fastest may have forgotten", 2, 2, 0, 33, 119, false, "none", "sent", "none", true},
+    {"all remember it", 2, 2, 0, 33, 86, false, "none", "expired", "none", false},
+    {"the fastest may have forgotten", 2, 2, 0, 33, 87, false, "none", "sent", "none", true},
     {"all have, and searched", 2, 2, 0, 500, 500, true, "none", "expired", "none", false},
 };
 
@@ -139,6 +151,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_word_of_the_nodes),
 	    cmocka_unit_test(how_many_nodes_of_how_many_and_how_far_they_remember),
+	    cmocka_unit_test(one_that_says_that_no_block_passes_has_it_sent_for_a_while_only),
 	    cmocka_unit_test(it_is_said_where_it_landed_and_how_it_failed),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
