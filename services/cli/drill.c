@@ -262,7 +262,7 @@ static int wait_enforced(struct drill *drill, struct drill_times *times, struct 
 
 	while (!drill->stopped && !(whole && prober_all_denied(drill->prober))) {
 		if (clock_boot_us() >= until_us) {
-			times->is_over = true;
+			times->is_over = whole;
 			break;
 		}
 		if (whole || !is_whole(drill)) {

@@ -82,7 +82,7 @@ void drill_report_outages(struct drill_report *report, const struct outages *out
 {
 	for (size_t i = 0; i < outages->len; i++) {
 		const struct outage *outage = &outages->item[i];
-		if (!outage->begun)
+		if (!outage->was_signalled)
 			continue;
 		report->stopped += outage->pause_ms > 0;
 		report->killed += outage->pause_ms == 0;

@@ -211,7 +211,7 @@ static const struct cli_command commands[] = {
 	"  --kill NAME                     each round, kill -9: router-1, or router: every "
 	"replica; "
 	"redis, nginx. Repeatable\n"
-	"  --pause NAME[:MS]               each round, stop it for so long (3000 ms). Repeatable\n"
+	"  --pause NAME[:MS]               each round, stop it for so long (3000 ms; not nginx). Repeatable\n"
 	"  --chaos                         each round one or two of router, auth, session, "
 	"chain-oracle, redis, by chance\n"
 	"  --rounds N, --seconds N         the end: 10 rounds, 300 s\n"

@@ -59,7 +59,7 @@ static const struct part *part_of(const char *name)
 
 static size_t read_text(const char *path, char *text, size_t size)
 {
-	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	scoped_fd int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	ssize_t len = fd < 0 ? 0 : read(fd, text, size - 1);
 
 	text[len > 0 ? len : 0] = '\0';
@@ -136,15 +136,28 @@ static int open_process(const char *name, struct error *err)
 
 /* ---- what is to be done ---- */
 
+static bool is_named(const struct outages *outages, const char *name)
+{
+	for (size_t i = 0; i < outages->len; i++)
+		if (strcmp(outages->item[i].name, name) == 0)
+			return true;
+	return false;
+}
+
 static int add(struct outages *outages, const char *name, unsigned pause_ms, struct error *err)
 {
 	if (outages->len == OUTAGES_MAX)
 		return error_set(err, ERR_INVALID, "more than %d at once", OUTAGES_MAX);
+	/* its workers would serve on */
+	if (pause_ms && strcmp(name, "nginx") == 0)
+		return error_set(err, ERR_INVALID, "nginx can be killed, not paused");
+	if (is_named(outages, name))
+		return error_set(err, ERR_INVALID, "%s is named twice", name);
 	scoped_fd int fd = open_process(name, err);
 	if (fd < 0)
 		return -1;
 	struct outage *outage = &outages->item[outages->len++];
-	*outage = (struct outage){.pause_ms = pause_ms, .fd = -1};
+	*outage = (struct outage){.pause_ms = pause_ms, .fd = -1, .guard = -1};
 	snprintf(outage->name, sizeof(outage->name), "%s", name);
 	return 0;
 }
@@ -196,6 +209,8 @@ int outages_add_any(struct outages *outages, struct error *err)
 		char chosen[OUTAGE_NAME_MAX];
 		memcpy(chosen, names[at], sizeof(chosen));
 		memcpy(names[at], names[i], sizeof(chosen));
+		if (is_named(outages, chosen))
+			continue;
 		unsigned pause_ms = randombytes_uniform(2) ? 200 + randombytes_uniform(2800) : 0;
 		if (add(outages, chosen, pause_ms, err) < 0)
 			return -1;
@@ -216,14 +231,14 @@ size_t outages_of(const struct outages *outages, const char *role)
 
 /* ---- doing it ---- */
 
-/* Somebody who lets it go on if we are killed meanwhile. */
-static void guard(int fd, unsigned ms)
+/* Somebody who lets it go on if we are killed meanwhile; its descriptor, or -1. */
+static int guard(int fd, unsigned ms)
 {
 	const struct timespec nap = {ms / 1000, (long)(ms % 1000) * 1000000};
 	pid_t child = fork();
 
 	if (child != 0)
-		return;
+		return child > 0 ? pidfd_open(child, 0) : -1;
 	setsid();
 	/* whoever reads what the drill says does not wait for this one */
 	close_range(0, 2, 0);
@@ -238,17 +253,18 @@ static void begin(struct outage *outage, uint64_t now_us)
 
 	outage->begun = true;
 	outage->fd = open_process(outage->name, &ignored);
-	/* on its way up again since the last one: that is an outage, too */
-	if (outage->fd < 0 || outage->pause_ms == 0) {
-		if (outage->fd >= 0)
-			pidfd_send_signal(outage->fd, SIGKILL, NULL, 0);
+	if (outage->fd >= 0 && outage->pause_ms)
+		outage->guard = guard(outage->fd, outage->pause_ms + GUARD_MS);
+	/* on its way up again since the last one: nothing is done, and nothing is told */
+	if (outage->fd < 0 || outage->pause_ms == 0 || outage->guard < 0) {
+		outage->was_signalled = outage->fd >= 0 && outage->pause_ms == 0 &&
+					pidfd_send_signal(outage->fd, SIGKILL, NULL, 0) == 0;
 		/* leases of the time before hide for that long that Redis is gone */
 		if (strcmp(outage->name, "redis") == 0)
 			outage->end_us = now_us + LEASE_US;
 		return;
 	}
-	guard(outage->fd, outage->pause_ms + GUARD_MS);
-	pidfd_send_signal(outage->fd, SIGSTOP, NULL, 0);
+	outage->was_signalled = pidfd_send_signal(outage->fd, SIGSTOP, NULL, 0) == 0;
 	outage->end_us = now_us + outage->pause_ms * 1000ull;
 }
 
@@ -258,7 +274,12 @@ static void end(struct outage *outage)
 		pidfd_send_signal(outage->fd, SIGCONT, NULL, 0);
 	if (outage->fd >= 0)
 		close(outage->fd);
-	outage->fd = -1;
+	/* or it would end the next pause too early */
+	if (outage->guard >= 0) {
+		pidfd_send_signal(outage->guard, SIGKILL, NULL, 0);
+		close(outage->guard);
+	}
+	outage->fd = outage->guard = -1;
 	outage->ended = true;
 }
 

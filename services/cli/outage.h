@@ -22,8 +22,9 @@ struct outage {
 	unsigned pause_ms;          /* 0: killed */
 	uint64_t at_us;             /* when it is to begin */
 	uint64_t end_us;            /* once it has begun: when it ends */
-	int fd;                     /* of the process, -1 before */
+	int fd, guard;              /* of the process, and of who lets it go on; -1 before */
 	bool begun, ended;
+	bool was_signalled; /* false: it was on its way up again by itself */
 };
 
 struct outages {

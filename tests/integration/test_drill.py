@@ -296,7 +296,7 @@ def test_refuses_a_development_chain_that_is_not_the_suites(running, tmp_path):
     ["--read-only"], ["--read-only", "--keypair", "x", "--kill", "router"], ["--read-only", "--keypair", "x", "--chaos"],
     ["--keypair", "x"], ["--asset", "x"], ["--rounds", "0"], ["--rounds", "many"], ["--pause", "router-1:0"], ["--pause", "router-1:x"],
     ["--pause", "router-1:5000", "--limit", "5"],
-    ["--via", "a b"], ["--frobnicate"], ["--kill", "nobody"], ["--kill", "router-9"], ["--kill", "supervisor"], ["--kill", "devchain"], ["--kill", "../x"],
+    ["--via", "a b"], ["--frobnicate"], ["--pause", "nginx"], ["--kill", "redis", "--pause", "redis"], ["--kill", "nobody"], ["--kill", "router-9"], ["--kill", "supervisor"], ["--kill", "devchain"], ["--kill", "../x"],
     ["--kill", ""]])
 def test_refuses_words_that_make_no_sense(running, args):
     assert refused(running, *args)
