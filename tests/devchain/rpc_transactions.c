@@ -33,11 +33,11 @@ static void write_blockhash(struct call *call, uint64_t height)
 {
 	uint8_t hash[PUBKEY_LEN];
 	char text[PUBKEY_TEXT_MAX + 1];
+	uint64_t last_valid = height + BANK_BLOCKHASH_LIFE + call->rpc->node->faults.high;
 
 	bank_blockhash(bank_of(call), height, hash);
 	evbuffer_add_printf(call->out, "{\"blockhash\":\"%s\",\"lastValidBlockHeight\":%llu}",
-	    pubkey_text(hash, text),
-	    (unsigned long long)(height + BANK_BLOCKHASH_LIFE + call->rpc->node->faults.high));
+	    pubkey_text(hash, text), (unsigned long long)last_valid);
 }
 
 int rpc_get_latest_blockhash(struct call *call)
