@@ -29,7 +29,7 @@ def script(suite, *args):
 
 
 def used(suite, owner, provider, source, model, tokens, output, unknown=0, micro="", limits=(0,) * 10):
-    which, wait, day = script(suite, "judge", owner.asset, owner.address, provider, source, 35, *limits)
+    which, wait, day, *newest = script(suite, "judge", owner.asset, owner.address, provider, source, 35, *limits)
     assert which == "" and wait == "0"
     assert script(suite, "note", owner.asset, owner.address, provider, source, day, 64, model, tokens, output, unknown, tokens + output, micro) == ["noted"]
 
