@@ -519,7 +519,7 @@ def test_an_operator_lists_halts_and_wakes(s, owner):
     found = {a["agent"]: a for a in s.operator_ask("agents")["agents"]}
     assert found[owner.agent]["state"] == "running" and found[owner.agent]["wallet"] == owner.address
     assert s.operator_ask("halt", asset=owner.asset)["state"] == "stopped"
-    assert s.warden.names(agent=owner.agent)[-1] == "KILL"
+    wait_until("warden has read it", lambda: s.warden.names(agent=owner.agent)[-1] == "KILL", 10)
     assert s.reach(owner.token)["state"] == "stopped"
     assert s.operator_ask("wake", asset=owner.asset)["state"] == "starting"
     s.wait_state(owner.token, "running")
