@@ -52,7 +52,19 @@ class Terminal:
         return self.process.returncode
 
 
-class Service:
+class Serving:
+    """What has an HTTP server; it serves inside of `with`."""
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exc):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Service(Serving):
     """A service that answers what it likes: `answers` by path, each (status, body) or a function of the request's JSON that returns the body."""
 
     def __init__(self, answers=None):
@@ -80,14 +92,6 @@ class Service:
 
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://localhost:{self.server.server_port}"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *exc):
-        self.server.shutdown()
-        self.server.server_close()
 
     def session(self, tmp_path, asset=ASSET):
         path = tmp_path / "session.json"

@@ -266,6 +266,15 @@ def test_many_token_accounts_do_not_hide_one_that_another_may_spend_from(c, bob)
     assert [h["account"] for h in got["holdings"] if h.get("delegate")] == [last]
 
 
+def test_what_a_wallet_delegated_to_itself_does_not_hide_what_another_may_spend_from(c, bob):
+    owner, mint = Wallet(), c.devchain("create_mint", decimals=0)["mint"]
+    for i in range(260):
+        c.devchain("fund", mint=mint, owner=owner.address, account=b58encode(i.to_bytes(4, "big") + bytes([6] * 28)), amount=1, delegate=owner.address, delegated=1)
+    last = b58encode(bytes([254] * 32))
+    c.devchain("fund", mint=mint, owner=owner.address, account=last, amount=0, delegate=bob.address, delegated=2**62, wait="confirmed")
+    assert [h["account"] for h in c.ask("tokens", owner=owner.address)["holdings"] if h.get("delegate") == bob.address] == [last]
+
+
 def test_lists_who_may_execute_for_an_asset(c, alice, bob):
     asset, other = c.mint(alice), c.mint(alice)
     made = c.devchain("delegate", asset=asset, authority=bob.address)

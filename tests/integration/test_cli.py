@@ -4,10 +4,10 @@ import http.server
 import json
 import stat
 import subprocess
-import threading
 
 import pytest
 
+from cli_parts import Serving
 from suite import BIN, Suite, b58encode
 
 
@@ -25,7 +25,7 @@ def alice(suite):
     return {"keypair": keypair, "asset": asset, "agent_id": shown["agent_id"]}
 
 
-class Listener:
+class Listener(Serving):
     """A web server that keeps what it was asked."""
 
     def __init__(self, answer=b"{}", status=200):
@@ -48,15 +48,6 @@ class Listener:
 
         self.server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.server.server_port
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *exc):
-        self.server.shutdown()
-        self.server.server_close()
-
 
 def test_the_token_goes_to_no_other_name_that_begins_like_the_agents(suite, alice):
     with Listener() as thief:

@@ -14,6 +14,7 @@ import time
 
 import pytest
 
+from cli_parts import Serving
 from suite import BIN, Suite, free_port, wait_until
 
 
@@ -76,7 +77,7 @@ class SocketServer(http.server.ThreadingHTTPServer):
     server_bind = socketserver.TCPServer.server_bind
 
 
-class Front:
+class Front(Serving):
     """A proxy that is wrong in one way: keeps an allow for so many seconds, whatever became of the session since, or lets no more than so many in.
 
     Before nginx, or in a router's place, whose own socket is another then."""
@@ -132,13 +133,8 @@ class Front:
             self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
             self.address = f"127.0.0.1:{self.server.server_port}"
 
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
     def __exit__(self, *exc):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__exit__(*exc)
         if self.path:
             self.own.rename(self.path)
 
