@@ -168,10 +168,12 @@ static void judge(struct look *look, const struct ledger_owner *record)
 {
 	struct worker *worker = look->vault->worker;
 	enum look_verdict verdict = look_judge(record, &look->row);
-	if (verdict == LOOK_VOUCHED && look->row.state == PERIOD_LOCKED) {
+	if (verdict == LOOK_VOUCHED && look->row.state == PERIOD_LIVE) {
+		look->done(look, true);
+	} else if (verdict == LOOK_VOUCHED && look->has_asked) {
 		worker_do(worker, WORKER_WRITE, unlock, on_unlocked, look);
 	} else if (verdict == LOOK_VOUCHED) {
-		look->done(look, true);
+		ask_oracle(look); /* a Redis that lost the sale vouches, too */
 	} else if (verdict == LOOK_OVER) {
 		eraser_add(
 		    look->vault->eraser, &look->row.period, look_min_slot(record, &look->row));

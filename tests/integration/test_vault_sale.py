@@ -1,6 +1,7 @@
 """What happens to an owner's secrets when the agent is sold: sealed at once, destroyed on evidence, never by one node's word."""
 
 import re
+import shutil
 import signal
 import sqlite3
 import time
@@ -318,6 +319,37 @@ def test_a_redis_that_forgot_everything_locks_and_the_oracle_is_asked(own):
     wait_until("what is still the owner's is there again", lambda: set(v.listed(token)) == set(values), 20, 0.2)
     wait_state(v, sold, "destroyed", seconds=30)
     assert states_of(v, owner) == ["live"]
+
+
+class Undecided(Vaults):
+    """Nothing is final while a test looks."""
+
+    chain_options = ("--slot-ms", 50, "--finalized-lag", 1000)
+
+
+def test_a_redis_that_lost_the_sale_unlocks_nothing(own):
+    """I3: the record names the seller again, and no oracle says who owns it."""
+    v = own(Undecided).start()
+    owner = v.new_owner()
+    furnish(v, owner)
+    shutil.copytree(v.state / "redis", v.state / "redis.old")
+    v.transfer(owner.asset, Wallet())
+    wait_state(v, owner, "locked")
+    v.signal("chain-oracle-1", signal.SIGSTOP)
+    looks = v.log("secret-vault-1", 10**6).count("looked at every")
+    v.signal("redis", signal.SIGKILL)
+    v.processes["redis"].wait()
+    shutil.rmtree(v.state / "redis")
+    (v.state / "redis.old").rename(v.state / "redis")
+    v.launch_redis()
+    wait_until("all is looked at again", lambda: v.log("secret-vault-1", 10**6).count("looked at every") > looks, 30)
+    assert v.redis.hget(f"mc:owner:{owner.asset}", "owner").decode() == owner.address, "it did not lose the sale"
+    assert states_of(v, owner) == ["locked"]
+    v.signal("chain-oracle-1", signal.SIGCONT)
+    wait_until("the sale is seen again", lambda: v.redis.hget(f"mc:owner:{owner.asset}", "owner").decode() != owner.address, 30)
+    assert states_of(v, owner) == ["locked"]
+    acts = [entry["act"] for entry in v.export()[0]]
+    assert "lock" in acts and "unlock" not in acts
 
 
 # ---- the breaker, and operators

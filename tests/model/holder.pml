@@ -13,11 +13,12 @@
  * epochs, places, snapshots; the buyer's holdings. What the warden finds running that no record has is not killed here, though told.c does:
  * the protocol has to hold without it.
  *
- * Not claimed: that a holding without a session stays over when a new history has forgotten the sale itself. -DLOSES_THE_SALE shows what then
- * happens until the next reading: the vault takes the record's word, and unlocks. (Sessions are of a generation that is over; placements are not.)
+ * With -DLOSES_THE_SALE the new history may have forgotten the sale itself, too. Claimed then, of the vault: a period that was locked for a sale is
+ * released no more while somebody else owns the asset. (Bought back before anybody read the chain again, it opens: hers now, as then.) Not of
+ * sandbox, whose sessions are of a generation that is over, and whose epoch is another.
  *
  * Planted bugs: COMPARES_OWNER_ONLY, SERVES_BEFORE_LOOKING, REGISTERS_LATE;
- * of the vault also DESTROYS_ON_RECORD, ERASES_BEFORE_FINAL. (A vault that serves before looking does no harm, since each call asks the ledger: not planted there.) */
+ * of the vault also DESTROYS_ON_RECORD, ERASES_BEFORE_FINAL, UNLOCKS_ON_RECORD (with -DLOSES_THE_SALE). (A vault that serves before looking does no harm, since each call asks the ledger: not planted there.) */
 
 #define SLOTS 4
 #ifndef KILLS
@@ -121,7 +122,14 @@ active proctype world()
 {
 	do
 	:: d_step { !sold && now < SLOTS -> now++; sold = now }
-	:: d_step { sold && !bought && now < SLOTS -> now++; bought = now }
+	:: d_step {
+		sold && !bought && now < SLOTS ->
+		now++;
+		bought = now;
+#ifdef LOSES_THE_SALE
+		other_seen = (other_seen && !had_new_history) /* hers again, and no witness that it was not */
+#endif
+	   }
 	:: d_step { !lied -> lied = true; observe(BOB, now, false) }       /* a node that lies */
 	:: d_step { sold && now > sold && seen_slot >= sold -> observe(BOB, sold, false) } /* or is late */
 	:: d_step { OWNER_AT(now) == BOB && owner != BOB -> observe(BOB, now, true) } /* the buyer signs in */
@@ -139,7 +147,12 @@ active proctype world()
 		is_new_history = true;
 #ifdef LOSES_THE_SALE
 		if
-		:: owner == BOB -> owner = ALICE; seen_slot = PROOF; other_slot = 0; session = false
+		:: owner == BOB ->
+			owner = ALICE;
+			seen_slot = PROOF;
+			other_slot = 0;
+			session = false;
+			other_seen = (period == LOCKED && IS_SOLD) /* what was not enforced yet is lost until the next reading */
 		:: else
 		fi;
 #endif
@@ -270,7 +283,18 @@ end:	do
 	:: d_step {
 		answer ->
 		if
+#ifdef UNLOCKS_ON_RECORD
 		:: answer == VOUCHED && period == LOCKED -> period = LIVE; answer = 0
+#else
+		:: answer == VOUCHED && period == LOCKED && has_asked -> period = LIVE; answer = 0
+		:: answer == VOUCHED && period == LOCKED && !has_asked -> /* the oracle is asked */
+			has_asked = true;
+			observe(OWNER_AT(now), now, false);
+			if
+			:: OWNER_AT(now) == ALICE -> hold()
+			:: else -> eraser_add(now); answer = 0
+			fi
+#endif
 		:: answer == OVER && IS_HELD_BY_RECORD ->
 			lock_it();
 #ifdef DESTROYS_ON_RECORD

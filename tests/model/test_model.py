@@ -18,6 +18,7 @@ LIMIT_S = 900  # of one search, on a machine that does much else
 GOOD = {
     "record": ("record", [], 100_000),
     "holder: vault": ("holder", ["VAULT"], 100_000),
+    "holder: vault, a sale is lost": ("holder", ["VAULT", "LOSES_THE_SALE"], 100_000),
     "holder: sandbox": ("holder", ["SANDBOX"], 100_000),
     "follower: one history": ("follower", ["HISTORIES=1", "IDS=4"], 100_000),
     "follower: writes are lost": ("follower", ["HISTORIES=2", "IDS=2"], 100_000),
@@ -45,6 +46,7 @@ BUGS = {
     "a vault that registers late": ("holder", ["VAULT"], "REGISTERS_LATE"),
     "a vault that destroys on the record's word": ("holder", ["VAULT"], "DESTROYS_ON_RECORD"),
     "a vault that erases before it is final": ("holder", ["VAULT"], "ERASES_BEFORE_FINAL"),
+    "a vault that unlocks on the record's word": ("holder", ["VAULT", "LOSES_THE_SALE"], "UNLOCKS_ON_RECORD"),
 }
 
 
