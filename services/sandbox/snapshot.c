@@ -290,14 +290,15 @@ static void not_fetched(struct snapshot *snapshot, const struct error *failed)
 {
 	bool is_asked_again = snapshot->agent->machine.is_held && snapshot_is_brief(failed) &&
 			      clock_boot_us() - snapshot->begun_us < ASKING_US;
+	bool is_about_files = failed->code == ERR_CONFLICT || failed->code == ERR_INVALID;
 	struct error err;
 	if (is_asked_again) {
 		snapshot_wait(snapshot, ASK_AGAIN_MS, ask_vault);
 		return;
 	}
 	error_refuse(&err, failed->code, failed->reason,
-	    "it is not known which secrets to look for, by the vault: %s", failed->text);
-	snapshot_fail(snapshot, "failed", snapshot_is_brief(failed) ? &err : failed);
+	    "the vault does not say which secrets to look for: %s", failed->text);
+	snapshot_fail(snapshot, "failed", is_about_files ? failed : &err);
 }
 
 static void on_fetched(void *arg, struct files *files, const struct error *failed)
