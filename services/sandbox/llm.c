@@ -77,8 +77,7 @@ int llm_write(const struct llm_offer *offer, llm_put *put, void *arg, struct err
 	return rc;
 }
 
-int llm_write_known(
-    const struct providers *providers, llm_put *put, void *arg, struct error *err)
+int llm_write_known(const struct providers *providers, llm_put *put, void *arg, struct error *err)
 {
 	for (size_t i = 0; i < providers->len; i++) {
 		char path[4 + 64 + 1];

@@ -14,7 +14,7 @@
 #include "services/sandbox/triggers.h"
 
 #define ASKING_US UINT64_C(60000000) /* a vault that is away for longer is away */
-#define ASK_AGAIN_MS 1000
+#define ASK_AGAIN_MS 2000
 
 const char *snapshot_trigger_name(enum snapshot_trigger trigger)
 {

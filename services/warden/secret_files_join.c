@@ -71,8 +71,7 @@ static bool is_needless(const struct mapped *known, const char *path, const stru
 	size_t size;
 	const uint8_t *bytes = find(known, path, &size);
 
-	return bytes &&
-	       (size == 0 || (size == file->len && memcmp(bytes, file->bytes, size) == 0));
+	return bytes && (size == 0 || (size == file->len && memcmp(bytes, file->bytes, size) == 0));
 }
 
 static int put(int out, const void *bytes, size_t len, struct error *err)
@@ -84,8 +83,8 @@ static int put(int out, const void *bytes, size_t len, struct error *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return error_set(err, ERR_UNAVAILABLE, "no room for the secrets: %s",
-			    strerror(errno));
+			return error_set(
+			    err, ERR_UNAVAILABLE, "no room for the secrets: %s", strerror(errno));
 		at += n;
 		len -= (size_t)n;
 	}
