@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -19,12 +20,12 @@
 #define LONG_NAME "a23456789012345678901234567890123456789012345678901234567890"
 
 static int live, folder;
-static char at[] = "/tmp/multiclaw-secrets-XXXXXX";
+static char at[64];
 
 static int set_up(void **state)
 {
 	(void)state;
-	memcpy(at + strlen(at) - 6, "XXXXXX", 6);
+	snprintf(at, sizeof(at), "/tmp/multiclaw-secrets-XXXXXX");
 	live = memfd_create("live", MFD_CLOEXEC);
 	folder = mkdtemp(at) ? open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
 	return live >= 0 && folder >= 0 ? 0 : -1;
