@@ -18,7 +18,7 @@
 enum packer_fd {
 	PACKER_ORDER = 3,   /* memfd of one struct packer_order */
 	PACKER_ROOT = 4,    /* folder: what the agent has as /data, with its ids shifted */
-	PACKER_SECRETS = 5, /* pack: memfd of the secrets to look for, as beside WARDEN_START; -1 (closed) while unpacking */
+	PACKER_SECRETS = 5, /* pack: memfd of the secrets to look for, as beside WARDEN_START, a path perhaps twice; -1 (closed) while unpacking */
 	PACKER_ARCHIVE = 6, /* pipe: written while packing, read while unpacking */
 	PACKER_REPORT = 7,  /* SOCK_SEQPACKET: one struct packer_report a packet */
 };

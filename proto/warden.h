@@ -9,7 +9,8 @@
  *
  *	START  ->  STARTING, then STARTED (it accepts connections)  or FAILED (nothing of it is left)
  *	STOP, KILL, or its own end  ->  ENDED (no process is left and its secrets are wiped), then GONE (volume closed, link and cgroup gone)
- *	STOP with hold  ->  ENDED with is_held: nothing runs, but the volume stays open for a SNAPSHOT until RELEASE, KILL, hold_ms or the end of the connection
+ *	STOP with hold  ->  ENDED with is_held: nothing runs, but the volume stays open for a SNAPSHOT, and its secrets stay to be looked for in that, until RELEASE, KILL, hold_ms or the end of
+ *		the connection; they are wiped then, before GONE
  *
  * A START that is stopped or killed before STARTED ends with ENDED and GONE, not FAILED; so does one whose connection is replaced by a newer one, to which it
  * is FOUND with is_ending. STOP and KILL of what warden does not have are answered by GONE.
@@ -41,7 +42,7 @@
 	X(EXEC, 7)   /* u.exec -> EXECED; one at a time for an agent */ \
 	X(ALLOW, 8)  /* u.allow: addresses that a narrowed agent may reach from now on; -> ALLOWED, or nothing if they cannot be let through */ \
 	X(ERASE, 9)  /* u.erase: delete a volume that is not open; -> ERASED */ \
-	X(SNAPSHOT, 10) /* u.snapshot; fds: where the archive goes (a pipe's write end), secrets to look for (as beside START) -> SAVING ..., SNAPSHOTTED. Of an agent that runs, or is held */ \
+	X(SNAPSHOT, 10) /* u.snapshot; fds: where the archive goes (a pipe's write end), secrets to look for (below) -> SAVING ..., SNAPSHOTTED. Of an agent that runs, or is held */ \
 	X(RELEASE, 11)  /* one that is held need not be any more; a SNAPSHOT under way is given up -> GONE */
 #define WARDEN_EVENTS(X) \
 	X(FOUND, 101)   /* u.found; fd: its log, if it lives */ \
@@ -92,7 +93,9 @@ struct warden_archive {
 	uint64_t period;
 };
 
-/* Beside START: with WARDEN_VOLUME_FILLED a second descriptor, from which the archive is read (a pipe's read end). The first: a sealed memfd (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) of the files under /run/secrets, one after the other: this header, path_len
+/* Beside SNAPSHOT: as beside START, the secrets that are live. Warden has those of the agent's START looked for as well, whatever became of them since; but for what is named here with size 0,
+ * which is no secret.
+ * Beside START: with WARDEN_VOLUME_FILLED a second descriptor, from which the archive is read (a pipe's read end). The first: a sealed memfd (F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) of the files under /run/secrets, one after the other: this header, path_len
  * bytes of path ([A-Za-z0-9._/-], relative, no "..", no empty part; folders are made), size bytes. */
 struct warden_file {
 	uint32_t size;

@@ -17,7 +17,7 @@
 #include "services/packer/scan_pem.h"
 #include "services/packer/scan_wallet.h"
 
-#define FILES_BYTES_MAX (80u << 20) /* sandbox gives 64 MiB at most */
+#define FILES_BYTES_MAX (160u << 20) /* 64 MiB at most are live, and were given at the start */
 #define PATH_LEN_MAX 1024
 #define EXTRA_UNTIL 12000 /* patterns */
 #define LONG 256

@@ -166,7 +166,8 @@ static int put_own(struct files *files, const struct files_own *own, struct erro
 	if (put_file(files, TOKEN, 0400, (const uint8_t *)own->token, strlen(own->token), err) != 0)
 		return -1;
 	if (own->is_search && own->providers &&
-	    put_llm_file(files, "llm-token", own->llm_token, err) != 0)
+	    (put_llm_file(files, "llm-token", own->llm_token, err) != 0 ||
+		llm_write_known(own->providers, put_llm_file, files, err) != 0))
 		return -1;
 	if (llm_write(&llm, put_llm_file, files, err) != 0)
 		return -1;

@@ -22,7 +22,7 @@ int files_add_page(
 struct files_own {
 	const char *token, *origin; /* of the agent's gateway, hex; the agent's origin */
 	bool is_openclaw;           /* openclaw.json goes in, too */
-	bool is_search;             /* for finding secrets: tokens, but nothing that is none */
+	bool is_search; /* for finding secrets: tokens; what is no secret by name alone */
 	const struct providers *providers; /* NULL: no llm-gateway */
 	const char *llm_token;             /* hex; that it takes */
 	const char *llm_address;           /* address:port */

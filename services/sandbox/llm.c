@@ -77,6 +77,18 @@ int llm_write(const struct llm_offer *offer, llm_put *put, void *arg, struct err
 	return rc;
 }
 
+int llm_write_known(const struct providers *providers, llm_put *put, void *arg, struct error *err)
+{
+	for (size_t i = 0; i < providers->len; i++) {
+		char path[4 + 64 + 1];
+		const char *name = providers->provider[i].base_url_env;
+		snprintf(path, sizeof(path), "llm/%s", name);
+		if (name[0] && put(arg, path, "", err) != 0)
+			return -1;
+	}
+	return put(arg, "llm.env", "", err);
+}
+
 json_t *llm_openclaw(const struct llm_offer *offer)
 {
 	json_t *made = json_object();

@@ -19,6 +19,8 @@ struct llm_offer { /* all borrowed */
 /* path: below the secrets' folder. */
 typedef int llm_put(void *arg, const char *path, const char *text, struct error *err);
 int llm_write(const struct llm_offer *offer, llm_put *put, void *arg, struct error *err);
+/* What of llm_write is no secret, or only says again what is one, whatever was offered: the names, with no bytes. */
+int llm_write_known(const struct providers *providers, llm_put *put, void *arg, struct error *err);
 /* id -> object, for models.providers; empty if there is nothing. The caller owns the result. */
 json_t *llm_openclaw(const struct llm_offer *offer);
 

@@ -13,6 +13,9 @@
 #include "services/sandbox/text.h"
 #include "services/sandbox/triggers.h"
 
+#define ASKING_US UINT64_C(60000000) /* a vault that is away for longer is away */
+#define ASK_AGAIN_MS 2000
+
 const char *snapshot_trigger_name(enum snapshot_trigger trigger)
 {
 	static const char *const names[] = {
@@ -168,6 +171,12 @@ void snapshot_destroy(struct agent *agent)
 		leave(agent->saving);
 }
 
+bool snapshot_is_brief(const struct error *err)
+{
+	return err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT || err->code == ERR_BUSY ||
+	       err->code == ERR_INTERNAL;
+}
+
 /* ---- time */
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -274,12 +283,30 @@ static int finish_files(struct snapshot *snapshot, struct error *err)
 	return rc == 0 ? exclude(snapshot, err) : -1;
 }
 
+static void ask_vault(struct snapshot *snapshot);
+
+/* Of one that ended there is no next time: what is held open for it is worth waiting for. */
+static void not_fetched(struct snapshot *snapshot, const struct error *failed)
+{
+	bool is_asked_again = snapshot->agent->machine.is_held && snapshot_is_brief(failed) &&
+			      clock_boot_us() - snapshot->begun_us < ASKING_US;
+	bool is_about_files = failed->code == ERR_CONFLICT || failed->code == ERR_INVALID;
+	struct error err;
+	if (is_asked_again) {
+		snapshot_wait(snapshot, ASK_AGAIN_MS, ask_vault);
+		return;
+	}
+	error_refuse(&err, failed->code, failed->reason,
+	    "the vault does not say which secrets to look for: %s", failed->text);
+	snapshot_fail(snapshot, "failed", is_about_files ? failed : &err);
+}
+
 static void on_fetched(void *arg, struct files *files, const struct error *failed)
 {
 	struct snapshot *snapshot = arg;
 	snapshot->fetch = NULL;
 	if (failed) {
-		snapshot_fail(snapshot, "failed", failed);
+		not_fetched(snapshot, failed);
 		return;
 	}
 	snapshot->files = files;
@@ -356,7 +383,7 @@ static struct snapshot *snapshot_new(struct agent *agent, enum snapshot_trigger 
 	return snapshot;
 }
 
-static void go(struct snapshot *snapshot)
+static void ask_vault(struct snapshot *snapshot)
 {
 	struct agent *agent = snapshot->agent;
 	uint8_t random[VAULT_BOOT_ID_LEN / 2];
@@ -369,7 +396,12 @@ static void go(struct snapshot *snapshot)
 	    .done = on_fetched,
 	    .arg = snapshot};
 	snapshot->fetch = fetch_new(&ask);
-	triggers_changed(agent);
+}
+
+static void go(struct snapshot *snapshot)
+{
+	ask_vault(snapshot);
+	triggers_changed(snapshot->agent);
 }
 
 int snapshot_begin(struct agent *agent, enum snapshot_trigger trigger, struct error *err)

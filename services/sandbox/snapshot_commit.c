@@ -99,12 +99,6 @@ static void keep_again(struct snapshot *snapshot, const struct error *err)
 		snapshot_fail(snapshot, "failed", err);
 }
 
-static bool is_brief(const struct error *err)
-{
-	return err->code == ERR_UNAVAILABLE || err->code == ERR_TIMEOUT || err->code == ERR_BUSY ||
-	       err->code == ERR_INTERNAL;
-}
-
 static void on_kept(void *arg, const void *message, const struct error *err)
 {
 	struct snapshot *snapshot = arg;
@@ -117,7 +111,7 @@ static void on_kept(void *arg, const void *message, const struct error *err)
 		made(snapshot);
 	else if (strcmp(err->reason, "snapshot_overtaken") == 0)
 		overtaken(snapshot);
-	else if (is_brief(err))
+	else if (snapshot_is_brief(err))
 		keep_again(snapshot, err);
 	else
 		refused(snapshot, err);

@@ -47,6 +47,7 @@ struct snapshot {
 
 bool snapshot_is_given_up(
     struct snapshot *snapshot); /* each callback that cannot be cancelled begins with this */
+bool snapshot_is_brief(const struct error *err); /* of an answer: not now, rather than no */
 void snapshot_fail(struct snapshot *snapshot, const char *outcome, const struct error *err);
 void snapshot_end(struct snapshot *snapshot, const char *outcome, const char *why);
 void snapshot_wait(

@@ -30,13 +30,13 @@ void agent_close_fd(int *fd)
 void agents_close_fds(const struct warden *warden, const struct agent *except)
 {
 	const struct agent *agent;
-	int spared = except ? except->root : -1;
+	int spared[] = {except ? except->root : -1, except ? except->secrets : -1};
 
 	LIST_FOREACH(agent, &warden->agents, next)
 	{
 		const int fds[] = {agent->pidfd, agent->secrets, agent->log, agent->root};
 		for (size_t i = 0; i < ARRAY_LEN(fds); i++)
-			if (fds[i] >= 0 && fds[i] != spared)
+			if (fds[i] >= 0 && fds[i] != spared[0] && fds[i] != spared[1])
 				close(fds[i]);
 	}
 	peer_close_fds(warden->peer);

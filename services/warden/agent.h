@@ -3,7 +3,7 @@
  *	starting -> running -> ending -> (held ->) cleaning -> (forgotten)
  *
  * Ending begins with the quota lifted and everything killed, and lasts until no process is left; then its secrets are wiped. Held, its volume is open still, for a
- * snapshot: agent->root keeps it so. Cleaning is a job's, which begins once no snapshot is under way.
+ * snapshot: agent->root keeps it so; and its secrets, which are looked for in it, are wiped when it is held no longer. Cleaning is a job's, which begins once no snapshot is under way.
  */
 #ifndef WARDEN_AGENT_H
 #define WARDEN_AGENT_H

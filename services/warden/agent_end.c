@@ -60,16 +60,22 @@ static void clean_later(struct agent *agent)
 	bug_if(!agent->timer || event_add(agent->timer, &wait) != 0);
 }
 
+void agent_wipe_secrets(struct agent *agent)
+{
+	if (agent->secrets >= 0 && !secret_files_wipe(agent->secrets))
+		log_error("secrets are not wiped", "agent", agent->record.agent);
+	agent_close_fd(&agent->secrets);
+}
+
 static void on_empty(struct agent *agent)
 {
 	bool was_oom = cgroup_was_oom(&agent->warden->host.cgroups, agent->record.agent);
 
-	if (agent->secrets >= 0 && !secret_files_wipe(agent->secrets))
-		log_error("secrets are not wiped", "agent", agent->record.agent);
-	agent_close_fd(&agent->secrets);
+	bool is_held = agent_may_be_held(agent);
+	if (!is_held)
+		agent_wipe_secrets(agent);
 	if (agent->record.pid > 0 && agent->pidfd >= 0)
 		agent->status = reaper_wait(agent->warden->reaper, agent->record.pid);
-	bool is_held = agent_may_be_held(agent);
 	agent_say_ended(agent, was_oom, is_held);
 	if (is_held)
 		agent_hold(agent);

@@ -1,4 +1,4 @@
-/* An agent that nothing is left of but its volume, which stays open for a snapshot. */
+/* An agent that nothing is left of but its volume, which stays open for a snapshot, and its secrets, which that must not hold. */
 #include "common/log.h"
 #include "services/warden/agent_internal.h"
 #include "services/warden/warden.h"
@@ -6,6 +6,7 @@
 static void release(struct agent *agent, const char *why)
 {
 	log_info("agent is held no longer", "agent", agent->record.agent, "why", why);
+	agent_wipe_secrets(agent);
 	agent_give_up_snapshot(agent);
 	agent_clean(agent);
 }

@@ -37,6 +37,8 @@ void agent_jobs_group(const struct agent *agent, char name[64]);
 /* Its first process' end ends all of it, from now on. */
 void agent_watch(struct agent *agent);
 void agent_end(struct agent *agent, bool was_asked);
+/* Nobody needs them any more; again: nothing. */
+void agent_wipe_secrets(struct agent *agent);
 /* Nothing of it runs: begins with the rest, as soon as no snapshot is under way. */
 void agent_clean(struct agent *agent);
 

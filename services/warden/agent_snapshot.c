@@ -141,6 +141,7 @@ static int begin(
 	    .root = agent->root,
 	    .archive = fds[0],
 	    .secrets = fds[1],
+	    .given = agent->secrets,
 	    .must_freeze = packet->u.snapshot.must_freeze && agent->state == AGENT_RUNNING};
 	struct job_hooks hooks = {agent_close_others, on_report, on_end, agent};
 
@@ -178,6 +179,9 @@ static int may_begin(const struct agent *agent, const struct warden_packet *pack
 		return error_set(err, ERR_DENIED, "the archive is to be another owner's");
 	if (agent->root < 0)
 		return error_set(err, ERR_UNAVAILABLE, "its volume was lost sight of");
+	if (agent->secrets < 0)
+		return error_set(
+		    err, ERR_UNAVAILABLE, "the secrets of its start were lost sight of");
 	if (!agent_is_pipe(fds[0], O_WRONLY))
 		return error_set(err, ERR_INVALID, "the archive goes to a pipe's write end alone");
 	return secret_files_check(fds[1], &about, err);

@@ -12,6 +12,7 @@
 
 #include "common/clock.h"
 #include "common/scoped.h"
+#include "services/warden/secret_files.h"
 #include "services/warden/spawn.h"
 
 #define MEMORY_BYTES (UINT64_C(512) << 20) /* its own, and what it has read, which gives way */
@@ -63,12 +64,14 @@ static int write_order(struct run *run, struct error *err)
 }
 
 /* It has read it, or will not any more. */
-static void wipe_order(const struct run *run)
+static void wipe_input(const struct run *run)
 {
 	static const struct packer_order zero;
 
 	if (run->order >= 0)
 		(void)!pwrite(run->order, &zero, sizeof(zero), 0);
+	if (run->packer->secrets >= 0)
+		secret_files_wipe_memfd(run->packer->secrets);
 }
 
 static int spawn(struct run *run, int root, int report, struct error *err)
@@ -151,7 +154,7 @@ static int take_report(struct run *run, struct packer_report *done_r, struct err
 		return error_set(err, ERR_INTERNAL,
 		    "what reads and writes the files said something that is not known");
 	if (!run->has_begun)
-		wipe_order(run);
+		wipe_input(run);
 	run->has_begun = true;
 	if (report.kind == PACKER_PROGRESS) {
 		take_progress(run, &report);
@@ -211,15 +214,15 @@ int packer_run(const struct packer *packer, struct packer_report *done_r, struct
 
 	/* whoever is at the other end of it sees its end with the packer's */
 	close(packer->archive);
-	if (packer->secrets >= 0)
-		close(packer->secrets);
 	if (status == 0)
 		status = follow(&run, done_r, err);
 	if (status == 0)
 		status = end(&run, done_r, err);
 	else if (run.pid > 0)
 		kill_it(&run);
-	wipe_order(&run);
+	wipe_input(&run);
+	if (packer->secrets >= 0)
+		close(packer->secrets);
 	if (run.order >= 0)
 		close(run.order);
 	if (run.reports >= 0)

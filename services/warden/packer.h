@@ -12,9 +12,10 @@ struct packer {
 	const struct host *host;
 	struct packer_order *order; /* its version and key are packer_run's: the key is wiped */
 	const char *group_name;
-	int group;            /* of packer_make_group: stays the caller's, as does: */
-	int root;             /* folder or mount */
-	int secrets, archive; /* closed once it has them; secrets -1: none */
+	int group;   /* of packer_make_group: stays the caller's, as does: */
+	int root;    /* folder or mount */
+	int archive; /* closed once it has it */
+	int secrets; /* a memfd, wiped once it has read it, and closed; -1: none */
 	/* Something was done since the last time, twice a second at most. */
 	void (*on_progress)(void *arg, const struct packer_report *report);
 	/* Every PACKER_TURN_MS or so; or NULL. */

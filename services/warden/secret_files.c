@@ -174,20 +174,32 @@ int secret_files_unpack(int memfd, int folder, uid_t owner, struct error *err)
 	return more;
 }
 
-static bool wipe_file(int folder, const char *name)
+static void overwrite(int fd)
 {
 	static const uint8_t zeros[CHUNK];
 	struct stat about;
+
+	if (fstat(fd, &about) != 0)
+		return;
+	for (off_t at = 0; at < about.st_size; at += CHUNK) {
+		off_t left = about.st_size - at;
+		if (pwrite(fd, zeros, left < CHUNK ? (size_t)left : CHUNK, at) <= 0)
+			break;
+	}
+	(void)!ftruncate(fd, 0);
+}
+
+void secret_files_wipe_memfd(int memfd)
+{
+	overwrite(memfd);
+}
+
+static bool wipe_file(int folder, const char *name)
+{
 	scoped_fd int fd = openat(folder, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
-	if (fd >= 0 && fstat(fd, &about) == 0) {
-		for (off_t at = 0; at < about.st_size; at += CHUNK) {
-			off_t left = about.st_size - at;
-			if (pwrite(fd, zeros, left < CHUNK ? (size_t)left : CHUNK, at) <= 0)
-				break;
-		}
-		(void)!ftruncate(fd, 0);
-	}
+	if (fd >= 0)
+		overwrite(fd);
 	return unlinkat(folder, name, 0) == 0;
 }
 

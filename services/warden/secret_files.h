@@ -1,4 +1,4 @@
-/* secret_files - the files of /run/secrets: from the sealed memfd that sandbox sends, into a tmpfs of the container's own, and gone again. */
+/* secret_files - the files of /run/secrets: from the sealed memfd that sandbox sends, into a tmpfs of the container's own, back into a memfd for the search for secrets, and gone again. */
 #ifndef WARDEN_SECRET_FILES_H
 #define WARDEN_SECRET_FILES_H
 
@@ -21,6 +21,11 @@ struct secret_files {
 int secret_files_check(int memfd, struct secret_files *about_r, struct error *err);
 /* Of a checked one: folders 0500, files 0400, owner's. folder is empty. */
 int secret_files_unpack(int memfd, int folder, uid_t owner, struct error *err);
+/* A memfd (the caller's) of all that a checked one holds, and behind it of what folder, once unpacked from another one, holds in other words. What the checked one names with no bytes is no
+ * secret: it is left out. -1: not all of it could be read. */
+int secret_files_join(int memfd, int folder, struct error *err);
+/* Overwrites and empties a memfd of secret_files_join. */
+void secret_files_wipe_memfd(int memfd);
 /* Overwrites, cuts and removes everything in folder. Returns whether all of it is gone. */
 bool secret_files_wipe(int folder);
 /* "a/b-c.json": relative, no empty part, no "." or "..". */

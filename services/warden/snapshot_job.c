@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/scoped.h"
 #include "services/warden/job.h"
+#include "services/warden/secret_files.h"
 
 #define FREEZE_MS 2000 /* until all of it stands still */
 #define FROZEN_MS 5000 /* who waits for the agent has not given up by then */
@@ -80,10 +81,20 @@ static int tell_done(const struct snapshot *snapshot, const struct packer_report
 	return 0;
 }
 
-int snapshot_job_run(void *arg, int report_fd)
+/* What it was given at its start is in its hands, whatever its owner has replaced or deleted since. */
+static int gather(struct snapshot_job *job, struct error *err)
 {
-	struct snapshot_job *job = arg;
-	struct snapshot snapshot = {.job = job, .report_fd = report_fd};
+	int all = secret_files_join(job->secrets, job->given, err);
+
+	close(job->secrets);
+	close(job->given);
+	job->secrets = all;
+	return all >= 0 ? 0 : -1;
+}
+
+static int pack(struct snapshot *snapshot, struct packer_report *done_r, struct error *err)
+{
+	struct snapshot_job *job = snapshot->job;
 	struct packer packer = {.host = job->host,
 	    .order = &job->order,
 	    .group_name = job->group_name,
@@ -93,16 +104,23 @@ int snapshot_job_run(void *arg, int report_fd)
 	    .archive = job->archive,
 	    .on_progress = on_progress,
 	    .on_turn = on_turn,
-	    .arg = &snapshot};
+	    .arg = snapshot};
+
+	if (job->must_freeze)
+		begin_freeze(snapshot);
+	int status = packer_run(&packer, done_r, err);
+	end_freeze(snapshot);
+	return status;
+}
+
+int snapshot_job_run(void *arg, int report_fd)
+{
+	struct snapshot snapshot = {.job = arg, .report_fd = report_fd};
 	struct job_report report = {.kind = SNAPSHOT_FAILED};
 	struct packer_report done;
 	struct error err = {0};
 
-	if (job->must_freeze)
-		begin_freeze(&snapshot);
-	int status = packer_run(&packer, &done, &err);
-	end_freeze(&snapshot);
-	if (status == 0)
+	if (gather(snapshot.job, &err) == 0 && pack(&snapshot, &done, &err) == 0)
 		return tell_done(&snapshot, &done);
 	snprintf(report.text, sizeof(report.text), "%.*s", JOB_TEXT_MAX, err.text);
 	job_tell(report_fd, &report, NULL, 0);

@@ -14,7 +14,9 @@ struct snapshot_job {
 	const struct host *host;
 	struct packer_order order; /* its key is wiped once the packer has it */
 	char group_name[PACKER_GROUP_LEN];
-	int group, root, secrets, archive;
+	int group, root, archive;
+	int secrets; /* a checked memfd, as beside SNAPSHOT */
+	int given;   /* the folder of those of its start */
 	bool
 	    must_freeze; /* for a while: its processes are let go on when that is over, whatever there is still to do */
 };

@@ -181,6 +181,12 @@ def test_the_boots_token_in_a_file_of_the_agents_stops_its_snapshot(s, alice):
     wait_until("it was refused", lambda: "secret_found" in s.http("GET", "/v1/agent/snapshots", token=alice.token).body.decode(), 30)
 
 
+def test_the_gateways_address_in_a_file_of_the_agents_stops_nothing(s, alice):
+    alice.remember(f"I ask at {s.told_of(alice)['OPENAI_BASE_URL']}")
+    answer = s.http("POST", "/v1/agent/snapshots", {}, token=alice.token, timeout=60)
+    assert answer.status == 201, answer.body
+
+
 def test_an_agent_is_refused_with_anothers_token(s, alice):
     bob = s.with_key().start()
     s.provider.seen.clear()

@@ -16,7 +16,7 @@ import pytest
 from suite import wait_until
 from warden_parts import (
     ENDED, FAILED, FAILURE_ARCHIVE, FAILURE_NO_VOLUME, FAILURE_OTHER, FAILURE_VOLUME, GONE, MADE, MIB, NOT_SAVED, PORT, PRESENT, SAVING, SNAPSHOTTED,
-    STARTED, UNCHANGED, Left, Reader, Warden, Writer, agent_id, archive_of, get, memfd, wallet, wardens,
+    SECRET_FOUND, STARTED, UNCHANGED, Left, Reader, Warden, Writer, agent_id, archive_of, get, memfd, wallet, wardens,
 )  # fmt: skip
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="containers need root")
@@ -116,14 +116,11 @@ def held(client, agent, hold_ms=60000, boot="b0", **more):
 # ---- held
 
 
-def test_one_that_is_held_has_no_process_and_no_secret_until_it_is_released(warden, client, page):
+def test_one_that_is_held_has_no_process_until_it_is_released(warden, client, page):
     agent = agent_id("held")
     client.started(agent, image=page)
-    (pid, *_) = pids(warden, agent)
-    secrets = os.open(f"/proc/{pid}/root/run/secrets", os.O_RDONLY)
     assert os.WEXITSTATUS(held(client, agent).status) == 7
-    assert os.listdir(secrets) == [] and not pids(warden, agent) and pids(warden, f"volumes/{agent}")
-    os.close(secrets)
+    assert not pids(warden, agent) and pids(warden, f"volumes/{agent}")
     assert "held" in client.failed(agent, image=page, boot="b1")
     assert client.exec(agent, "/bin/echo").why == "it does not run"
     assert "open" in client.erase(agent)
@@ -135,13 +132,18 @@ def test_one_that_is_held_has_no_process_and_no_secret_until_it_is_released(ward
     assert not client.killed(agent).is_held
 
 
-@pytest.mark.parametrize("how", ["time", "kill", "close", "replace", "unshown"])
-def test_a_hold_ends(warden, page, how):
+@pytest.mark.parametrize("how", ["time", "kill", "release", "close", "replace", "unshown"])
+def test_a_hold_ends_and_with_it_the_secrets(warden, page, how):
     left, client, agent = Left(warden), warden.client(), agent_id(f"hold {how}")
     client.started(agent, image=page)
+    secrets = os.open(f"/proc/{pids(warden, agent)[0]}/root/run/secrets", os.O_RDONLY)
     held(client, agent, hold_ms=700 if how == "time" else 60000)
+    if how != "time":
+        assert os.listdir(secrets) == ["token"], "they are looked for in what is saved"
     if how == "kill":
         client.kill(agent)
+    elif how == "release":
+        client.release(agent)
     elif how == "close":
         client.close()
     elif how == "unshown":
@@ -155,6 +157,8 @@ def test_a_hold_ends(warden, page, how):
         newer.close()
     else:
         assert client.wait(GONE, agent=agent).text == ""
+    assert os.listdir(secrets) == []
+    os.close(secrets)
     left.check()
 
 
@@ -305,6 +309,47 @@ def test_keys_are_in_no_process_of_wardens_once_they_are_used(warden, client, pa
             assert agent.encode() in held_by_it and save_key not in held_by_it and volume_key not in held_by_it
         client.kill(agent)
         client.ended(agent)
+
+
+# ---- what must not be in it
+
+OLD_KEY, NEW_KEY, URL = b"sk-old-" + b"7f3a9c" * 6, b"sk-new-" + b"e41b05" * 6, b"http://10.9.8.7:18790/openai/v1"
+
+
+def finds(client, agent, text, files):
+    """Which of them, in a file of that text."""
+    if text is not None:
+        client.exec(agent, "/bin/sh", "-c", f"mkdir -p /data/kept; echo {text.decode()} > /data/kept/a")
+    event, _ = client.saved(agent, files=files)
+    assert event.outcome in (MADE, SECRET_FOUND), event
+    return (event.path, event.kind.split(":")[0]) if event.outcome == SECRET_FOUND else None
+
+
+def test_what_it_was_given_is_looked_for_beside_what_is_named_until_it_is_gone(own):
+    warden = own()
+    client, left, agent = warden.client(), Left(warden), agent_id("given")
+    given = {"deep/er/key": OLD_KEY, "llm/X_BASE_URL": URL, "same": b"sk-same-" + b"0a1b2c" * 6}
+    now = {"custom/new": NEW_KEY, "llm/X_BASE_URL": b"", "same": given["same"]}
+    client.started(agent, image=warden.shell(""), files=given)
+    old, new, same = ("kept/a", "deep/er/key"), ("kept/a", "custom/new"), ("kept/a", "same")
+    assert [finds(client, agent, text, now) for text in (OLD_KEY, NEW_KEY, given["same"])] == [old, new, same]
+    # the name of no bytes: where something listens is no secret
+    assert finds(client, agent, URL, now) is None
+    assert finds(client, agent, URL, {}) == ("kept/a", "llm/X_BASE_URL")
+    assert finds(client, agent, OLD_KEY, {"deep/er/key": NEW_KEY}) == old
+    assert finds(client, agent, NEW_KEY, {"deep/er/key": NEW_KEY}) == old
+    warden.kill9()
+    warden.start()
+    client = warden.client()
+    assert finds(client, agent, OLD_KEY, now) == old
+    held(client, agent)
+    assert finds(client, agent, None, now) == old and finds(client, agent, None, {"a": b"x"}) == old
+    client.release(agent)
+    client.wait(GONE, agent=agent)
+    client.started(agent, image=warden.shell(""), files={})
+    assert finds(client, agent, None, now) is None
+    client.killed(agent)
+    left.check()
 
 
 # ---- standing still

@@ -303,9 +303,13 @@ static void the_search_has_the_token_alone(void **state)
 	    .llm_token = "t0k",
 	    .llm_address = "10.0.0.6:18790"};
 	assert_int_equal(files_finish(files, &own, &fd, &err), 0);
-	scoped_free char *token = find(fd, "llm-token");
+	scoped_free char *token = find(fd, "llm-token"), *url = find(fd, "llm/OPENAI_BASE_URL"),
+			 *env = find(fd, "llm.env");
 	assert_string_equal(token, "t0k");
-	assert_null(find(fd, "llm/OPENAI_BASE_URL"));
+	/* with no bytes: nor is what the start had under that name */
+	assert_string_equal(url, "");
+	assert_string_equal(env, "");
+	assert_null(find(fd, "llm/OPENAI_API_KEY"));
 	files_destroy(&files);
 	providers_destroy(&providers);
 }
