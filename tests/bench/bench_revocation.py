@@ -11,21 +11,23 @@ only auth would look at.
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import selectors
 import socket
 import statistics
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
 ROUTERS = 4
 REVOCATIONS = int(os.environ.get("BENCH_REVOCATIONS", "10000"))
-ROUNDS = 20
+ROUNDS = 10
 PROBE_US = int(os.environ.get("BENCH_PROBE_US", "300"))
 # as little as the chain allows: 2 slots from a change to `confirmed`
-SLOT_MS = int(os.environ.get("BENCH_SLOT_MS", "10"))
+SLOT_MS = int(os.environ.get("BENCH_SLOT_MS", "5"))
 BELL_BYTES = 120  # what the bell says: history, id, asset
 
 SESSIONS = [int(n) for n in os.environ.get("BENCH_SESSIONS", "1000,100000").split(",")]
@@ -35,6 +37,11 @@ EVENTS = 500
 EVENTS_APART_S = 0.015
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "integration"))
+from bus_server import read_key  # noqa: E402
+from parts import Peer  # noqa: E402
+from suite import BIN  # noqa: E402
+from test_ticket import agent_of  # noqa: E402
 
 
 # ---- sessions
@@ -57,9 +64,6 @@ class Openers:
     """Who opens sessions: we, with auth's and router's keys."""
 
     def __init__(self, suite):
-        from bus_server import read_key
-        from parts import Peer
-
         keys = SimpleNamespace(state=suite.state, key=lambda name: read_key(suite.state, name))
         self.oracle = Peer(keys, "auth", "chain-oracle")
         self.minter = Peer(keys, "auth", "session")
@@ -80,8 +84,6 @@ class Openers:
 
     def agents(self, owned):
         """(asset, sandbox id, token of the agent's origin) of each"""
-        from test_ticket import agent_of
-
         state = os.urandom(32)
         consoles = self.consoles(owned)
         agents = [agent_of(asset) for asset, _ in owned]
@@ -90,6 +92,10 @@ class Openers:
         entered = ask_all(self.router, "session.enter", [{"ticket": t["ticket"], "agent": a, "state": state, "ip": "192.0.2.1"}
                                                          for t, a in zip(tickets, agents)])
         return [(asset, agent, answer["token"]) for (asset, _), agent, answer in zip(owned, agents, entered)]
+
+
+def settings(bench):
+    return {"MULTICLAW_AGENT_UPSTREAM": bench.UPSTREAM, "MULTICLAW_OPENINGS_PER_MINUTE": 1000000}
 
 
 @contextlib.contextmanager
@@ -116,6 +122,30 @@ def decision_request(bench, suite, agent, token):
 
 
 # ---- from a transfer to the refusals
+
+
+@contextlib.contextmanager
+def more_routers(bench, suite, count):
+    """Beside router-1: two cores show what four routers take only if nothing else is there four times."""
+    with contextlib.ExitStack() as stack:
+        for i in range(count):
+            name = f"router-{i + 2}"
+            stack.enter_context(bench.process(BIN / "multiclaw-router", "-c", "conf/suite.conf", ready=lambda name=name: is_ready(suite, name), cwd=suite.state,
+                                              env=suite.env_of("router", MULTICLAW_REPLICA=name)))
+        yield
+
+
+def ops(suite, name, path):
+    """What a daemon says on its own listener, head and body; "" if it does not listen."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as one:
+        one.connect(str(suite.state / f"run/{name}.ops"))
+        one.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+        return b"".join(iter(lambda: one.recv(65536), b"")).decode()
+    return ""
+
+
+def is_ready(suite, name):
+    return ops(suite, name, "/readyz").split(" ")[1:2] == ["200"]
 
 
 def sales(bench, suite, sessions, to, routers):
@@ -164,7 +194,10 @@ def bench_latency(bench):
     rounds = min(ROUNDS, max(1, REVOCATIONS // 20))
     count = REVOCATIONS // rounds
     notified, written, zmq, ioredis, single, spent = [], [], [], [], [[] for _ in range(ROUTERS)], 0.0
-    with bench.Suite(replicas=ROUTERS, slot_ms=SLOT_MS, MULTICLAW_AGENT_UPSTREAM=bench.UPSTREAM, MULTICLAW_OPENINGS_PER_MINUTE=1000000) as suite, openers(suite) as opener:
+    with contextlib.ExitStack() as stack:
+        suite = stack.enter_context(bench.Suite(slot_ms=SLOT_MS, **settings(bench)))
+        stack.enter_context(more_routers(bench, suite, ROUTERS - 1))
+        opener = stack.enter_context(openers(suite))
         wallets = [suite.wallet("alice"), suite.wallet("bob")]
         assets = mint_assets(suite, wallets[0], count)
         redis = suite.state / "run/redis.sock"
@@ -220,10 +253,7 @@ def ask_each(address, requests, connections=32):
 
 def decisions(suite, source):
     """How many decisions came from the table (hit), or from session (miss)."""
-    with socket.socket(socket.AF_UNIX) as ops:
-        ops.connect(str(suite.state / "run/router-1.ops"))
-        ops.sendall(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")
-        text = b"".join(iter(lambda: ops.recv(65536), b"")).decode()
+    text = ops(suite, "router-1", "/metrics")
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("multiclaw_decisions_total") and f'source="{source}"' in line)
 
 
@@ -249,8 +279,7 @@ def event_cost(opener, pid, sessions):
 def bench_sessions(bench, sessions):
     """One router that has so many sessions cached."""
     entries = next((entries for n, entries in TABLES if sessions <= n), 1 << 24)
-    with bench.Suite(slot_ms=SLOT_MS, MULTICLAW_AGENT_UPSTREAM=bench.UPSTREAM, MULTICLAW_OPENINGS_PER_MINUTE=1000000,
-                     MULTICLAW_DECISION_ENTRIES=entries) as suite, openers(suite) as opener:
+    with bench.Suite(slot_ms=SLOT_MS, **settings(bench), MULTICLAW_DECISION_ENTRIES=entries) as suite, openers(suite) as opener:
         alice, bob = suite.wallet("alice"), suite.wallet("bob")
         pid, address = suite.pid("router-1"), str(suite.state / "run/router-1.authz")
         per_asset = min(PER_ASSET, sessions // 100)
@@ -282,8 +311,6 @@ def print_sessions(bench, sessions, found, least):
 
 
 def bench_tables(bench):
-    import json
-
     for sessions, entries in TABLES:
         found = SimpleNamespace(**json.loads(subprocess.run([bench.TOOLS / "table", str(sessions), str(entries)], capture_output=True, text=True, check=True).stdout))
         bench.row(f"the table alone, {sessions:,} sessions", f"{found.mark_ns} ns", "a lookup that is allowed", f"{found.allow_ns} ns", (found.mark_ns / found.allow_ns,) * 3,
@@ -292,7 +319,8 @@ def bench_tables(bench):
 
 
 def bench_revocation(bench):
-    bench_latency(bench)
+    if REVOCATIONS:
+        bench_latency(bench)
     bench_tables(bench)
     least = None
     for sessions in SESSIONS:

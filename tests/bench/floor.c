@@ -18,7 +18,7 @@
 
 #define HOP_SUBSCRIBERS_MAX 16
 #define HOP_BYTES_MAX 4096
-#define HOP_APART_US 2000
+#define HOP_APART_US 1000
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -167,6 +167,7 @@ int main(int argc, char **argv)
 		    strtoul(argv[4], NULL, 10));
 	if (argc == 4 && strcmp(argv[1], "fsync") == 0)
 		return fsyncs(argv[2], strtod(argv[3], NULL));
-	fprintf(stderr, "usage: floor ed25519 SECONDS | floor zmq N SUBSCRIBERS BYTES | floor fsync FILE SECONDS\n");
+	fprintf(stderr, "usage: floor ed25519 SECONDS | floor zmq N SUBSCRIBERS BYTES | floor "
+			"fsync FILE SECONDS\n");
 	return 2;
 }

@@ -195,8 +195,8 @@ static void ask_until_denied(struct address *all, size_t n, uint64_t every_us)
 	}
 }
 
-static void watch(redisContext *redis, const char *asset, struct address *all, size_t n,
-    uint64_t every_us)
+static void watch(
+    redisContext *redis, const char *asset, struct address *all, size_t n, uint64_t every_us)
 {
 	char id[64];
 

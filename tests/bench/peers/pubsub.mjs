@@ -29,7 +29,7 @@ async function publisher() {
   for (let i = 0; i < Number(n); i++) {
     sent.push(now());
     if ((await redis.publish(channel, payload)) !== all.length) throw new Error("somebody does not listen");
-    await setTimeout(2);
+    await setTimeout(1);
   }
   const got = (await Promise.all(results)).map(([message]) => message.got);
   for (let i = 0; i < sent.length; i++) console.log((Math.max(...got.map((times) => times[i])) - sent[i]).toFixed(1));
