@@ -48,15 +48,21 @@ from test_ticket import agent_of  # noqa: E402
 
 
 def ask_all(peer, call, bodies, window=64):
-    """The answers of one call, asked for many times with some under way at once."""
-    answers, under_way, sent = [None] * len(bodies), {}, 0
-    while sent < len(bodies) or under_way:
-        while sent < len(bodies) and len(under_way) < window:
-            under_way[peer.send(call, 30, **bodies[sent])] = sent
-            sent += 1
+    """The answers of one call, asked for many times with some under way at once; who is busy or short of a lease is asked again."""
+    answers, under_way, left = [None] * len(bodies), {}, list(range(len(bodies)))
+    answered = time.monotonic()
+    while left or under_way:
+        while left and len(under_way) < window:
+            at = left.pop()
+            under_way[peer.send(call, 30, **bodies[at])] = at
         envelope, answer = peer.receive(30)
-        assert envelope["status"] == "ok", envelope
-        answers[under_way.pop(envelope["id"])] = answer
+        at = under_way.pop(envelope["id"])
+        if envelope["status"] == "ok":
+            answers[at], answered = answer, time.monotonic()
+            continue
+        assert envelope["status"] in ("busy", "unavailable") and time.monotonic() < answered + 30, envelope
+        left.append(at)
+        time.sleep(0.01)
     return answers
 
 
@@ -80,7 +86,7 @@ class Openers:
         assert all(read["verdict"] == "owned" for read in reads), reads[0]
         bodies = [{"asset": asset, "wallet": wallet, "slot": read["slot"], "history": read["history"], "ip": "192.0.2.1"}
                   for (asset, wallet), read in zip(owned, reads) for _ in range(each)]
-        return [{**answer, "asset": body["asset"]} for answer, body in zip(ask_all(self.minter, "session.mint", bodies), bodies)]
+        return [{**answer, "asset": body["asset"]} for answer, body in zip(ask_all(self.minter, "session.mint", bodies, 256), bodies)]
 
     def agents(self, owned):
         """(asset, sandbox id, token of the agent's origin) of each"""
@@ -231,7 +237,7 @@ def cpu_s(pid):
     return sum(int(path.read_text().split()[0]) for path in pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 
 
-def ask_each(address, requests, connections=32):
+def ask_each(address, requests, connections=64):
     """Sends each request once, over kept connections; answers are of any status."""
     waiting, left = list(requests), len(requests)
     selector = selectors.DefaultSelector()
