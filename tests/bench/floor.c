@@ -152,6 +152,9 @@ static int zmq_hop(size_t n, size_t nall, size_t bytes)
 		pthread_join(all[i].thread, NULL);
 	for (size_t i = 0; i < n; i++)
 		printf("%.1f\n", last_us(all, nall, i, sent_ns[i]));
+	for (size_t i = 0; i < nall; i++)
+		free(all[i].got_ns);
+	free(sent_ns);
 	unlink(address + strlen("ipc://"));
 	return 0;
 }
