@@ -5,7 +5,7 @@
  *	probe EVERY_US REDIS_SOCKET ADDRESS...
  * ADDRESS is unix:PATH. Read from stdin, for each session: a line "ASSET LENGTH" and LENGTH bytes of a request. Printed: "armed" once every address has
  * allowed it; then one line, Unix microseconds: when the event was told, and for each address when the 401 came. An address is asked at once, and at
- * least EVERY_US after it was asked before. Any answer but 200 and 401 is an end: exit 1, as is a session that is not over within 20 s.
+ * least EVERY_US after it was asked before. 503 is neither; any other answer is an end: exit 1, as is a session that is not over within 20 s.
  */
 #include <hiredis/hiredis.h>
 #include <inttypes.h>
@@ -152,8 +152,8 @@ static void judge(struct address *address)
 
 	if (status == 401)
 		address->denied_us = now_us;
-	else if (status != 200)
-		die(address->name, "neither 200 nor 401");
+	else if (status != 200 && status != 503)
+		die(address->name, "neither 200, 401 nor 503");
 }
 
 /* Waits for an answer, or until somebody is to be asked again. */
