@@ -197,7 +197,8 @@ test-model: ## the protocol's models, searched by SPIN
 test-node: all $(WALLET_LINES) ## the tests that use the ecosystem's own JavaScript libraries
 	@BUILD=$(BUILD) tests/node/run
 
-BENCH := $(BUILD)/bench/load $(BUILD)/bench/probe $(BUILD)/bench/floor
+BENCH := $(BUILD)/bench/load $(BUILD)/bench/probe $(BUILD)/bench/floor $(BUILD)/bench/table
+$(BUILD)/bench/table: $(BUILD)/lib/router.a $(COMMON_LIB)
 $(BUILD)/bench/%: $(BUILD)/obj/tests/bench/%.o
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -o $@ $^ $(LDLIBS)

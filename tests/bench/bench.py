@@ -22,6 +22,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "integration"))
 from bench_agents import bench_agents  # noqa: E402
 from bench_gateway import bench_gateway  # noqa: E402
+from bench_revocation import bench_revocation  # noqa: E402
 from bench_snapshots import bench_snapshots  # noqa: E402
 from bench_vault import bench_release, bench_sale  # noqa: E402
 from suite import BUILD, ROOT, Suite, Wallet, free_port, wait_until  # noqa: E402
@@ -320,39 +321,6 @@ def bench_sign_ins(suite, folder):
           ", ".join(f"{name} {statistics.median(values):.0f}" for name, values in where.items()))
 
 
-def bench_revocation(folder):
-    """From the moment the node sends the notification to the first refusal at each of two routers."""
-    rounds = int(os.environ.get("BENCH_REVOCATIONS", "40"))
-    with Suite(replicas=2, slot_ms=50, MULTICLAW_AGENT_UPSTREAM=UPSTREAM) as suite:
-        wallets = [suite.wallet("alice"), suite.wallet("bob")]
-        asset = suite.asset_of("alice")
-        latencies = []
-        for i in range(rounds):
-            answer = suite.try_sign_in(wallets[i % 2], asset)
-            assert answer.status == 200, answer.body
-            host = f"{answer.json['agent_id']}.{suite.authority}"
-            file = folder / "probe.request"
-            file.write_bytes(request("/authz", suite.enter(answer.token), "router",
-                                     [f"X-Original-Host: {host}", "X-Original-URI: /", "X-Original-Method: GET", "X-Real-IP: 127.0.0.1"], AGENT_COOKIE))
-            probe = subprocess.Popen([TOOLS / "probe", "20", file, *(f"unix:{suite.state}/run/router-{r}.authz" for r in (1, 2))],
-                                     stdout=subprocess.PIPE, text=True)
-            assert probe.stdout.readline() == "polling\n"
-            suite.transfer(asset, wallets[(i + 1) % 2])
-            denied = [int(line) for line in probe.stdout]
-            assert probe.wait() == 0
-            pushed = suite.rpc("devchain_pushed", {"account": asset})["unix_us"]
-            latencies += [(at - pushed) / 1000 for at in denied]
-    hops = sorted(float(line) / 1000 for line in subprocess.run([TOOLS / "floor", "zmq", "2000"], capture_output=True, text=True,
-                                                                check=True).stdout.split())
-    latencies.sort()
-    pick = lambda values, p: values[min(len(values) - 1, int(len(values) * p))]  # noqa: E731
-    for name, p in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
-        ratio = pick(latencies, p) / pick(hops, p)
-        row(f"transfer -> 401 on 2 routers, {name}" if name == "p50" else f"  {name}", f"{pick(latencies, p):.2f} ms",
-            "bare ZeroMQ PUB/SUB hop, CURVE", f"{pick(hops, p):.2f} ms", (ratio, ratio, ratio),
-            f"{len(latencies)} refusals; from the node's notification; aim p50 1 ms, p99 10 ms" if name == "p50" else "")
-
-
 def pss(pid):
     text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
     return int(re.search(r"^Pss:\s+(\d+)", text, re.M).group(1)) / 1024
@@ -383,7 +351,6 @@ def bench_core(folder):
         folder.mkdir()
         bench_sign_ins(suite, folder)
         bench_daemons(suite)
-    bench_revocation(folder)
 
 
 def bench_vault():
@@ -393,7 +360,7 @@ def bench_vault():
 
 def main():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="mc-bench-"))
-    parts = {"core": lambda: bench_core(folder), "vault": bench_vault, "agents": lambda: bench_agents(sys.modules[__name__]),
+    parts = {"core": lambda: bench_core(folder), "revocation": lambda: bench_revocation(sys.modules[__name__]), "vault": bench_vault, "agents": lambda: bench_agents(sys.modules[__name__]),
              "snapshots": lambda: bench_snapshots(sys.modules[__name__]), "gateway": lambda: bench_gateway(sys.modules[__name__])}
     only = os.environ.get("BENCH_ONLY", "")
     if only and only not in parts:

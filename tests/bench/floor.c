@@ -2,7 +2,8 @@
  *
  *	floor ed25519 SECONDS	crypto_sign_verify_detached of a 350-byte text, one core: verifies per second
  *	floor fsync FILE SECONDS	4 KiB appended and fdatasync'ed, one after the other: per second
- *	floor zmq N		one ZeroMQ PUB -> SUB hop over ipc with CURVE between two threads, N messages one at a time: latencies in us, one a line
+ *	floor zmq N SUBSCRIBERS BYTES	ZeroMQ PUB -> SUB over ipc with CURVE, N messages of BYTES one at a time: from the send until the last of the
+ *				subscribers (each a thread and context) has it, in us, one a line
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,6 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 #include <zmq.h>
+
+#define HOP_SUBSCRIBERS_MAX 16
+#define HOP_BYTES_MAX 4096
+#define HOP_APART_US 1000
 
 static uint64_t now_ns(clockid_t clock)
 {
@@ -61,54 +66,95 @@ static int fsyncs(const char *path, double seconds)
 	return 0;
 }
 
-struct hop {
-	void *sub;
-	size_t n;
-	int ready;
+/* One message at a time, sent again and again: when each subscriber had it. */
+struct subscriber {
+	void *socket;
+	size_t n, bytes;
+	uint64_t *got_ns;
+	pthread_t thread;
 };
 
 static void *receiver(void *arg)
 {
-	struct hop *hop = arg;
-	uint64_t sent;
+	struct subscriber *subscriber = arg;
+	char message[HOP_BYTES_MAX];
 
-	for (size_t i = 0; i < hop->n; i++) {
-		if (zmq_recv(hop->sub, &sent, sizeof(sent), 0) != sizeof(sent))
+	for (size_t i = 0; i < subscriber->n; i++) {
+		if (zmq_recv(subscriber->socket, message, sizeof(message), 0) !=
+		    (int)subscriber->bytes)
 			break;
-		printf("%.1f\n", (double)(now_ns(CLOCK_MONOTONIC) - sent) / 1000);
+		subscriber->got_ns[i] = now_ns(CLOCK_MONOTONIC);
 	}
 	return NULL;
 }
 
-static int zmq_hop(size_t n)
+static void *publisher(const char *address, char public[41])
 {
-	char server_public[41], server_secret[41], client_public[41], client_secret[41],
-	    address[64];
-	void *context = zmq_ctx_new(), *pub = zmq_socket(context, ZMQ_XPUB);
-	struct hop hop = {.sub = zmq_socket(context, ZMQ_SUB), .n = n};
+	char secret[41];
 	int on = 1;
-	pthread_t thread;
-	char joined[8];
+	void *pub = zmq_socket(zmq_ctx_new(), ZMQ_XPUB);
 
-	snprintf(address, sizeof(address), "ipc:///tmp/multiclaw-floor-%d", getpid());
-	zmq_curve_keypair(server_public, server_secret);
-	zmq_curve_keypair(client_public, client_secret);
+	zmq_curve_keypair(public, secret);
 	zmq_setsockopt(pub, ZMQ_CURVE_SERVER, &on, sizeof(on));
-	zmq_setsockopt(pub, ZMQ_CURVE_SECRETKEY, server_secret, 41);
-	zmq_setsockopt(hop.sub, ZMQ_CURVE_SERVERKEY, server_public, 41);
-	zmq_setsockopt(hop.sub, ZMQ_CURVE_PUBLICKEY, client_public, 41);
-	zmq_setsockopt(hop.sub, ZMQ_CURVE_SECRETKEY, client_secret, 41);
-	zmq_setsockopt(hop.sub, ZMQ_SUBSCRIBE, "", 0);
-	if (zmq_bind(pub, address) < 0 || zmq_connect(hop.sub, address) < 0)
-		return 1;
-	zmq_recv(pub, joined, sizeof(joined), 0);
-	pthread_create(&thread, NULL, receiver, &hop);
-	for (size_t i = 0; i < n; i++) {
-		uint64_t sent = now_ns(CLOCK_MONOTONIC);
-		zmq_send(pub, &sent, sizeof(sent), 0);
-		usleep(500);
+	zmq_setsockopt(pub, ZMQ_CURVE_SECRETKEY, secret, 41);
+	zmq_setsockopt(pub, ZMQ_XPUB_VERBOSE, &on, sizeof(on));
+	return zmq_bind(pub, address) < 0 ? NULL : pub;
+}
+
+/* With a context of its own, as another process has. */
+static int subscribe(struct subscriber *subscriber, const char *address, const char server[41])
+{
+	char public[41], secret[41];
+
+	subscriber->socket = zmq_socket(zmq_ctx_new(), ZMQ_SUB);
+	subscriber->got_ns = calloc(subscriber->n, sizeof(*subscriber->got_ns));
+	zmq_curve_keypair(public, secret);
+	zmq_setsockopt(subscriber->socket, ZMQ_CURVE_SERVERKEY, server, 41);
+	zmq_setsockopt(subscriber->socket, ZMQ_CURVE_PUBLICKEY, public, 41);
+	zmq_setsockopt(subscriber->socket, ZMQ_CURVE_SECRETKEY, secret, 41);
+	zmq_setsockopt(subscriber->socket, ZMQ_SUBSCRIBE, "", 0);
+	return zmq_connect(subscriber->socket, address);
+}
+
+static double last_us(const struct subscriber *all, size_t nall, size_t i, uint64_t sent_ns)
+{
+	uint64_t last_ns = sent_ns;
+
+	for (size_t j = 0; j < nall; j++)
+		if (all[j].got_ns[i] > last_ns)
+			last_ns = all[j].got_ns[i];
+	return (double)(last_ns - sent_ns) / 1000;
+}
+
+static int zmq_hop(size_t n, size_t nall, size_t bytes)
+{
+	struct subscriber all[HOP_SUBSCRIBERS_MAX];
+	char message[HOP_BYTES_MAX] = "x", joined[8], key[41], address[64];
+	uint64_t *sent_ns = calloc(n, sizeof(*sent_ns));
+
+	if (!sent_ns || nall > HOP_SUBSCRIBERS_MAX || bytes > HOP_BYTES_MAX)
+		return 2;
+	snprintf(address, sizeof(address), "ipc:///tmp/multiclaw-floor-%d", getpid());
+	void *pub = publisher(address, key);
+	for (size_t i = 0; i < nall; i++) {
+		all[i] = (struct subscriber){.n = n, .bytes = bytes};
+		if (!pub || subscribe(&all[i], address, key) < 0)
+			return 1;
+		zmq_recv(pub, joined, sizeof(joined), 0);
+		pthread_create(&all[i].thread, NULL, receiver, &all[i]);
 	}
-	pthread_join(thread, NULL);
+	for (size_t i = 0; i < n; i++) {
+		sent_ns[i] = now_ns(CLOCK_MONOTONIC);
+		zmq_send(pub, message, bytes, 0);
+		usleep(HOP_APART_US);
+	}
+	for (size_t i = 0; i < nall; i++)
+		pthread_join(all[i].thread, NULL);
+	for (size_t i = 0; i < n; i++)
+		printf("%.1f\n", last_us(all, nall, i, sent_ns[i]));
+	for (size_t i = 0; i < nall; i++)
+		free(all[i].got_ns);
+	free(sent_ns);
 	unlink(address + strlen("ipc://"));
 	return 0;
 }
@@ -119,10 +165,12 @@ int main(int argc, char **argv)
 		return 1;
 	if (argc == 3 && strcmp(argv[1], "ed25519") == 0)
 		return ed25519(strtod(argv[2], NULL));
-	if (argc == 3 && strcmp(argv[1], "zmq") == 0)
-		return zmq_hop(strtoul(argv[2], NULL, 10));
+	if (argc == 5 && strcmp(argv[1], "zmq") == 0)
+		return zmq_hop(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10),
+		    strtoul(argv[4], NULL, 10));
 	if (argc == 4 && strcmp(argv[1], "fsync") == 0)
 		return fsyncs(argv[2], strtod(argv[3], NULL));
-	fprintf(stderr, "usage: floor ed25519 SECONDS | floor zmq N | floor fsync FILE SECONDS\n");
+	fprintf(stderr, "usage: floor ed25519 SECONDS | floor zmq N SUBSCRIBERS BYTES | floor "
+			"fsync FILE SECONDS\n");
 	return 2;
 }
