@@ -204,9 +204,10 @@ def test_kill_9_while_it_is_restored(v, owner):
 
 
 def test_by_the_clock_and_before_sleep(v, owner):
-    v.restart_sandbox(1, signal.SIGTERM, MULTICLAW_SANDBOX_SNAPSHOT_INTERVAL_S=1, MULTICLAW_SANDBOX_IDLE_S=4)
+    v.restart_sandbox(1, signal.SIGTERM, MULTICLAW_SANDBOX_SNAPSHOT_INTERVAL_S=1)
     v.up(owner).remember(owner, "tick")
     wait_until("a timer's", lambda: [s["trigger"] for s in v.saves(owner).get("snapshots", [])] == ["timer"], 20, 0.1)
+    v.restart_sandbox(1, signal.SIGTERM, MULTICLAW_SANDBOX_SNAPSHOT_INTERVAL_S=1, MULTICLAW_SANDBOX_IDLE_S=4)
     v.remember(owner, "tock")
     wait_until("it sleeps", lambda: v.state_of(owner.token) == "sleeping", 60, 0.1)
     v.wait_quiet(owner)
