@@ -120,6 +120,8 @@ static void on_height(void *arg, const void *message, const struct error *err)
 	struct error late;
 	if (err) {
 		asking_refuse(&submitting->asking, err);
+	} else if (asking_still(&submitting->asking, &late) != 0) {
+		asking_refuse(&submitting->asking, &late);
 	} else if (latest->height > submitting->op.last_valid) {
 		error_refuse(&late, ERR_CONFLICT, "operation_expired",
 		    "block %llu was the last it could land at, now it is %llu: build it anew",
