@@ -43,6 +43,7 @@ struct follower {
 	struct event_id handling;
 	struct event_id
 	    enforced;         /* the first event that is open, or the last one that was handled */
+	bool is_open;         /* which of the two */
 	uint64_t enforced_ms; /* since when */
 
 	struct metric *reads, *events, *restarts;
@@ -83,11 +84,12 @@ static void bring_forward(struct follower *f, bool marked)
 static bool note_enforced(struct follower *f)
 {
 	struct event_id id = f->state.cursor;
+	bool is_open = enforcing_open(&f->enforcing, &id);
 
-	enforcing_open(&f->enforcing, &id);
-	if (event_id_compare(id, f->enforced) == 0)
+	if (event_id_compare(id, f->enforced) == 0 && is_open == f->is_open)
 		return false;
 	f->enforced = id;
+	f->is_open = is_open;
 	f->enforced_ms = clock_boot_ms();
 	return true;
 }
