@@ -84,7 +84,8 @@ struct agent {
 		TAILQ_ENTRY(agent) link;
 		bool is_queued, is_under_way, is_again, must_reset, is_of_all;
 		uint64_t noticed_us;
-		uint64_t ticket, again_ticket; /* of the look, and of the one after it: follower_hold */
+		uint64_t ticket,
+		    again_ticket; /* of the look, and of the one after it: follower_hold */
 	} look;
 
 	/* holder.c: what events began here that is not over (architecture, rule 15) */

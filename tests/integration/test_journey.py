@@ -101,6 +101,23 @@ def test_sessions_are_listed_and_ended_one_by_one_and_all_at_once(shared):
     assert [shared.session_status(t) for t in (a, c)] == [401, 401]
 
 
+@pytest.mark.parametrize("named", ["asset", "session", "wallet"])
+def test_an_operator_waits_until_everybody_has_enforced_it(shared, named):
+    alice, asset = shared.wallet("alice"), shared.asset_of("alice", 1)
+    token = shared.sign_in(alice, asset)
+    jti = shared.http("GET", "/v1/session", token=token).json["jti"]
+    what = {"asset": asset, "session": jti, "wallet": alice.address}[named]
+    receipt = json.loads(shared.cli("--json", "revoke", "--wait", what).stdout)
+    assert receipt["done"] and not receipt["lost"] and receipt["event"] and receipt["slot"] > 0
+    assert {"router-1", "auth-1", "session-1", "chain-oracle-1", "secret-vault-1", "agent-wallet-1"} <= {r["replica"] for r in receipt["replicas"]}
+    assert all(r["state"] == "done" and r["ms"] < 5000 for r in receipt["replicas"])
+    assert shared.session_status(token) == 401
+    token = shared.sign_in(alice, asset)
+    told = shared.cli("revoke", "--wait", asset).stdout
+    assert re.search(r"router-1 +router +enforced after \d+ ms", told) and "Everybody who lives has enforced it." in told
+    assert shared.cli("unlist", "nobody-1", check=False).returncode == 1
+
+
 def test_logout_ends_the_session_and_clears_the_cookie(shared):
     token = shared.sign_in(shared.wallet("bob"), shared.asset_of("bob"))
     answer = shared.http("POST", "/v1/auth/logout", {}, token=token)
