@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import socket
 import threading
 import time
