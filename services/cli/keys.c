@@ -14,8 +14,8 @@
 
 /* What every role's follower needs (common/ledger.lua, follow). */
 #define FOLLOW \
-	"%RW~mc:history %RW~mc:events %RW~mc:replica:* %R~mc:chain " \
-	"+ping +info +time +eval +evalsha +hmget +hset +pexpire +xadd +xlen +xrange +xrevrange"
+	"%RW~mc:history %RW~mc:events %RW~mc:replicas %R~mc:chain " \
+	"+ping +info +time +eval +evalsha +hmget +hset +xadd +xlen +xrange +xrevrange"
 
 /* What one needs that looks at who owns what (the same, owner). */
 #define OWNER "(%R~mc:owner:* %R~mc:banned:* %R~mc:ended:* +hmget +exists +get)"
@@ -34,7 +34,8 @@ static const struct daemon {
 		" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
 		" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:opening:* +hmget +hset +pexpire)"
 		" (%RW~mc:place:* +get +set)"
-		" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
+		" (%RW~mc:replicas +hgetall +hdel) (%R~mc:assets +sscan)"
+		" (%R~mc:owner:* %R~mc:chain +hmget +hget) " OWNER},
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
 		     " (%R~mc:held:* +exists) (%RW~mc:ended:* +del)"},

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import socket
 import threading
 import time
@@ -95,8 +96,27 @@ def test_sessions_are_listed_and_ended_one_by_one_and_all_at_once(shared):
     assert jti_b in {s["jti"] for s in listed}
     assert shared.http("DELETE", f"/v1/sessions/{jti_b}", token=a).status == 204
     assert [shared.session_status(t) for t in (a, b, c)] == [200, 401, 200]
-    assert shared.http("DELETE", "/v1/sessions", token=a).status == 204
+    answer = shared.http("DELETE", "/v1/sessions", token=a)
+    assert (answer.status, answer.json["done"]) == (200, True) and answer.cookie("__Host-multiclaw") == ""
+    assert {r["state"] for r in answer.json["replicas"]} == {"done"} and answer.json["slot"] > 0
     assert [shared.session_status(t) for t in (a, c)] == [401, 401]
+
+
+@pytest.mark.parametrize("named", ["asset", "session", "wallet"])
+def test_an_operator_waits_until_everybody_has_enforced_it(shared, named):
+    alice, asset = shared.wallet("alice"), shared.asset_of("alice", 1)
+    token = shared.sign_in(alice, asset)
+    jti = shared.http("GET", "/v1/session", token=token).json["jti"]
+    what = {"asset": asset, "session": jti, "wallet": alice.address}[named]
+    receipt = json.loads(shared.cli("--json", "revoke", "--wait", what).stdout)
+    assert receipt["done"] and not receipt["lost"] and receipt["event"] and receipt["slot"] > 0
+    assert {"router-1", "auth-1", "session-1", "chain-oracle-1", "secret-vault-1", "agent-wallet-1"} <= {r["replica"] for r in receipt["replicas"]}
+    assert all(r["state"] == "done" and r["ms"] < 5000 for r in receipt["replicas"])
+    assert shared.session_status(token) == 401
+    token = shared.sign_in(alice, asset)
+    told = shared.cli("revoke", "--wait", asset).stdout
+    assert re.search(r"router-1 +router +enforced after \d+ ms", told) and "Everybody who lives has enforced it." in told
+    assert shared.cli("unlist", "nobody-1", check=False).returncode == 1
 
 
 def test_logout_ends_the_session_and_clears_the_cookie(shared):
