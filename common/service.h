@@ -26,6 +26,8 @@ struct suite_settings {
 	char *log_level;              /* MULTICLAW_LOG_LEVEL debug|info|warn|error */
 	char *keys;                   /* MULTICLAW_KEYS folder, default keys */
 	char *redis;                  /* MULTICLAW_REDIS, default unix:run/redis.sock */
+	struct setting_list sentinels; /* MULTICLAW_SENTINELS: none, or where they say; redis is not used then */
+	char *sentinel_primary;       /* MULTICLAW_SENTINEL_PRIMARY, default multiclaw */
 	uint64_t redis_timeout_ms;    /* MULTICLAW_REDIS_TIMEOUT_MS, default 1000 */
 	char *bus_listen;             /* MULTICLAW_BUS_LISTEN, default ipc://run/<replica>.bus */
 	char *bell_listen;            /* MULTICLAW_BELL_LISTEN, default ipc://run/<replica>.bell */

@@ -130,8 +130,9 @@ static const char *const made[] = {"curve/router.key", "curve/auth.key", "curve/
     "curve/llm-gateway.key", "curve/agent-wallet.key", "curve/operator.key", "curve/peers",
     "redis/router.password", "redis/auth.password", "redis/session.password",
     "redis/chain-oracle.password", "redis/secret-vault.password", "redis/sandbox.password",
-    "redis/llm-gateway.password", "redis/agent-wallet.password", "redis/users.acl", "jwt.keys",
-    "vault.key"};
+    "redis/llm-gateway.password", "redis/agent-wallet.password", "redis/replica.password",
+    "redis/sentinel.password", "redis/users.acl", "redis/replica.conf", "redis/sentinel.conf",
+    "jwt.keys", "vault.key"};
 
 static size_t files_below(const char *path)
 {
