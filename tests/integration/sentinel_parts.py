@@ -75,7 +75,7 @@ class Watched(Parts):
     def fill_in(self, source, target, name, more):
         text = (ROOT / "deploy/redis" / source).read_text()
         host, port = self.address(name).split(":")
-        text = text.replace("bind 127.0.0.1", f"bind {host}").replace("\nport 6379\n", f"\nport {port}\n").replace("\nport 26379\n", f"\nport {port}\n")
+        text = text.replace("bind 127.0.0.1", f"bind {host}\nbind-source-addr {host}").replace("\nport 6379\n", f"\nport {port}\n").replace("\nport 26379\n", f"\nport {port}\n")
         target.write_text(text + more)
 
     def make_node(self, i):
