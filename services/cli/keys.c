@@ -272,23 +272,39 @@ static int write_sentinel_conf(FILE *out, const char *folder, struct error *err)
 	return 0;
 }
 
+static bool is_same(const char *path, const char *text, size_t len)
+{
+	struct error ignored;
+	scoped_secret struct secret *there = secret_read_file(path, USERS_MAX, &ignored);
+
+	/* the last newline is not part of what was read */
+	return there && secret_len(there) + 1 == len &&
+	       memcmp(secret_bytes(there), text, len - 1) == 0;
+}
+
+/* Nothing of these is anybody's own: they are made anew when a password is. */
 static int make_conf(const char *folder, const char *name,
     int (*write)(FILE *out, const char *folder, struct error *err), struct error *err)
 {
 	scoped_name struct name path = name_of("%s/%s", folder, name);
 	int there = key_file_exists(path.path, err);
+	struct key_file file = {.mode = 0600};
 	char *text = NULL;
-	size_t size = 0;
 
-	if (there != 0)
-		return there < 0 ? -1 : 0;
-	FILE *out = open_memstream(&text, &size);
+	if (there < 0)
+		return -1;
+	FILE *out = open_memstream(&text, &file.len);
 	bug_if(!out);
 	int rc = write(out, folder, err);
 	fclose(out);
-	if (rc == 0)
-		rc = make(path.path, 0600, text, err);
-	sodium_memzero(text, size);
+	file.bytes = text;
+	if (rc == 0 && !is_same(path.path, text, file.len)) {
+		rc = there ? key_file_replace(path.path, &file, err)
+			   : key_file_create(path.path, &file, err);
+		if (rc == 0)
+			printf("made %s\n", path.path);
+	}
+	sodium_memzero(text, file.len);
 	free(text);
 	return rc;
 }
@@ -319,10 +335,9 @@ static const char *find_user(const char *users, const char *role, size_t *len_r)
 	return NULL;
 }
 
-/* with_rights: of Redis, not of a Sentinel. */
-static int check_users(const char *folder, const char *list, bool with_rights, struct error *err)
+static int check_acl(const char *folder, struct error *err)
 {
-	scoped_name struct name path = name_of("%s/%s", folder, list);
+	scoped_name struct name path = name_of("%s/" USERS, folder);
 	scoped_secret struct secret *file = secret_read_file(path.path, USERS_MAX, err);
 
 	if (!file)
@@ -332,11 +347,11 @@ static int check_users(const char *folder, const char *list, bool with_rights, s
 	for (size_t i = 0; i < ARRAY_LEN(daemons); i++) {
 		size_t len;
 		const char *line = find_user(users, daemons[i].role, &len);
-		if (!line || (with_rights && !line_covers(line, len, daemons[i].selectors)))
+		if (!line || !line_covers(line, len, daemons[i].selectors))
 			return error_set(err, ERR_CONFLICT,
-			    "%s: %s has not all that %s needs (made by an older version?): "
+			    "%s: " USERS " has not all that %s needs (made by an older version?): "
 			    "move it away, run this again, load it; put lines of your own back",
-			    folder, list, daemons[i].role);
+			    folder, daemons[i].role);
 	}
 	return 0;
 }
@@ -456,11 +471,10 @@ int keys_init(const char *folder, struct error *err)
 	    key_file_folder(redis_folder.path, err) < 0)
 		return -1;
 	if (make_secrets(&curve, err) < 0 || make_secrets(&redis, err) < 0 ||
-	    check_users(folder, USERS, true, err) < 0)
+	    check_acl(folder, err) < 0)
 		return -1;
 	if (make_conf(folder, REPLICA_CONF, write_replica_conf, err) < 0 ||
-	    make_conf(folder, SENTINEL_CONF, write_sentinel_conf, err) < 0 ||
-	    check_users(folder, SENTINEL_CONF, false, err) < 0)
+	    make_conf(folder, SENTINEL_CONF, write_sentinel_conf, err) < 0)
 		return -1;
 	if (make_jwt(folder, err) < 0)
 		return -1;
