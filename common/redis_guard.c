@@ -87,7 +87,12 @@ static void *create_integer(const redisReadTask *task, long long integer)
 
 static void *create_nil(const redisReadTask *task)
 {
-	return adopted(task, reply_new(task));
+	redisReply *reply = reply_new(task);
+
+	/* the task's type is what it would have been */
+	if (reply)
+		reply->type = REDIS_REPLY_NIL;
+	return adopted(task, reply);
 }
 
 #define FUNCTIONS(array) \
