@@ -313,6 +313,11 @@ struct event_id follower_cursor(const struct follower *f)
 	return f->state.cursor;
 }
 
+bool follower_has_handled(const struct follower *f, const char *history, struct event_id id)
+{
+	return follow_has_handled(&f->state, history, id);
+}
+
 const struct ledger_chain *follower_chain(const struct follower *f)
 {
 	return &f->state.chain;

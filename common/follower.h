@@ -55,6 +55,9 @@ uint32_t follower_history_number(const struct follower *follower);
 /* The last event handled. */
 struct event_id follower_cursor(const struct follower *follower);
 
+/* Is everything up to an event handled that was Redis' newest at some moment? */
+bool follower_has_handled(const struct follower *follower, const char *history, struct event_id id);
+
 /* Chain state as of the last read. Age (rule 18): the larger of the age by Redis' clock and the
  * time since the slot last rose by our own; UINT64_MAX if no sweep ever counted. */
 const struct ledger_chain *follower_chain(const struct follower *follower);
