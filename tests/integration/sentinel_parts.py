@@ -102,6 +102,13 @@ class Watched(Parts):
     def info(self, i):
         return self.client(i).info("replication")
 
+    def is_replica(self, i):
+        """Sentinel ends every connection to one that it demotes."""
+        try:
+            return self.info(i)["role"] == "slave"
+        except redis.exceptions.ConnectionError:
+            return False
+
     def answers(self, i):
         try:
             return self.client(i).ping()

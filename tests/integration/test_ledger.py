@@ -986,8 +986,11 @@ def test_a_history_settles_for_two_seconds(own):
     book.see("x", "A", 10)
     assert book.open("x", "A", 10)[0] == "settling"
     assert 1800 < int(book.read()["settling"]) <= 2000
-    while int(book.read()["settling"]) > 0:
-        assert book.open("x", "A", 10)[0] == "settling"
+    settling = True
+    while settling:
+        verdict = book.open("x", "A", 10)[0]
+        settling = int(book.read()["settling"]) > 0
+        assert verdict == "settling" or not settling
         time.sleep(0.02)
     assert 1.9 < time.monotonic() - began < 3
     assert book.open("x", "A", 10)[0] == "good"

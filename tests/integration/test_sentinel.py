@@ -67,7 +67,7 @@ def test_a_primary_killed_during_transfers_costs_two_seconds_and_signs_nobody_ou
         w.launch_node(1)
         back = time.monotonic()
         assert w.info(1)["role"] == "master"
-        wait_until("it is a replica", lambda: w.info(1)["role"] == "slave", 30)
+        wait_until("it is a replica", lambda: w.is_replica(1), 30)
         assert {status for _, status in poller.of("keep", since=back)} == {200}
     assert {status for _, status in poller.of("keep")} == {200, 503}
     for asset in sold:
