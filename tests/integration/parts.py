@@ -244,13 +244,17 @@ class Parts:
 
     def passed(self, *replicas):
         """Until each of them has handled the newest event there is now (rule 15)."""
-        newest = self.redis.xrevrange("mc:events", count=1)[0][0]
-
-        def number(text):
-            return tuple(int(part) for part in (text or b"0-0").split(b"-"))
-
+        newest, entry = self.redis.xrevrange("mc:events", count=1)[0]
+        event = {"event": newest.decode(), "history": entry[b"h"].decode()}
         for name in replicas:
-            wait_until(f"{name} has passed", lambda: number(self.redis.hget(f"mc:replica:{name}", "handled")) >= number(newest), 5, 0.02)
+            wait_until(f"{name} has passed", lambda: self.enforced(event)["states"].get(name) == "done", 5, 0.02)
+
+    def enforced(self, ended, wait_ms=0):
+        """Who has enforced an event, with .states and .ms by replica."""
+        answer = self.session.call("session.enforced", 12.0, event=ended["event"], history=ended["history"], wait_ms=wait_ms)
+        answer["states"] = {r["replica"]: r["state"] for r in answer["replicas"]}
+        answer["ms"] = {r["replica"]: r.get("ms", 0) for r in answer["replicas"]}
+        return answer
 
     # ---- the chain
 

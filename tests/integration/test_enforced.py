@@ -40,22 +40,15 @@ def owner(s):
     return made
 
 
-def enforced(s, event, history, wait_ms=0):
-    answer = s.session.call("session.enforced", 12.0, event=event, history=history, wait_ms=wait_ms)
-    answer["states"] = {r["replica"]: r["state"] for r in answer["replicas"]}
-    answer["ms"] = {r["replica"]: r.get("ms", 0) for r in answer["replicas"]}
-    return answer
-
-
 def done(s, ended, wait_ms=5000):
-    answer = enforced(s, ended["event"], ended["history"], wait_ms)
+    answer = s.enforced(ended, wait_ms)
     assert answer["done"] and set(answer["states"].values()) == {"done"}, answer
     return answer
 
 
 def open_ones(s, ended, wait_ms=600):
     """Who has not, after a time in which all others have."""
-    answer = enforced(s, ended["event"], ended["history"], wait_ms)
+    answer = s.enforced(ended, wait_ms)
     assert not answer["done"] and not answer["lost"]
     return {name for name, state in answer["states"].items() if state != "done"}
 
@@ -209,7 +202,7 @@ def test_a_sandbox_that_is_silent_is_named_and_waited_for_until_an_operator_says
     s.stop_sandbox(1, signal.SIGKILL)
     ended = revoke(s, owner)
     began = time.monotonic()
-    answer = enforced(s, ended["event"], ended["history"], 9000)
+    answer = s.enforced(ended, 9000)
     assert 3 < time.monotonic() - began < 7, "no longer than it takes to know that it is silent"
     assert (answer["done"], answer["states"].pop("sandbox-1")) == (False, "silent") and set(answer["states"].values()) == {"done"}
     assert refusal(s.session.call, "session.unlist", replica="sandbox-1")[0] == "denied", "not a router's word"
@@ -224,10 +217,10 @@ def test_one_that_holds_nothing_is_named_and_not_waited_for(s, owner):
     s.processes["auth-1"].kill()
     s.processes["auth-1"].wait()
     ended = revoke(s, owner)
-    answer = enforced(s, ended["event"], ended["history"], 9000)
+    answer = s.enforced(ended, 9000)
     assert answer["done"] and answer["states"].pop("auth-1") == "silent" and set(answer["states"].values()) == {"done"}
     s.launch_daemon("auth-1")
-    wait_until("it is back", lambda: enforced(s, ended["event"], ended["history"])["states"]["auth-1"] == "done", 10, 0.1)
+    wait_until("it is back", lambda: s.enforced(ended)["states"]["auth-1"] == "done", 10, 0.1)
 
 
 def test_one_that_is_paused_is_open_until_it_goes_on(s, owner):
@@ -251,12 +244,12 @@ def test_nothing_is_done_while_a_history_settles(own):  # noqa: F811
 
     def settling():
         try:
-            return enforced(s, ended["event"], ended["history"])["settling"]
+            return s.enforced(ended)["settling"]
         except Exception:  # noqa: BLE001: it is not connected yet
             return False
 
     wait_until("a new history", settling, 5, 0.01)
-    answer = enforced(s, ended["event"], ended["history"])
+    answer = s.enforced(ended)
     assert answer["settling"] is False or not answer["done"]
     done(s, ended)
 
@@ -264,7 +257,7 @@ def test_nothing_is_done_while_a_history_settles(own):  # noqa: F811
 def test_an_event_that_redis_lost_is_said_to_be_lost(s, owner):
     ended = revoke(s, owner)
     s.redis.xdel("mc:events", ended["event"])
-    answer = enforced(s, ended["event"], ended["history"], 5000)
+    answer = s.enforced(ended, 5000)
     assert answer["lost"] and not answer["done"]
 
 

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import re
+import signal
 import socket
 import threading
 import time
@@ -100,6 +101,32 @@ def test_sessions_are_listed_and_ended_one_by_one_and_all_at_once(shared):
     assert (answer.status, answer.json["done"]) == (200, True) and answer.cookie("__Host-multiclaw") == ""
     assert {r["state"] for r in answer.json["replicas"]} == {"done"} and answer.json["slot"] > 0
     assert [shared.session_status(t) for t in (a, c)] == [401, 401]
+
+
+def test_ending_all_says_who_is_silent_and_what_that_means(shared):
+    """A vault may hold something: 202. An auth that is silent has no lease, and allows nothing: 200."""
+    alice, asset = shared.wallet("alice"), shared.asset_of("alice", 1)
+    for name, status in (("secret-vault-1", 202), ("auth-1", 200)):
+        token = shared.sign_in(alice, asset)
+        shared.kill(name, signal.SIGSTOP)
+        try:
+            answer = shared.http("DELETE", "/v1/sessions", token=token, timeout=15)
+            assert (answer.status, answer.json["done"]) == (status, status == 200) and answer.cookie("__Host-multiclaw") == ""
+            states = {r["replica"]: r["state"] for r in answer.json["replicas"]}
+            assert states.pop(name) == "silent" and set(states.values()) == {"done"}
+            assert shared.session_status(token) == 401
+        finally:
+            shared.kill(name, signal.SIGCONT)
+        shared.wait_ready()
+    shared.cli("login", "--keypair", shared.state / "chain/wallets/alice.json", "--asset", asset)
+    shared.kill("secret-vault-1", signal.SIGSTOP)
+    try:
+        told = shared.cli("sessions", "end", "all", check=False)
+        assert told.returncode == 4 and "Not everybody has enforced it yet." in told.stdout
+        assert re.search(r"secret-vault-1 +silent", told.stdout) and re.search(r"router-1 +done +after \d+ ms", told.stdout)
+    finally:
+        shared.kill("secret-vault-1", signal.SIGCONT)
+    shared.wait_ready()
 
 
 @pytest.mark.parametrize("named", ["asset", "session", "wallet"])
