@@ -253,6 +253,19 @@ def freeze(suite, name):
     return pid
 
 
+def test_ending_all_waits_for_a_kill_and_then_says_that_it_is_not_done(suite):
+    owner = suite.new_owner()
+    bring(owner, "running")
+    stopped, began = freeze(suite, "warden-1"), time.monotonic()
+    answer = suite.http("DELETE", "/v1/sessions", token=owner.token, timeout=15)
+    os.kill(stopped, signal.SIGCONT)
+    assert (answer.status, answer.json["done"]) == (202, False) and time.monotonic() - began > 7
+    states = {r["replica"]: r["state"] for r in answer.json["replicas"]}
+    assert states.pop("sandbox-1") == "open" and set(states.values()) == {"done"}
+    ended(suite, owner, "warden was stopped", 30)
+    comes_back(owner)
+
+
 @pytest.mark.parametrize("down", [["sandbox-1"], ["warden-1"], ["sandbox-1", "warden-1"]])
 def test_a_sale_while_it_cannot_be_told_ends_it_as_soon_as_it_can(suite, down):
     owner, wallet = suite.new_owner(word="the word of this one"), Wallet()
