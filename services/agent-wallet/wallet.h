@@ -21,7 +21,7 @@ struct wallet {
 	uint8_t collection[PUBKEY_LEN];
 	struct bus_client *sessions, *oracles, *auths;
 	struct sender sender;
-	LIST_HEAD(, asking) askings; /* under way */
+	LIST_HEAD(askings, asking) askings; /* under way */
 	struct metric *built, *sent, *refused;
 };
 

@@ -20,7 +20,7 @@ struct session {
 	struct metric *minted, *refused, *good, *bad;
 
 	/* enforced.c */
-	LIST_HEAD(, waiter) waiters;
+	LIST_HEAD(waiters, waiter) waiters;
 	size_t nwaiters;
 	struct event *again;
 	bool is_stopping;
