@@ -128,6 +128,7 @@ bool follow_begin(struct follow *follow, const struct follow_read *read,
 void follow_handled(struct follow *follow, const char *history, struct event_id id)
 {
 	follow->cursor = id;
+	snprintf(follow->cursor_history, sizeof(follow->cursor_history), "%s", history);
 	raise_known(&follow->newest, history, id);
 }
 
@@ -135,6 +136,7 @@ void follow_started_over(struct follow *follow, const struct follow_read *read,
     const struct ledger_follow *answer, const struct follow_verdict *verdict)
 {
 	follow->cursor = answer->head;
+	memcpy(follow->cursor_history, answer->head_history, sizeof(answer->head_history));
 	if (verdict->new_history) {
 		/* what the new history was told is done with, or one loss would be found in
 		 * every history to come */
@@ -153,6 +155,15 @@ void follow_started_over(struct follow *follow, const struct follow_read *read,
 void follow_lease(struct follow *follow, const struct follow_verdict *verdict)
 {
 	follow->lease_until_ms = verdict->lease_until_ms;
+}
+
+bool follow_has_handled(const struct follow *follow, const char *history, struct event_id id)
+{
+	int order = event_id_compare(id, follow->cursor);
+
+	if (order == 0)
+		return strcmp(history, follow->cursor_history) == 0;
+	return order < 0 && strcmp(history, follow->history) == 0;
 }
 
 bool follow_heard(struct follow *follow, const char *history, struct event_id id)

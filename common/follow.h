@@ -17,8 +17,9 @@ struct follow_known {
 };
 
 struct follow {
-	char history[HISTORY_MAX + 1]; /* "" before the first answer */
-	struct event_id cursor;        /* last event handled */
+	char history[HISTORY_MAX + 1];        /* "" before the first answer */
+	struct event_id cursor;               /* last event handled */
+	char cursor_history[HISTORY_MAX + 1]; /* that it was added in */
 	struct follow_known newest; /* handled, written or heard of; never falls within a history */
 	/* heard of, from a history that is not this one: late, or not yet known here; told once */
 	struct follow_known stray;
@@ -74,6 +75,8 @@ void follow_started_over(struct follow *follow, const struct follow_read *read,
     const struct ledger_follow *answer, const struct follow_verdict *verdict);
 void follow_lease(struct follow *follow, const struct follow_verdict *verdict);
 
+/* Is everything up to this event, which was the newest of Redis' at some moment, handled? An id alone does not say: what a history lost, another gives out again. */
+bool follow_has_handled(const struct follow *follow, const char *history, struct event_id id);
 /* An event written or heard of. True: news. */
 bool follow_heard(struct follow *follow, const char *history, struct event_id id);
 

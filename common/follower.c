@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/enforcing.h"
 #include "common/follow.h"
 #include "common/log.h"
 
@@ -36,6 +37,14 @@ struct follower {
 	uint64_t nreads;
 	uint64_t sent_ms, due_ms;
 	bool told_stray;
+
+	struct enforcing enforcing;
+	bool is_handling; /* an event, or a restart */
+	struct event_id handling;
+	struct event_id
+	    enforced;         /* the first event that is open, or the last one that was handled */
+	bool is_open;         /* which of the two */
+	uint64_t enforced_ms; /* since when */
 
 	struct metric *reads, *events, *restarts;
 };
@@ -69,12 +78,63 @@ static void bring_forward(struct follower *f, bool marked)
 		arm(f);
 }
 
+/* ---- how far it has enforced what it read */
+
+/* True: further than before. */
+static bool note_enforced(struct follower *f)
+{
+	struct event_id id = f->state.cursor;
+	bool is_open = enforcing_open(&f->enforcing, &id);
+
+	if (event_id_compare(id, f->enforced) == 0 && is_open == f->is_open)
+		return false;
+	f->enforced = id;
+	f->is_open = is_open;
+	f->enforced_ms = clock_boot_ms();
+	return true;
+}
+
+uint64_t follower_hold(struct follower *f)
+{
+	return f->is_handling ? enforcing_hold(&f->enforcing, f->handling) : 0;
+}
+
+void follower_release(struct follower *f, uint64_t *ticket)
+{
+	if (f && *ticket) {
+		enforcing_release(&f->enforcing, *ticket);
+		/* somebody may wait for it */
+		if (!f->is_handling && note_enforced(f))
+			bring_forward(f, true);
+	}
+	*ticket = 0;
+}
+
+uint64_t follower_share(struct follower *f, uint64_t ticket)
+{
+	if (f && ticket)
+		enforcing_share(&f->enforcing, ticket);
+	return ticket;
+}
+
+void follower_merge(struct follower *f, uint64_t *into, uint64_t *from)
+{
+	uint64_t older = *into && (!*from || *into < *from) ? *into : *from;
+	uint64_t younger = older == *into ? *from : *into;
+
+	*into = older;
+	*from = 0;
+	follower_release(f, &younger);
+}
+
 static void on_answer(void *arg, const struct ledger_follow *answer, const struct error *err);
 
 static void send_read(struct follower *f)
 {
 	struct reading *reading = calloc(1, sizeof(*reading));
 	const struct follow_read *read = &reading->read;
+	struct event_id open;
+	struct ledger_progress progress = {.age_ms = clock_boot_ms() - f->enforced_ms};
 
 	bug_if(!reading);
 	reading->follower = f;
@@ -85,9 +145,11 @@ static void send_read(struct follower *f)
 	f->sent_ms = read->sent_ms;
 	f->due_ms = read->sent_ms + FOLLOW_EVERY_MS;
 	metric_add(f->reads, 1);
+	if (enforcing_open(&f->enforcing, &open))
+		progress.open = &open;
 	ledger_follow(f->redis, f->name, f->role, read->history,
 	    read->has_cursor ? &read->cursor : NULL, read->newest.set ? &read->newest.id : NULL,
-	    read->newest.history, on_answer, reading);
+	    read->newest.history, &progress, on_answer, reading);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -127,8 +189,12 @@ static void start_over(struct follower *f, const struct follow_read *read,
 	f->history_number += verdict->new_history;
 	if (verdict->new_history)
 		log_info("following a history from its head", "history", answer->history);
+	f->handling = (struct event_id){0, 1};
+	f->is_handling = true;
 	f->hooks.on_restart(f->hooks.arg, answer->history, answer->head);
+	f->is_handling = false;
 	follow_started_over(&f->state, read, answer, verdict);
+	note_enforced(f);
 }
 
 static void go_on(struct follower *f, const struct ledger_follow *answer, size_t first)
@@ -136,8 +202,12 @@ static void go_on(struct follower *f, const struct ledger_follow *answer, size_t
 	for (size_t i = first; i < answer->nevents; i++) {
 		const struct ledger_event *event = &answer->events[i];
 		metric_add(f->events, 1);
+		f->handling = event->id;
+		f->is_handling = true;
 		f->hooks.on_event(f->hooks.arg, event);
+		f->is_handling = false;
 		follow_handled(&f->state, event->history, event->id);
+		note_enforced(f);
 	}
 }
 
@@ -241,6 +311,11 @@ uint32_t follower_history_number(const struct follower *f)
 struct event_id follower_cursor(const struct follower *f)
 {
 	return f->state.cursor;
+}
+
+bool follower_has_handled(const struct follower *f, const char *history, struct event_id id)
+{
+	return follow_has_handled(&f->state, history, id);
 }
 
 const struct ledger_chain *follower_chain(const struct follower *f)

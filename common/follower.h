@@ -32,6 +32,16 @@ struct follower *follower_new(struct event_base *base, struct redis *redis, cons
     const char *role, const struct follower_hooks *hooks, struct metrics *metrics);
 void follower_destroy(struct follower **follower);
 
+/* What a hook begins that ends an event's effects later holds a ticket: until it is given back, neither the event nor those after it are told as enforced (rule 15).
+ * Within on_event it is that event's, within on_restart everybody's so far, outside 0, which needs not be given back. */
+uint64_t follower_hold(struct follower *follower);
+/* Gives it back; 0 afterwards. follower may be NULL: the process ends. */
+void follower_release(struct follower *follower, uint64_t *ticket);
+/* One more for the same, unless it is 0. follower may be NULL. Returns ticket. */
+uint64_t follower_share(struct follower *follower, uint64_t ticket);
+/* Of two that wait for the same, the younger goes: while the older is held, so is what it stands for. */
+void follower_merge(struct follower *follower, uint64_t *into, uint64_t *from);
+
 /* Is there a lease at this very moment (CLOCK_BOOTTIME now, not the loop's)? Compared at the
  * decision. */
 bool follower_has_lease(const struct follower *follower);
@@ -44,6 +54,9 @@ const char *follower_history(const struct follower *follower);
 uint32_t follower_history_number(const struct follower *follower);
 /* The last event handled. */
 struct event_id follower_cursor(const struct follower *follower);
+
+/* Is everything up to an event handled that was Redis' newest at some moment? */
+bool follower_has_handled(const struct follower *follower, const char *history, struct event_id id);
 
 /* Chain state as of the last read. Age (rule 18): the larger of the age by Redis' clock and the
  * time since the slot last rose by our own; UINT64_MAX if no sweep ever counted. */

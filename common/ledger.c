@@ -91,6 +91,8 @@ struct call {
 		ledger_wait_done wait;
 		ledger_taken_done taken;
 		ledger_word_done word;
+		ledger_enforced_done enforced;
+		ledger_owned_done owned;
 	} done;
 	void *arg;
 };
@@ -137,7 +139,7 @@ static void on_follow(void *arg, const redisReply *reply, const struct error *er
 
 void ledger_follow(struct redis *redis, const char *name, const char *role, const char *history,
     const struct event_id *cursor, const struct event_id *newest, const char *newest_history,
-    ledger_follow_done done, void *arg)
+    const struct ledger_progress *progress, ledger_follow_done done, void *arg)
 {
 	struct args args = {0};
 
@@ -148,6 +150,8 @@ void ledger_follow(struct redis *redis, const char *name, const char *role, cons
 	args_id(&args, cursor);
 	args_id(&args, newest);
 	args_text(&args, newest ? newest_history : "");
+	args_id(&args, progress->open);
+	args_u64(&args, progress->age_ms);
 	send_call(redis, &args, on_follow, (struct call){.done.follow = done, .arg = arg});
 }
 
@@ -202,6 +206,33 @@ static void on_list(void *arg, const redisReply *reply, const struct error *err)
 	if (!err && ledger_parse_list(reply, &out, sessions) < 0)
 		err = malformed(&bad, "list");
 	call->done.list(call->arg, err ? NULL : &out, err);
+}
+
+static void on_enforced(void *arg, const redisReply *reply, const struct error *err)
+{
+	scoped_free struct call *call = arg;
+	scoped_free struct ledger_replica *replicas =
+	    calloc(LEDGER_REPLICAS_MAX, sizeof(*replicas));
+	struct ledger_enforced out = {0};
+	struct error bad;
+
+	bug_if(!replicas);
+	if (!err && ledger_parse_enforced(reply, &out, replicas) < 0)
+		err = malformed(&bad, "enforced");
+	call->done.enforced(call->arg, err ? NULL : &out, err);
+}
+
+static void on_owned(void *arg, const redisReply *reply, const struct error *err)
+{
+	scoped_free struct call *call = arg;
+	struct ledger_owned out = {0};
+	struct error bad;
+	scoped_free void *assets = out.asset = calloc(LEDGER_OWNED_MAX, sizeof(*out.asset));
+
+	bug_if(!assets);
+	if (!err && ledger_parse_owned(reply, &out) < 0)
+		err = malformed(&bad, "owned");
+	call->done.owned(call->arg, err ? NULL : &out, err);
 }
 
 /* ---- the calls, one operation of the script each */
@@ -300,6 +331,37 @@ void ledger_unplace(
 	args_text(&args, "unplace");
 	args_text(&args, asset);
 	args_text(&args, host);
+	send_call(redis, &args, on_word, (struct call){.done.word = done, .arg = arg});
+}
+
+void ledger_enforced(struct redis *redis, struct event_id event, const char *history,
+    ledger_enforced_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "enforced");
+	args_id(&args, &event);
+	args_text(&args, history);
+	send_call(redis, &args, on_enforced, (struct call){.done.enforced = done, .arg = arg});
+}
+
+void ledger_owned(
+    struct redis *redis, const char *wallet, uint64_t cursor, ledger_owned_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "owned");
+	args_text(&args, wallet);
+	args_u64(&args, cursor);
+	send_call(redis, &args, on_owned, (struct call){.done.owned = done, .arg = arg});
+}
+
+void ledger_unlist(struct redis *redis, const char *name, ledger_word_done done, void *arg)
+{
+	struct args args = {0};
+
+	args_text(&args, "unlist");
+	args_text(&args, name);
 	send_call(redis, &args, on_word, (struct call){.done.word = done, .arg = arg});
 }
 

@@ -158,6 +158,44 @@ static inline bool ledger_owner_vouches(
 	return record->owner[0] && strcmp(record->owner, wallet) == 0 && slot > record->other_slot;
 }
 
+/* What its reader has enforced (rule 15): everything it has read, or what comes before open. */
+struct ledger_progress {
+	const struct event_id *open; /* NULL: all */
+	uint64_t age_ms;             /* since it is so far */
+};
+
+#define LEDGER_REPLICAS_MAX 256
+/* clang-format off */
+#define LEDGER_PROGRESS(X) X(DONE, "done") X(OPEN, "open") X(SILENT, "silent")
+/* clang-format on */
+enum ledger_enforcing {
+#define LEDGER_PROGRESS_ENUM(name, text) LEDGER_##name,
+	LEDGER_PROGRESS(LEDGER_PROGRESS_ENUM)
+#undef LEDGER_PROGRESS_ENUM
+};
+struct ledger_replica {
+	char name[LEDGER_PLACE_MAX + 1], role[16];
+	enum ledger_enforcing state; /* SILENT: not heard of for 5 s */
+	uint64_t silent_ms;
+	uint64_t ms; /* DONE: from the event until it was enforced there, by Redis' clock */
+};
+struct ledger_enforced {
+	char history[HISTORY_MAX + 1];
+	uint64_t settling_ms; /* not 0: nothing is done yet */
+	bool known;           /* false: the event was lost */
+	uint64_t slot;        /* of the chain, as last swept */
+	size_t len;
+	const struct ledger_replica *replica;
+};
+
+#define LEDGER_OWNED_MAX 1024
+struct ledger_owned {
+	char history[HISTORY_MAX + 1];
+	uint64_t cursor; /* for the next part; 0: that was all */
+	size_t len;
+	char (*asset)[PUBKEY_TEXT_MAX + 1];
+};
+
 typedef void (*ledger_follow_done)(
     void *arg, const struct ledger_follow *out, const struct error *err);
 typedef void (*ledger_look_done)(void *arg, const struct ledger_look *out, const struct error *err);
@@ -171,12 +209,24 @@ typedef void (*ledger_list_done)(void *arg, const struct ledger_list *out, const
 typedef void (*ledger_wait_done)(void *arg, const struct ledger_wait *out, const struct error *err);
 typedef void (*ledger_taken_done)(
     void *arg, const struct ledger_taken *out, const struct error *err);
+typedef void (*ledger_enforced_done)(
+    void *arg, const struct ledger_enforced *out, const struct error *err);
+typedef void (*ledger_owned_done)(
+    void *arg, const struct ledger_owned *out, const struct error *err);
 typedef void (*ledger_word_done)(void *arg, const char *word, const struct error *err);
 
 /* history "": none yet; cursor NULL: none yet; newest NULL: none known. */
 void ledger_follow(struct redis *redis, const char *name, const char *role, const char *history,
     const struct event_id *cursor, const struct event_id *newest, const char *newest_history,
-    ledger_follow_done done, void *arg);
+    const struct ledger_progress *progress, ledger_follow_done done, void *arg);
+/* Which replicas have enforced an event (rule 15). */
+void ledger_enforced(struct redis *redis, struct event_id event, const char *history,
+    ledger_enforced_done done, void *arg);
+/* Assets whose record names wallet, in parts. cursor 0: from the beginning. */
+void ledger_owned(
+    struct redis *redis, const char *wallet, uint64_t cursor, ledger_owned_done done, void *arg);
+/* A replica that is no more, nor is what it held. word: "1" if it was listed */
+void ledger_unlist(struct redis *redis, const char *name, ledger_word_done done, void *arg);
 void ledger_look(struct redis *redis, const char *jti, ledger_look_done done, void *arg);
 void ledger_observe(struct redis *redis, const char *asset, const char *owner, uint64_t slot,
     bool watch, ledger_record_done done, void *arg);

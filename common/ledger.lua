@@ -5,7 +5,8 @@
 local SETTLING_MS = 2000
 local EVENTS_KEPT = 250000
 local EVENTS_PER_READ = 1000
-local REPLICA_TTL_MS = 5000
+local SILENT_MS = 5000
+local FORGOTTEN_MS = 60000
 local SIGN_IN_CHAIN_AGE_MS = 60000
 local CLOCK_SLACK_MS = 5000
 local NONCE_MS = 300000
@@ -135,9 +136,9 @@ local function must_restart(known_history, cursor, oldest, newest)
 	return cursor ~= '0-0' or redis.call('XLEN', 'mc:events') >= EVENTS_KEPT
 end
 
--- name role history cursor newest newest_history
+-- name role history cursor newest newest_history open('' or the first event that the reader has read and not enforced) age_ms(since it is so far)
 -- -> history settling now restart head head_history slot at genesis {{id, history, asset, kind}...}
-ops.follow = function(name, role, known_history, cursor, newest, newest_history)
+ops.follow = function(name, role, known_history, cursor, newest, newest_history, open, age_ms)
 	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)[1]
 	oldest = oldest and oldest[1]
 	note_loss(newest, newest_history, oldest)
@@ -150,11 +151,52 @@ ops.follow = function(name, role, known_history, cursor, newest, newest_history)
 		end
 	end
 	-- Written down in every read, so that a demoted or cut-off primary refuses it (rule 10).
-	redis.call('HSET', 'mc:replica:' .. name, 'role', role, 'handled', cursor, 'history', known_history)
-	redis.call('PEXPIRE', 'mc:replica:' .. name, REPLICA_TTL_MS)
+	redis.call('HSET', 'mc:replicas', name, table.concat({role, digits(now), digits(math.max(0, now - (tonumber(age_ms) or 0))),
+		known_history ~= '' and known_history or '-', cursor ~= '' and cursor or '-', open and open ~= '' and open or '-'}, ' '))
 	local chain = redis.call('HMGET', 'mc:chain', 'slot', 'at', 'genesis')
 	return {history, digits(settling), digits(now), restart and '1' or '0', last, last_history, chain[1] or '', chain[2] or '',
 		chain[3] or '', entries}
+end
+
+-- Rule 15. Whoever is not there and holds nothing is not waited for; what a sandbox or a vault held is there still.
+local function stays(role) return role == 'sandbox' or role == 'secret-vault' end
+
+-- One replica's word on an event -> {name role state silent_ms ms}; nil: it has been gone for so long that it is forgotten. ms: from the event to the moment
+-- from which the replica knew it enforced, by this process's clock.
+local function replica_state(name, text, event)
+	local role, seen, at, of, handled, open = string.match(text, '^(%S+) (%d+) (%d+) (%S+) (%S+) (%S+)$')
+	local silent = math.max(0, now - tonumber(seen or '0'))
+	if not role or (silent >= FORGOTTEN_MS and not stays(role)) then return nil end
+	local done = settling == 0 and of == history and handled ~= '-' and not id_less(handled, event) and
+		(open == '-' or id_less(event, open))
+	local state = done and 'done' or silent >= SILENT_MS and 'silent' or 'open'
+	return {name, role, state, digits(silent), done and digits(math.max(0, tonumber(at) - tonumber(string.match(event, '^%d+')))) or '0'}
+end
+
+-- Who has enforced an event. event history(it was added in) -> history settling known('1'; '0': this history has no such event, its writes were lost) slot
+-- {{name role state('done' 'open' 'silent') silent_ms ms}...}
+ops.enforced = function(event, event_history)
+	local found = redis.call('XRANGE', 'mc:events', event, event)[1]
+	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)[1]
+	local known = (found and found[2][2] == event_history) or (not found and oldest and id_less(event, oldest[1]))
+	local all, replicas = redis.call('HGETALL', 'mc:replicas'), {}
+	for i = 1, #all, 2 do
+		local state = replica_state(all[i], all[i + 1], event)
+		if state then replicas[#replicas + 1] = state else redis.call('HDEL', 'mc:replicas', all[i]) end
+	end
+	return {history, digits(settling), known and '1' or '0', redis.call('HGET', 'mc:chain', 'slot') or '', replicas}
+end
+
+-- An operator's word: this replica is no more, nor is what it held. name -> history '1' if it was listed
+ops.unlist = function(name) return {history, digits(redis.call('HDEL', 'mc:replicas', name))} end
+
+-- Assets whose record names a wallet, of a part of those that are watched. wallet cursor('0': from the beginning) -> history cursor('0': that was all) {asset...}
+ops.owned = function(wallet, cursor)
+	local page, found = redis.call('SSCAN', 'mc:assets', cursor, 'COUNT', 200), {}
+	for _, asset in ipairs(page[2]) do
+		if redis.call('HGET', 'mc:owner:' .. asset, 'owner') == wallet then found[#found + 1] = asset end
+	end
+	return {history, page[1], found}
 end
 
 -- jti -> history head verdict asset wallet slot iat exp aud name

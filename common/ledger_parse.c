@@ -414,3 +414,73 @@ int ledger_parse_list(
 	out->len = list->elements;
 	return answer_end(&answer);
 }
+
+static enum ledger_enforcing take_progress(struct answer *answer)
+{
+	static const char *const names[] = {
+#define LEDGER_PROGRESS_NAME(name, text) [LEDGER_##name] = (text),
+	    LEDGER_PROGRESS(LEDGER_PROGRESS_NAME)
+#undef LEDGER_PROGRESS_NAME
+	};
+	char word[16];
+
+	take_text(answer, word, sizeof(word));
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (strcmp(word, names[i]) == 0)
+			return (enum ledger_enforcing)i;
+	answer->bad = true;
+	return LEDGER_OPEN;
+}
+
+static void parse_replica(const redisReply *reply, struct ledger_replica *replica, bool *bad)
+{
+	struct answer answer = answer_of(reply);
+
+	take_word(&answer, replica->name, sizeof(replica->name), "-_.");
+	take_word(&answer, replica->role, sizeof(replica->role), "-");
+	replica->state = take_progress(&answer);
+	replica->silent_ms = take_number(&answer);
+	replica->ms = take_number(&answer);
+	if (answer_end(&answer) < 0)
+		*bad = true;
+}
+
+int ledger_parse_enforced(
+    const redisReply *reply, struct ledger_enforced *out, struct ledger_replica *replicas)
+{
+	struct answer answer = answer_of(reply);
+	char known[2];
+
+	take_history(&answer, out->history);
+	out->settling_ms = take_number(&answer);
+	take_text(&answer, known, sizeof(known));
+	out->known = known[0] == '1';
+	if (!out->known && known[0] != '0')
+		answer.bad = true;
+	if (!skip_empty(&answer))
+		out->slot = take_slot(&answer);
+	const redisReply *list = take(&answer, REDIS_REPLY_ARRAY);
+	if (!list || list->elements > LEDGER_REPLICAS_MAX)
+		return -1;
+	for (size_t i = 0; i < list->elements; i++)
+		parse_replica(list->element[i], &replicas[i], &answer.bad);
+	out->replica = replicas;
+	out->len = list->elements;
+	return answer_end(&answer);
+}
+
+int ledger_parse_owned(const redisReply *reply, struct ledger_owned *out)
+{
+	struct answer answer = answer_of(reply);
+
+	take_history(&answer, out->history);
+	out->cursor = take_number(&answer);
+	const redisReply *list = take(&answer, REDIS_REPLY_ARRAY);
+	if (!list || list->elements > LEDGER_OWNED_MAX)
+		return -1;
+	struct answer assets = answer_of(list);
+	for (size_t i = 0; i < list->elements; i++)
+		take_key(&assets, out->asset[i], NULL);
+	out->len = list->elements;
+	return answer_end(&assets) < 0 ? -1 : answer_end(&answer);
+}

@@ -20,6 +20,11 @@ int ledger_parse_follow(
 /* sessions has room for LEDGER_SESSIONS_MAX; out borrows it. */
 int ledger_parse_list(
     const redisReply *reply, struct ledger_list *out, struct ledger_session *sessions);
+/* replicas has room for LEDGER_REPLICAS_MAX; out borrows it. */
+int ledger_parse_enforced(
+    const redisReply *reply, struct ledger_enforced *out, struct ledger_replica *replicas);
+/* out->asset has room for LEDGER_OWNED_MAX. */
+int ledger_parse_owned(const redisReply *reply, struct ledger_owned *out);
 int ledger_parse_look(const redisReply *reply, struct ledger_look *out);
 int ledger_parse_record(const redisReply *reply, struct ledger_record *out);
 int ledger_parse_owner(const redisReply *reply, struct ledger_owner *out); /* of owner and hold */

@@ -1,5 +1,5 @@
 /* metrics - counters, gauges and histograms in Prometheus' text format. One registry per process; cheap on the hot path: a
- * handle is a pointer, an increment is one addition. Never put an address, a token, an asset or a wallet into a label. */
+ * handle is a pointer, an increment is one addition. Never put a client's address, a token, an asset or a wallet into a label. */
 #ifndef COMMON_METRICS_H
 #define COMMON_METRICS_H
 

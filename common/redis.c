@@ -8,7 +8,7 @@
 #include <sys/queue.h>
 
 #include "common/clock.h"
-#include "common/redis_link.h"
+#include "common/redis_sentinels.h"
 
 #define PENDING_MAX 10000
 #define SHA_TEXT_LEN 40
@@ -32,6 +32,7 @@ TAILQ_HEAD(commands, command);
 
 struct redis {
 	struct redis_link *link;
+	struct redis_sentinels *sentinels; /* NULL: the address is fixed */
 	uint64_t timeout_ms;
 	struct commands sent;   /* in the order of their replies */
 	struct commands failed; /* to be told by the loop, never from inside redis_command */
@@ -194,11 +195,9 @@ static void send_or_fail(struct redis *redis, struct command *command)
 		fail_later(redis, command);
 }
 
-struct redis *redis_new(struct event_base *base, const char *address, const char *user,
-    const struct secret *password, uint64_t timeout_ms, struct error *err)
+/* Takes the link, which may be NULL. */
+static struct redis *new_on(struct event_base *base, struct redis_link *link, uint64_t timeout_ms)
 {
-	struct redis_link *link = redis_link_new(base, address, user, password, timeout_ms, err);
-
 	if (!link)
 		return NULL;
 	struct redis *redis = calloc(1, sizeof(*redis));
@@ -210,6 +209,28 @@ struct redis *redis_new(struct event_base *base, const char *address, const char
 	redis->tell = evtimer_new(base, on_tell, redis);
 	redis->deadline = evtimer_new(base, on_deadline, redis);
 	bug_if(!redis->tell || !redis->deadline);
+	return redis;
+}
+
+struct redis *redis_new(struct event_base *base, const char *address, const char *user,
+    const struct secret *password, uint64_t timeout_ms, struct error *err)
+{
+	struct redis_login login = {user, password, timeout_ms};
+
+	return new_on(
+	    base, redis_link_new(base, REDIS_LINK_ALONE, address, &login, err), timeout_ms);
+}
+
+struct redis *redis_new_watched(struct event_base *base, const struct redis_sentinel_list *list,
+    const struct redis_login *login, struct metrics *metrics, struct error *err)
+{
+	struct redis_link *link = redis_link_new(base, REDIS_LINK_PRIMARY, NULL, login, err);
+	struct redis *redis = new_on(base, link, login->timeout_ms);
+
+	bug_if(!redis); /* there was no address to refuse */
+	redis->sentinels = redis_sentinels_new(base, list, login, link, metrics, err);
+	if (!redis->sentinels)
+		redis_destroy(&redis);
 	return redis;
 }
 
@@ -240,6 +261,7 @@ void redis_destroy(struct redis **redis)
 	*redis = NULL;
 	r->destroyed = true;
 	end_pending(r);
+	redis_sentinels_destroy(&r->sentinels);
 	redis_link_destroy(&r->link);
 	event_free(r->tell);
 	event_free(r->deadline);
@@ -308,4 +330,9 @@ void redis_script(struct redis *redis, const char *sha, const char *text, int ar
 bool redis_is_ready(const struct redis *redis)
 {
 	return redis_link_context(redis->link) != NULL;
+}
+
+const char *redis_address(const struct redis *redis)
+{
+	return redis_link_address(redis->link);
 }

@@ -1,6 +1,6 @@
 #include "common/redis_guard.h"
 
-#include <stdbool.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,9 +49,9 @@ static void *create_string(const redisReadTask *task, char *text, size_t len)
 	return adopted(task, reply);
 }
 
-static void *create_array(const redisReadTask *task, int elements)
+static void *array_new(const redisReadTask *task, int elements, int max)
 {
-	redisReply *reply = elements > REDIS_ARRAY_MAX ? NULL : reply_new(task);
+	redisReply *reply = elements > max ? NULL : reply_new(task);
 
 	if (!reply)
 		return NULL;
@@ -66,6 +66,16 @@ static void *create_array(const redisReadTask *task, int elements)
 	return adopted(task, reply);
 }
 
+static void *create_array(const redisReadTask *task, int elements)
+{
+	return array_new(task, elements, REDIS_ARRAY_MAX);
+}
+
+static void *create_small_array(const redisReadTask *task, int elements)
+{
+	return array_new(task, task->parent ? INT_MAX : elements, REDIS_SMALL_ARRAY_MAX);
+}
+
 static void *create_integer(const redisReadTask *task, long long integer)
 {
 	redisReply *reply = reply_new(task);
@@ -77,19 +87,27 @@ static void *create_integer(const redisReadTask *task, long long integer)
 
 static void *create_nil(const redisReadTask *task)
 {
-	return adopted(task, reply_new(task));
+	redisReply *reply = reply_new(task);
+
+	/* the task's type is what it would have been */
+	if (reply)
+		reply->type = REDIS_REPLY_NIL;
+	return adopted(task, reply);
 }
 
-void redis_guard(redisAsyncContext *ac)
-{
-	static const redisReplyObjectFunctions functions = {
-	    .createString = create_string,
-	    .createArray = create_array,
-	    .createInteger = create_integer,
-	    .createNil = create_nil,
-	    .freeObject = freeReplyObject,
-	};
+#define FUNCTIONS(array) \
+	{ \
+		.createString = create_string, .createArray = array, \
+		.createInteger = create_integer, .createNil = create_nil, \
+		.freeObject = freeReplyObject, \
+	}
 
-	ac->c.reader->fn = (redisReplyObjectFunctions *)(uintptr_t)&functions;
+void redis_guard(redisAsyncContext *ac, bool is_small)
+{
+	static const redisReplyObjectFunctions any = FUNCTIONS(create_array);
+	static const redisReplyObjectFunctions small = FUNCTIONS(create_small_array);
+	const redisReplyObjectFunctions *functions = is_small ? &small : &any;
+
+	ac->c.reader->fn = (redisReplyObjectFunctions *)(uintptr_t)functions;
 	ac->c.reader->privdata = ac;
 }

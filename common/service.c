@@ -185,6 +185,23 @@ static void on_heard_event(void *arg, const struct ledger_event *event)
 		daemon->process.service->follow.on_heard(daemon->self, event);
 }
 
+static struct redis *new_redis(const struct daemon *daemon, const char *user, struct error *err)
+{
+	const struct process *process = &daemon->process;
+	const struct suite_settings *settings = &process->settings;
+	const struct redis_sentinel_list sentinels = {
+	    (const char *const *)settings->sentinels.item,
+	    settings->sentinels.len,
+	    settings->sentinel_primary,
+	};
+	const struct redis_login login = {user, daemon->redis_password, settings->redis_timeout_ms};
+
+	if (sentinels.len > 0)
+		return redis_new_watched(process->base, &sentinels, &login, process->metrics, err);
+	return redis_new(
+	    process->base, settings->redis, user, login.password, login.timeout_ms, err);
+}
+
 /* Confined. Nothing here waits for Redis or for another process. */
 static int start_all(struct daemon *daemon, struct error *err)
 {
@@ -193,8 +210,7 @@ static int start_all(struct daemon *daemon, struct error *err)
 	char role[32];
 
 	role_name(daemon, role);
-	process->redis = redis_new(process->base, settings->redis, role, daemon->redis_password,
-	    settings->redis_timeout_ms, err);
+	process->redis = new_redis(daemon, role, err);
 	secret_destroy(&daemon->redis_password);
 	if (!process->redis)
 		return -1;

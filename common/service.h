@@ -20,12 +20,15 @@ struct suite_settings {
 	char *state_dir; /* MULTICLAW_STATE_DIR */
 	/* MULTICLAW_PUBLIC_URL, default http://localhost:8080; plain http only for loopback names */
 	char *public_url;
-	char *agents_domain;          /* MULTICLAW_AGENTS_DOMAIN, default localhost:8080 */
-	char *collection;             /* MULTICLAW_COLLECTION, base58 */
-	char *replica;                /* MULTICLAW_REPLICA, unique name; default <service>-1 */
-	char *log_level;              /* MULTICLAW_LOG_LEVEL debug|info|warn|error */
-	char *keys;                   /* MULTICLAW_KEYS folder, default keys */
-	char *redis;                  /* MULTICLAW_REDIS, default unix:run/redis.sock */
+	char *agents_domain; /* MULTICLAW_AGENTS_DOMAIN, default localhost:8080 */
+	char *collection;    /* MULTICLAW_COLLECTION, base58 */
+	char *replica;       /* MULTICLAW_REPLICA, unique name; default <service>-1 */
+	char *log_level;     /* MULTICLAW_LOG_LEVEL debug|info|warn|error */
+	char *keys;          /* MULTICLAW_KEYS folder, default keys */
+	char *redis;         /* MULTICLAW_REDIS, default unix:run/redis.sock */
+	/* MULTICLAW_SENTINELS: if there are any, Redis is where they say */
+	struct setting_list sentinels;
+	char *sentinel_primary;       /* MULTICLAW_SENTINEL_PRIMARY, default multiclaw */
 	uint64_t redis_timeout_ms;    /* MULTICLAW_REDIS_TIMEOUT_MS, default 1000 */
 	char *bus_listen;             /* MULTICLAW_BUS_LISTEN, default ipc://run/<replica>.bus */
 	char *bell_listen;            /* MULTICLAW_BELL_LISTEN, default ipc://run/<replica>.bell */

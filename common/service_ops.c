@@ -35,9 +35,12 @@ static struct checks_item *add_check(struct service_status_rsp *rsp, const char 
 static void check_redis(const struct daemon *daemon, struct service_status_rsp *rsp)
 {
 	struct checks_item *check = add_check(rsp, "redis");
+	const char *address = redis_address(daemon->process.redis);
 
 	check->ok = redis_is_ready(daemon->process.redis);
-	snprintf(check->why, sizeof(check->why), "%s", check->ok ? "connected" : "not connected");
+	snprintf(check->why, sizeof(check->why), "%s %s",
+	    check->ok ? "connected to" : "not connected to",
+	    address[0] ? address : "any: no majority of the Sentinels names one");
 }
 
 static void check_lease(const struct daemon *daemon, struct service_status_rsp *rsp)

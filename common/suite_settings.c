@@ -31,7 +31,12 @@ const struct setting suite_settings_rows[] = {
     ROW("LOG_LEVEL", STR, log_level, 1, 8, "info", "Lowest level: debug, info, warn or error."),
     ROW("KEYS", PATH, keys, 1, 256, "keys", "Folder made by `multiclaw keys init`."),
     ROW("REDIS", STR, redis, 1, ADDRESS_MAX, "unix:run/redis.sock",
-	"unix:path or numeric address:port of Redis."),
+	"unix:path or numeric address:port of Redis; not used with Sentinels."),
+    ROW("SENTINELS", LIST, sentinels, 0, REDIS_SENTINELS_MAX, "",
+	"Numeric address:port of every Sentinel, of which a majority says where Redis is; empty: "
+	"MULTICLAW_REDIS."),
+    ROW("SENTINEL_PRIMARY", STR, sentinel_primary, 1, 64, "multiclaw",
+	"Name of the primary in the Sentinels' configuration."),
     ROW("REDIS_TIMEOUT_MS", UINT, redis_timeout_ms, 50, 60000, "1000",
 	"Longest wait for an answer of Redis."),
     ROW("BUS_LISTEN", STR, bus_listen, 0, ADDRESS_MAX, "",

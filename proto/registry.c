@@ -2,6 +2,7 @@
 
 PROTO_ITEM_DEFINE(assets)
 PROTO_ITEM_DEFINE(sessions)
+PROTO_ITEM_DEFINE(replicas)
 PROTO_ITEM_DEFINE(secrets)
 PROTO_ITEM_DEFINE(providers)
 PROTO_ITEM_DEFINE(entries)

@@ -53,12 +53,35 @@ PROTO_ITEM(sessions)
 	F(M, BOOL, all, 0, 1, MAY, "every session of the asset")
 #define session_end_RSP(F, M) \
 	F(M, STR, event, 0, 42, MAY, "that tells everybody; absent if there was no such session") \
-	F(M, STR, history, 1, 40, MUST, "of that event")
+	F(M, STR, history, 1, 40, MUST, "of that event") \
+	F(M, UINT, slot, 0, UINT64_MAX, MAY, "of the chain, as last swept; absent: no sweep has counted")
+
+#define replicas_ITEM(F, M) \
+	F(M, STR, replica, 1, 64, MUST, "its name") \
+	F(M, STR, role, 1, 15, MUST, "what it is") \
+	F(M, STR, state, 4, 6, MUST, "done, open, or silent: not heard of for 5 s") \
+	F(M, UINT, silent_ms, 0, UINT64_MAX, MAY, "since it was heard of") \
+	F(M, UINT, ms, 0, UINT64_MAX, MAY, "done: from the event until it was enforced there, by Redis' clock")
+PROTO_ITEM(replicas)
+#define session_enforced_REQ(F, M) \
+	F(M, STR, event, 3, 42, MUST, "its id") \
+	F(M, STR, history, 1, 40, MUST, "that it was added in") \
+	F(M, UINT, wait_ms, 0, 20000, MAY, "answer at once when no replica is open any more, else after this time")
+#define session_enforced_RSP(F, M) \
+	F(M, BOOL, done, 0, 1, MUST, "every replica that lives has enforced it, kills included, and no sandbox or vault is silent") \
+	F(M, BOOL, lost, 0, 1, MUST, "Redis lost it: what it told is to be done again") \
+	F(M, BOOL, settling, 0, 1, MUST, "nothing is done while a history settles") \
+	F(M, LIST, replicas, 0, 256, MUST, "all that are known")
+#define session_unlist_REQ(F, M) \
+	F(M, STR, replica, 1, 64, MUST, "name of one that is no more, nor is what it held")
+#define session_unlist_RSP(F, M) \
+	F(M, BOOL, was_listed, 0, 1, MUST, "false: nobody of that name")
 
 #define session_revoke_REQ(F, M) \
 	F(M, STR, asset, 0, 44, MAY, "all of this asset") \
 	F(M, STR, jti, 0, 32, MAY, "with asset: this one only") \
-	F(M, BOOL, everything, 0, 1, MAY, "all sessions there are; then asset and jti are absent")
+	F(M, STR, what, 0, 44, MAY, "instead: an asset, a session's jti or a wallet, whichever it is") \
+	F(M, BOOL, everything, 0, 1, MAY, "all sessions there are; then all else is absent")
 #define session_ban_REQ(F, M) \
 	F(M, STR, wallet, 32, 44, MUST, "base58 public key") \
 	F(M, BOOL, banned, 0, 1, MUST, "false lifts the ban")
@@ -108,6 +131,8 @@ PROTO_ITEM(sessions)
 	C(session, end, ROLE_ROUTER, ONCE, "The owner ends one or all sessions of the asset.") \
 	C(session, revoke, ROLE_OPERATOR_REVOKE, ONCE, "An operator ends sessions.") \
 	C(session, ban, ROLE_OPERATOR_REVOKE, ONCE, "An operator bans a wallet, or lifts it.") \
+	C(session, enforced, ROLE_ROUTER | ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE, READ, "Which replicas have enforced an event?") \
+	C(session, unlist, ROLE_OPERATOR_REVOKE, ONCE, "A replica is not waited for any more.") \
 	C(session, place, ROLE_OPERATOR_REVOKE, ONCE, "An operator gives an agent to another host.")
 #define session_revoke_RSP session_end_RSP
 #define session_ban_RSP session_end_RSP

@@ -24,7 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define WARDEN_VERSION 3 /* in every packet; another one closes the connection */
+#define WARDEN_VERSION 4 /* in every packet; another one closes the connection */
 #define WARDEN_FDS_MAX 2
 #define WARDEN_ROOTS_BYTES 4096 /* NUL-terminated names, one after the other */
 #define WARDEN_EXEC_BYTES 8192
@@ -37,7 +37,7 @@
 	X(START, 2)  /* u.start; fd: secrets (below) */ \
 	X(STOP, 3)   /* u.stop: TERM to its first process, KILL after grace_ms */ \
 	X(KILL, 4)   /* all its processes at once */ \
-	X(RESET, 5)  /* every TCP connection from the host to it */ \
+	X(RESET, 5)  /* every TCP connection from the host to it -> RESETTED */ \
 	X(COUNT, 6)  /* -> COUNTED */ \
 	X(EXEC, 7)   /* u.exec -> EXECED; one at a time for an agent */ \
 	X(ALLOW, 8)  /* u.allow: addresses that a narrowed agent may reach from now on; -> ALLOWED, or nothing if they cannot be let through */ \
@@ -57,7 +57,8 @@
 	X(STARTING, 110) /* u.starting: first answer to a START that is not refused, before anything of it can send a packet */ \
 	X(ALLOWED, 111) /* u.allowed: the rules are in */ \
 	X(SAVING, 112)  /* u.saving: how far a SNAPSHOT, or a START that fills its volume, is; every second or so */ \
-	X(SNAPSHOTTED, 113) /* u.snapshotted */
+	X(SNAPSHOTTED, 113) /* u.snapshotted */ \
+	X(RESETTED, 114) /* u.text: "", or why connections may be left */
 /* clang-format on */
 enum warden_what {
 #define WARDEN_ENUM(name, number) WARDEN_##name = (number),

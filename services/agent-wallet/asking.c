@@ -13,9 +13,35 @@
 
 static void end(struct asking *asking)
 {
-	if (asking->is_linked)
-		TAILQ_REMOVE(&asking->wallet->alone, asking, link);
+	LIST_REMOVE(asking, link);
+	follower_release(asking->wallet->process->follower, &asking->ticket);
 	free(asking);
+}
+
+void askings_overtake(struct wallet *wallet, const char *asset)
+{
+	struct follower *follower = wallet->process->follower;
+	struct asking *asking;
+
+	LIST_FOREACH(asking, &wallet->askings, link)
+	{
+		/* without an asset yet it may be of this one; who holds it is looked at later */
+		if (strcmp(asset, "*") != 0 && asking->asset[0] &&
+		    strcmp(asset, asking->asset) != 0)
+			continue;
+		uint64_t ticket = follower_hold(follower);
+		follower_merge(follower, &asking->ticket, &ticket);
+		asking->is_overtaken |= asking->asset[0] != '\0';
+	}
+}
+
+int asking_still(const struct asking *asking, struct error *err)
+{
+	if (!asking->is_overtaken)
+		return 0;
+	error_refuse(err, ERR_UNAVAILABLE, "service_unavailable", "overtaken by an event");
+	err->retry_after_s = 1;
+	return -1;
 }
 
 void asking_refuse(struct asking *asking, const struct error *err)
@@ -83,11 +109,10 @@ static bool is_too_many(struct asking *asking)
 	const struct asking *other;
 	if (!asking->is_alone)
 		return false;
-	TAILQ_FOREACH(other, &asking->wallet->alone, link)
-	if (strcmp(other->asset, asking->asset) == 0)
+	LIST_FOREACH(other, &asking->wallet->askings, link)
+	if (other->has_turn && strcmp(other->asset, asking->asset) == 0)
 		return true;
-	TAILQ_INSERT_TAIL(&asking->wallet->alone, asking, link);
-	asking->is_linked = true;
+	asking->has_turn = true;
 	return false;
 }
 
@@ -181,6 +206,7 @@ static void on_session(void *arg, const void *rsp, const struct error *err)
 void asking_begin(struct asking *asking, const char *token)
 {
 	struct session_check_req req = {0};
+	LIST_INSERT_HEAD(&asking->wallet->askings, asking, link);
 	snprintf(req.token, sizeof(req.token), "%s", token);
 	bus_send(asking->wallet->sessions, &session_check_call, &req,
 	    bus_request_deadline(asking->request), bus_request_trace(asking->request), on_session,

@@ -11,11 +11,12 @@ struct asking {
 	struct bus_request *request;
 	bool is_build; /* counts as one, not as another call */
 	bool is_alone; /* one at a time for an asset: it asks nodes for much */
+	bool has_turn; /* it is the one */
 	void (*next)(struct asking *asking);
 	void (*owned)(struct asking *asking); /* of asking_read_owner */
-
-	TAILQ_ENTRY(asking) link; /* of those under way that are alone */
-	bool is_linked;
+	LIST_ENTRY(asking) link;
+	uint64_t ticket;   /* of an event that came meanwhile: follower_hold */
+	bool is_overtaken; /* by it: what was judged before may hold no more */
 
 	/* once next is called */
 	char asset[PUBKEY_TEXT_MAX + 1], owner[PUBKEY_TEXT_MAX + 1], pda[PUBKEY_TEXT_MAX + 1];
@@ -24,6 +25,10 @@ struct asking {
 	uint64_t other_slot; /* up to which somebody else was seen to own it */
 };
 
+/* Something of asset ("*": of all) ended: what is under way of it is judged anew, by whoever asks again. */
+void askings_overtake(struct wallet *wallet, const char *asset);
+/* Before the step that cannot be taken back: -1 if an event came since it was judged. */
+int asking_still(const struct asking *asking, struct error *err);
 /* Takes asking over, once wallet, request, is_build, is_alone and next are set. token: borrowed of the request. */
 void asking_begin(struct asking *asking, const char *token);
 /* Each ends the request and asking. */

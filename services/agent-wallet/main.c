@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 	    .open = wallet_open,
 	    .start = wallet_start,
 	    .stop = wallet_stop,
+	    .follow = {.on_event = wallet_on_event, .on_restart = wallet_on_restart},
 	    .ready = {{"peers", wallet_reaches_peers}},
 	};
 	return service_main(argc, argv, &service);

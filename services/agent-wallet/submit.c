@@ -124,6 +124,8 @@ static void on_height(void *arg, const void *message, const struct error *err)
 	struct error late;
 	if (err) {
 		asking_refuse(&submitting->asking, err);
+	} else if (asking_still(&submitting->asking, &late) != 0) {
+		asking_refuse(&submitting->asking, &late);
 	} else if (latest->height > submitting->op.last_valid &&
 		   !chain_is_vouched(latest->nodes, latest->of)) {
 		error_refuse(&late, ERR_UNAVAILABLE, "chain_unavailable",

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 
+#include "services/agent-wallet/asking.h"
+
 #define ROW(name, type, member, min, max, value, doc) \
 	{ \
 		"MULTICLAW_WALLET_" name, SETTING_##type, offsetof(struct wallet, member), min, \
@@ -52,7 +54,7 @@ int wallet_start(void *arg, struct error *err)
 	self->sessions = process_client(self->process, ROLE_SESSION);
 	self->oracles = process_client(self->process, ROLE_ORACLE);
 	self->auths = process_client(self->process, ROLE_AUTH);
-	TAILQ_INIT(&self->alone);
+	LIST_INIT(&self->askings);
 	sender_start(&self->sender, self);
 	return 0;
 }
@@ -64,6 +66,18 @@ void wallet_stop(void *arg)
 	bus_client_destroy(&self->sessions);
 	bus_client_destroy(&self->oracles);
 	bus_client_destroy(&self->auths);
+}
+
+void wallet_on_event(void *arg, const struct ledger_event *event)
+{
+	if (ledger_event_ends(event))
+		askings_overtake(arg, event->asset);
+}
+
+void wallet_on_restart(void *arg, const char *history, struct event_id head)
+{
+	(void)history, (void)head;
+	askings_overtake(arg, "*");
 }
 
 bool wallet_reaches_peers(void *arg, char *why, size_t size)

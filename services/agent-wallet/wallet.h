@@ -10,7 +10,6 @@
 #include "services/agent-wallet/sender.h"
 
 struct asking;
-
 struct wallet {
 	struct process *process; /* first: the skeleton sets it */
 
@@ -22,7 +21,7 @@ struct wallet {
 	uint8_t collection[PUBKEY_LEN];
 	struct bus_client *sessions, *oracles, *auths;
 	struct sender sender;
-	TAILQ_HEAD(askings, asking) alone; /* under way (asking.h) */
+	LIST_HEAD(askings, asking) askings; /* under way */
 	struct metric *built, *sent, *refused;
 };
 
@@ -32,6 +31,8 @@ extern const size_t wallet_nsettings;
 int wallet_open(void *self, struct error *err);
 int wallet_start(void *self, struct error *err);
 void wallet_stop(void *self);
+void wallet_on_event(void *self, const struct ledger_event *event);
+void wallet_on_restart(void *self, const char *history, struct event_id head);
 bool wallet_reaches_peers(void *self, char *why, size_t size);
 
 WALLET_CALLS(PROTO_HANDLER)

@@ -72,6 +72,39 @@ static int list_sessions(struct cli *cli)
 	return CLI_OK;
 }
 
+/* Whoever lives has enforced it when it is answered, or is named. */
+static int end_all_sessions(struct cli *cli)
+{
+	struct error err = {0};
+	scoped_answer struct web_answer answer = {0};
+	const json_t *replicas;
+	size_t i;
+	json_t *r;
+
+	if (web_call(cli, "DELETE", "/v1/sessions", NULL, &answer, &err) < 0 ||
+	    !(replicas = web_list(&answer, "replicas", &err)))
+		return cli_fail(&err);
+	bool is_done = json_is_true(json_object_get(answer.json, "done"));
+	if (cli->json) {
+		cli_print_json(json_incref(answer.json));
+		return is_done ? CLI_OK : CLI_UNAVAILABLE;
+	}
+	print_member("All have ended: event ", answer.json, "event");
+	putchar('\n');
+	json_array_foreach(replicas, i, r)
+	{
+		print_member("  ", r, "replica");
+		print_member("  ", r, "state");
+		if (json_is_integer(json_object_get(r, "ms")))
+			printf("  after %lld ms",
+			    (long long)json_integer_value(json_object_get(r, "ms")));
+		putchar('\n');
+	}
+	if (!is_done)
+		puts("Not everybody has enforced it yet.");
+	return is_done ? CLI_OK : CLI_UNAVAILABLE;
+}
+
 int cli_sessions(struct cli *cli, int argc, char **argv)
 {
 	struct error err = {0};
@@ -81,8 +114,9 @@ int cli_sessions(struct cli *cli, int argc, char **argv)
 		return list_sessions(cli);
 	if (argc != 3 || strcmp(argv[1], "end") != 0)
 		return cli_usage("sessions: 'sessions', 'sessions end JTI' or 'sessions end all'");
-	if (strcmp(argv[2], "all") != 0)
-		snprintf(path, sizeof(path), "/v1/sessions/%.64s", argv[2]);
+	if (strcmp(argv[2], "all") == 0)
+		return end_all_sessions(cli);
+	snprintf(path, sizeof(path), "/v1/sessions/%.64s", argv[2]);
 	if (web_change(cli, "DELETE", path, NULL, &err) < 0)
 		return cli_fail(&err);
 	return cli_report(cli, "ended", argv[2], NULL);

@@ -48,6 +48,7 @@ int cli_status(struct cli *cli, int argc, char **argv);
 int cli_revoke(struct cli *cli, int argc, char **argv);
 int cli_drill(struct cli *cli, int argc, char **argv);
 int cli_ban(struct cli *cli, int argc, char **argv);
+int cli_unlist(struct cli *cli, int argc, char **argv);
 int cli_unban(struct cli *cli, int argc, char **argv);
 int cli_asset(struct cli *cli, int argc, char **argv);
 int cli_keys(struct cli *cli, int argc, char **argv);

@@ -14,8 +14,8 @@
 
 /* What every role's follower needs (common/ledger.lua, follow). */
 #define FOLLOW \
-	"%RW~mc:history %RW~mc:events %RW~mc:replica:* %R~mc:chain " \
-	"+ping +info +time +eval +evalsha +hmget +hset +pexpire +xadd +xlen +xrange +xrevrange"
+	"%RW~mc:history %RW~mc:events %RW~mc:replicas %R~mc:chain " \
+	"+ping +info +time +eval +evalsha +hmget +hset +xadd +xlen +xrange +xrevrange"
 
 /* What one needs that looks at who owns what (the same, owner). */
 #define OWNER "(%R~mc:owner:* %R~mc:banned:* %R~mc:ended:* +hmget +exists +get)"
@@ -34,7 +34,8 @@ static const struct daemon {
 		" (%RW~mc:children:* +zadd +zrem +zcard +zrange +del +pexpireat)"
 		" (%RW~mc:ticket:* +set +getdel) (%RW~mc:rate:opening:* +hmget +hset +pexpire)"
 		" (%RW~mc:place:* +get +set)"
-		" (%R~mc:owner:* %R~mc:chain +hmget +hget)"},
+		" (%RW~mc:replicas +hgetall +hdel) (%R~mc:assets +sscan)"
+		" (%R~mc:owner:* %R~mc:chain +hmget +hget) " OWNER},
     {"chain-oracle", " (%RW~mc:owner:* %RW~mc:assets +hmget +hget +hset +del +sadd +srem +sscan)"
 		     " (%RW~mc:chain +hmget +hget +hset) (%R~mc:sessions:* +zcount)"
 		     " (%R~mc:held:* +exists) (%RW~mc:ended:* +del)"},
@@ -48,10 +49,24 @@ static const struct daemon {
 	"+zremrangebyscore) (%R~mc:place:* +get) " OWNER
 	" (%RW~mc:rate:wallet:* %RW~mc:rate:wallet_build:* +hmget +hset +pexpire)"},
 };
+/* Redis' own users, where it has replicas: what replicas are at their primary, and Sentinels at both (redis.io, "High availability with Redis
+ * Sentinel"). */
+static const struct helper {
+	const char *name, *rights;
+} helpers[] = {
+    {"replica", "resetchannels -@all +psync +replconf +ping"},
+    {"sentinel", "allchannels -@all +multi +slaveof +ping +exec +subscribe +config|rewrite +role "
+		 "+publish +info +client|setname +client|kill +script|kill"},
+};
+/* All that a daemon may ask of a Sentinel. */
+#define ASK "resetchannels -@all +auth +ping +sentinel|get-master-addr-by-name"
+
 #define OPERATOR "operator"
 #define OPERATOR_ROLES "operator-read+operator-revoke+operator-vault"
 #define PEERS "curve/peers"
 #define USERS "redis/users.acl"
+#define REPLICA_CONF "redis/replica.conf"
+#define SENTINEL_CONF "redis/sentinel.conf"
 #define USERS_MAX 65536
 
 struct name {
@@ -186,15 +201,14 @@ static int read_password_hash(
 	return 0;
 }
 
-static int write_user(FILE *out, const char *folder, const struct daemon *daemon, struct error *err)
+static int write_user(FILE *out, const char *folder, const char *name, struct error *err)
 {
-	scoped_name struct name path = password_path(folder, daemon->role);
+	scoped_name struct name path = password_path(folder, name);
 	char hash[2 * crypto_hash_sha256_BYTES + 1];
 
 	if (read_password_hash(path.path, hash, err) < 0)
 		return -1;
-	fprintf(out, "user %s on #%s resetkeys resetchannels -@all %s%s\n", daemon->role, hash,
-	    FOLLOW, daemon->selectors);
+	fprintf(out, "user %s on #%s ", name, hash);
 	return 0;
 }
 
@@ -208,10 +222,92 @@ static int make_acl(const char *folder, const char *path, struct error *err)
 
 	bug_if(!out);
 	fprintf(out, "user default off resetpass ~* &* +@all\n");
-	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(daemons); i++)
-		rc = write_user(out, folder, &daemons[i], err);
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(daemons); i++) {
+		rc = write_user(out, folder, daemons[i].role, err);
+		fprintf(out, "resetkeys resetchannels -@all %s%s\n", FOLLOW, daemons[i].selectors);
+	}
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(helpers); i++) {
+		rc = write_user(out, folder, helpers[i].name, err);
+		fprintf(out, "resetkeys %s\n", helpers[i].rights);
+	}
 	fclose(out);
 	return rc == 0 ? make(path, 0600, text, err) : -1;
+}
+
+/* Redis and Sentinel take the passwords that they show only as they are. */
+static int write_password(
+    FILE *out, const char *folder, const char *name, const char *before, struct error *err)
+{
+	scoped_name struct name path = password_path(folder, name);
+	scoped_secret struct secret *password = secret_read_file(path.path, 256, err);
+
+	if (!password)
+		return -1;
+	fprintf(out, "%s%.*s\n", before, (int)secret_len(password),
+	    (const char *)secret_bytes(password));
+	return 0;
+}
+
+static int write_replica_conf(FILE *out, const char *folder, struct error *err)
+{
+	fprintf(out, "masteruser replica\n");
+	return write_password(out, folder, "replica", "masterauth ", err);
+}
+
+/* Its own user may do all there: other Sentinels use it, and operators. */
+static int write_sentinel_conf(FILE *out, const char *folder, struct error *err)
+{
+	fprintf(out, "sentinel auth-user multiclaw sentinel\nsentinel sentinel-user sentinel\n");
+	if (write_password(out, folder, "sentinel", "sentinel auth-pass multiclaw ", err) < 0 ||
+	    write_password(out, folder, "sentinel", "sentinel sentinel-pass ", err) < 0)
+		return -1;
+	fprintf(out, "user default off\n");
+	if (write_user(out, folder, "sentinel", err) < 0)
+		return -1;
+	fprintf(out, "allchannels +@all\n");
+	for (size_t i = 0; i < ARRAY_LEN(daemons); i++) {
+		if (write_user(out, folder, daemons[i].role, err) < 0)
+			return -1;
+		fprintf(out, ASK "\n");
+	}
+	return 0;
+}
+
+static bool is_same(const char *path, const char *text, size_t len)
+{
+	struct error ignored;
+	scoped_secret struct secret *there = secret_read_file(path, USERS_MAX, &ignored);
+
+	/* the last newline is not part of what was read */
+	return there && secret_len(there) + 1 == len &&
+	       memcmp(secret_bytes(there), text, len - 1) == 0;
+}
+
+/* Nothing of these is anybody's own: they are made anew when a password is. */
+static int make_conf(const char *folder, const char *name,
+    int (*write)(FILE *out, const char *folder, struct error *err), struct error *err)
+{
+	scoped_name struct name path = name_of("%s/%s", folder, name);
+	int there = key_file_exists(path.path, err);
+	struct key_file file = {.mode = 0600};
+	char *text = NULL;
+
+	if (there < 0)
+		return -1;
+	FILE *out = open_memstream(&text, &file.len);
+	bug_if(!out);
+	int rc = write(out, folder, err);
+	fclose(out);
+	file.bytes = text;
+	if (rc == 0 && !is_same(path.path, text, file.len)) {
+		rc = there ? key_file_replace(path.path, &file, err)
+			   : key_file_create(path.path, &file, err);
+		if (rc == 0)
+			printf("made %s\n", path.path);
+	}
+	sodium_memzero(text, file.len);
+	free(text);
+	return rc;
 }
 
 /* ---- init ---- */
@@ -267,24 +363,30 @@ struct secrets {
 	int (*make)(const char *path, struct error *err);
 	const char *list; /* made from all of them; must not be there if one of them is missing */
 	int (*make_list)(const char *folder, const char *path, struct error *err);
-	bool with_operator; /* the operator has one as well */
+	const char *others[ARRAY_LEN(helpers)]; /* who has one as well; NULL: nobody */
 };
 
 static size_t count(const struct secrets *secrets)
 {
-	return ARRAY_LEN(daemons) + secrets->with_operator;
+	size_t n = 0;
+
+	while (n < ARRAY_LEN(secrets->others) && secrets->others[n])
+		n++;
+	return ARRAY_LEN(daemons) + n;
 }
 
-static const char *who(size_t i)
+static const char *who(const struct secrets *secrets, size_t i)
 {
-	return i < ARRAY_LEN(daemons) ? daemons[i].role : OPERATOR;
+	size_t n = ARRAY_LEN(daemons);
+
+	return i < n ? daemons[i].role : secrets->others[i - n];
 }
 
 /* A new secret that the list does not know would only fail later, and elsewhere. */
 static int check_missing(const struct secrets *secrets, struct error *err)
 {
 	for (size_t i = 0; i < count(secrets); i++) {
-		scoped_name struct name path = secrets->path_of(secrets->folder, who(i));
+		scoped_name struct name path = secrets->path_of(secrets->folder, who(secrets, i));
 		int there = key_file_exists(path.path, err);
 		if (there < 0)
 			return -1;
@@ -300,7 +402,7 @@ static int check_missing(const struct secrets *secrets, struct error *err)
 static int make_missing(const struct secrets *secrets, struct error *err)
 {
 	for (size_t i = 0; i < count(secrets); i++) {
-		scoped_name struct name path = secrets->path_of(secrets->folder, who(i));
+		scoped_name struct name path = secrets->path_of(secrets->folder, who(secrets, i));
 		int there = key_file_exists(path.path, err);
 		if (there < 0 || (!there && secrets->make(path.path, err) < 0))
 			return -1;
@@ -355,12 +457,13 @@ int keys_init(const char *folder, struct error *err)
 	    .make = make_pair,
 	    .list = PEERS,
 	    .make_list = make_peers,
-	    .with_operator = true};
+	    .others = {OPERATOR}};
 	const struct secrets redis = {.folder = folder,
 	    .path_of = password_path,
 	    .make = make_password,
 	    .list = USERS,
-	    .make_list = make_acl};
+	    .make_list = make_acl,
+	    .others = {helpers[0].name, helpers[1].name}};
 	scoped_name struct name curve_folder = name_of("%s/curve", folder);
 	scoped_name struct name redis_folder = name_of("%s/redis", folder);
 
@@ -370,6 +473,9 @@ int keys_init(const char *folder, struct error *err)
 		return -1;
 	if (make_secrets(&curve, err) < 0 || make_secrets(&redis, err) < 0 ||
 	    check_acl(folder, err) < 0)
+		return -1;
+	if (make_conf(folder, REPLICA_CONF, write_replica_conf, err) < 0 ||
+	    make_conf(folder, SENTINEL_CONF, write_sentinel_conf, err) < 0)
 		return -1;
 	if (make_jwt(folder, err) < 0)
 		return -1;

@@ -1,10 +1,12 @@
 /* keys - the suite's own keys and passwords, made by `multiclaw keys`. What is in the folder (each secret 0600, the folder 0700):
  *	curve/<name>.key	pair of each daemon's role and of "operator" (common/keyring.h)
  *	curve/peers		the bus's allow-list
- *	redis/<role>.password	32 random bytes as hex
+ *	redis/<role>.password	32 random bytes as hex; two more, of "replica" and "sentinel", are of Redis itself
  *	redis/users.acl		for Redis' aclfile: one user per role, with the keys and commands it needs and no others
  *				and "user default off resetpass ~* &* +@all": off, but with rights, because Redis 7.0 replays the
  *				transactions of its AOF (each script is one) as that user and silently drops what it may not do
+ *	redis/replica.conf	for Redis' include, where it has replicas: as whom they come to their primary; made anew when the password is
+ *	redis/sentinel.conf	the end of a Sentinel's configuration: as whom it comes to Redis and to the others, and who may ask it; the same
  *	jwt.keys		session's signing keys (services/session/keys.h)
  *	vault.key		secret-vault's master key (services/secret-vault/master.h)
  */

@@ -180,9 +180,15 @@ static const struct cli_command commands[] = {
 	"time.\n"
 	"With --without: one service is not asked, such as a secret-vault that waits for its "
 	"passphrase."},
-    {"revoke", cli_revoke, "revoke --all | --asset ADDRESS [--session JTI]",
+    {"revoke", cli_revoke,
+	"revoke [--wait] ASSET|JTI|WALLET | --all | --asset ADDRESS [--session JTI]",
 	"Operators: end sessions.",
-	"--all ends every session there is (do this after putting back a Redis backup)."},
+	"All of an asset, one, or all of a wallet's assets. --all ends every session there is (do "
+	"this after putting back a Redis\n"
+	"backup). --wait: return once every replica that lives has enforced it, what it runs and "
+	"keeps open included, and say\n"
+	"how long each took; exit 4 if one has not within 60 s, or if a sandbox or vault is silent "
+	"('unlist' one that is no more)."},
     {"drill", cli_drill,
 	"drill [--kill NAME] [--pause NAME[:MS]] [--chaos] | drill --read-only ...",
 	"Operators: end sessions, take processes away meanwhile, measure who is still let in.",
@@ -252,9 +258,14 @@ static const struct cli_command commands[] = {
 	"could "
 	"sign in; 1 it was not;\n"
 	"2 it could not run, or saw no event."},
-    {"ban", cli_ban, "ban WALLET", "Operators: no session of this wallet is good until 'unban'.",
-	NULL},
-    {"unban", cli_unban, "unban WALLET", "Operators: lift a ban.", NULL},
+    {"ban", cli_ban, "ban [--wait] WALLET",
+	"Operators: no session of this wallet is good until 'unban'.", "--wait: as of 'revoke'."},
+    {"unban", cli_unban, "unban [--wait] WALLET", "Operators: lift a ban.", NULL},
+    {"unlist", cli_unlist, "unlist REPLICA",
+	"Operators: a replica that is no more, nor is what it held, is not waited for.",
+	"A sandbox or a vault that is silent stays listed, and keeps events open, until this is "
+	"said of it. One that lives comes\n"
+	"back by itself."},
     {"asset", cli_asset, "asset reset ADDRESS",
 	"Operators: begin a poisoned ownership record anew.", NULL},
     {"keys", cli_keys, "keys init|rotate FOLDER | keys retire FOLDER KID",

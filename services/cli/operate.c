@@ -163,26 +163,33 @@ int cli_status(struct cli *cli, int argc, char **argv)
 }
 
 /* Sends to one replica after another until one answers. */
+static int ask_any(struct operator* operator, bool oracle, const struct proto_call *call,
+    const void *req, void *rsp, struct error *err)
+{
+	const struct setting_list *to =
+	    oracle ? &operator->settings.oracles : & operator->settings.sessions;
+	error_set(err, ERR_INVALID, "the settings name no replica to ask");
+	for (size_t i = 0; i < to->len; i++) {
+		int rc = operator_call(operator, to->item[i], oracle ? ROLE_ORACLE : ROLE_SESSION,
+		    call, req, rsp, err);
+		if (rc == 0)
+			return 0;
+		if (err->code != ERR_UNAVAILABLE)
+			break;
+	}
+	return -1;
+}
+
 static int call_any(
     struct cli *cli, bool oracle, const struct proto_call *call, const void *req, void *rsp)
 {
 	scoped_operator struct operator operator= {0};
 	struct error err = {0};
 
-	if (operator_open(&operator, cli, &err) < 0)
+	if (operator_open(&operator, cli, &err) < 0 ||
+	    ask_any(&operator, oracle, call, req, rsp, &err) < 0)
 		return cli_fail(&err);
-	const struct setting_list *to =
-	    oracle ? &operator.settings.oracles : & operator.settings.sessions;
-	error_set(&err, ERR_INVALID, "the settings name no replica to ask");
-	for (size_t i = 0; i < to->len; i++) {
-		int rc = operator_call(&operator, to->item[i], oracle ? ROLE_ORACLE : ROLE_SESSION,
-		    call, req, rsp, &err);
-		if (rc == 0)
-			return CLI_OK;
-		if (err.code != ERR_UNAVAILABLE)
-			break;
-	}
-	return cli_fail(&err);
+	return CLI_OK;
 }
 
 static int report_event(const struct cli *cli, int rc, const char *event, const char *history)
@@ -198,11 +205,113 @@ static int report_event(const struct cli *cli, int rc, const char *event, const 
 	return event[0] ? CLI_OK : CLI_FAILED;
 }
 
+/* ---- waiting until everybody has enforced it */
+
+#define WAIT_S 60
+#define WAIT_MS 3000 /* of one call */
+
+static bool is_open(const struct session_enforced_rsp *rsp)
+{
+	for (size_t i = 0; i < rsp->replicas.len; i++)
+		if (strcmp(rsp->replicas.item[i].state, "open") == 0)
+			return true;
+	return rsp->settling;
+}
+
+static const char *short_of(const struct session_enforced_rsp *rsp)
+{
+	if (rsp->lost)
+		return "Redis lost the event: do it again.";
+	if (rsp->settling)
+		return "Nothing is done while a history settles.";
+	return "Not everybody has enforced it.";
+}
+
+static json_t *receipt_json(
+    const struct session_end_rsp *ended, const struct session_enforced_rsp *rsp)
+{
+	json_t *replicas = json_array();
+
+	for (size_t i = 0; i < rsp->replicas.len; i++) {
+		const struct replicas_item *item = &rsp->replicas.item[i];
+		json_t *json = json_pack("{ss ss ss sI}", "replica", item->replica, "role",
+		    item->role, "state", item->state, "silent_ms", (json_int_t)item->silent_ms);
+		if (strcmp(item->state, "done") == 0)
+			json_object_set_new(json, "ms", json_integer((json_int_t)item->ms));
+		json_array_append_new(replicas, json);
+	}
+	return json_pack("{ss ss sI sb sb so}", "event", ended->event, "history", ended->history,
+	    "slot", (json_int_t)ended->slot, "done", rsp->done, "lost", rsp->lost, "replicas",
+	    replicas);
+}
+
+static void print_receipt(
+    const struct session_end_rsp *ended, const struct session_enforced_rsp *rsp)
+{
+	printf("Event %s, slot %" PRIu64 "\n", ended->event, ended->slot);
+	for (size_t i = 0; i < rsp->replicas.len; i++) {
+		const struct replicas_item *item = &rsp->replicas.item[i];
+		printf("  %-20s %-14s ", item->replica, item->role);
+		if (strcmp(item->state, "done") == 0)
+			printf("enforced after %" PRIu64 " ms\n", item->ms);
+		else if (strcmp(item->state, "silent") == 0)
+			printf("SILENT for %" PRIu64 " s\n", item->silent_ms / 1000);
+		else
+			puts("not yet");
+	}
+	puts(rsp->done ? "Everybody who lives has enforced it." : short_of(rsp));
+}
+
+/* Asks until nobody is open any more. A session replica that cannot say it now may a little later: a history may settle. */
+static int wait_enforced(struct cli *cli, const struct session_end_rsp *ended)
+{
+	scoped_operator struct operator operator= {0};
+	struct session_enforced_req req = {.wait_ms = WAIT_MS};
+	struct session_enforced_rsp *rsp = calloc(1, sizeof(*rsp));
+	struct error err = {0};
+	uint64_t until = clock_boot_ms() + WAIT_S * 1000;
+	int rc;
+
+	snprintf(req.event, sizeof(req.event), "%s", ended->event);
+	snprintf(req.history, sizeof(req.history), "%s", ended->history);
+	rc = operator_open(&operator, cli, &err);
+	while (rc == 0) {
+		rc = ask_any(&operator, false, &session_enforced_call, &req, rsp, &err);
+		bool is_late = clock_boot_ms() >= until;
+		if (rc == 0 && (is_late || rsp->done || rsp->lost || !is_open(rsp)))
+			break;
+		if (rc < 0 && (is_late || err.code != ERR_UNAVAILABLE))
+			break;
+		if (rc < 0)
+			usleep(200000);
+		rc = 0;
+	}
+	if (rc == 0 && cli->json)
+		cli_print_json(receipt_json(ended, rsp));
+	else if (rc == 0)
+		print_receipt(ended, rsp);
+	rc = rc < 0      ? cli_fail(&err)
+	     : rsp->done ? CLI_OK
+	     : rsp->lost ? CLI_FAILED
+			 : CLI_UNAVAILABLE;
+	free(rsp);
+	return rc;
+}
+
+static int report_ended(
+    struct cli *cli, int rc, const struct session_end_rsp *ended, bool must_wait)
+{
+	if (rc != CLI_OK || !must_wait || !ended->event[0])
+		return report_event(cli, rc, ended->event, ended->history);
+	return wait_enforced(cli, ended);
+}
+
 int cli_revoke(struct cli *cli, int argc, char **argv)
 {
 	struct session_revoke_req req = {0};
-	struct session_revoke_rsp rsp = {0};
+	struct session_end_rsp rsp = {0}; /* the answer has the same fields */
 	const char *value;
+	bool must_wait = false;
 
 	for (int i = 1; i < argc; i++) {
 		int rc = CLI_OK;
@@ -212,28 +321,56 @@ int cli_revoke(struct cli *cli, int argc, char **argv)
 			rc = cli_copy(req.jti, sizeof(req.jti), value, "a session's jti");
 		else if (strcmp(argv[i], "--all") == 0)
 			req.everything = true;
+		else if (strcmp(argv[i], "--wait") == 0)
+			must_wait = true;
+		else if (argv[i][0] != '-' && !req.what[0])
+			rc = cli_copy(req.what, sizeof(req.what), argv[i],
+			    "an asset, a session's jti, or a wallet");
 		else
 			rc = cli_usage("revoke: what is '%s'?", argv[i]);
 		if (rc != CLI_OK)
 			return rc;
 	}
-	if (req.everything == (req.asset[0] != '\0') || (req.jti[0] && !req.asset[0]))
-		return cli_usage("revoke: --all, or --asset ADDRESS [--session JTI]");
-	return report_event(
-	    cli, call_any(cli, false, &session_revoke_call, &req, &rsp), rsp.event, rsp.history);
+	if (req.everything + (req.asset[0] != '\0') + (req.what[0] != '\0') != 1 ||
+	    (req.jti[0] && !req.asset[0]))
+		return cli_usage(
+		    "revoke: ASSET, JTI or WALLET, --all, or --asset ADDRESS [--session "
+		    "JTI]");
+	return report_ended(
+	    cli, call_any(cli, false, &session_revoke_call, &req, &rsp), &rsp, must_wait);
 }
 
 static int ban(struct cli *cli, int argc, char **argv, bool banned)
 {
 	struct session_ban_req req = {.banned = banned};
-	struct session_ban_rsp rsp = {0};
+	struct session_end_rsp rsp = {0};
+	bool must_wait = argc > 1 && strcmp(argv[1], "--wait") == 0;
+
+	if (argc != 2 + must_wait)
+		return cli_usage("%s: one wallet address is needed", argv[0]);
+	if (cli_copy(req.wallet, sizeof(req.wallet), argv[1 + must_wait], "an address") != CLI_OK)
+		return CLI_USAGE;
+	return report_ended(
+	    cli, call_any(cli, false, &session_ban_call, &req, &rsp), &rsp, must_wait);
+}
+
+int cli_unlist(struct cli *cli, int argc, char **argv)
+{
+	struct session_unlist_req req = {0};
+	struct session_unlist_rsp rsp = {0};
 
 	if (argc != 2)
-		return cli_usage("%s: one wallet address is needed", argv[0]);
-	if (cli_copy(req.wallet, sizeof(req.wallet), argv[1], "an address") != CLI_OK)
+		return cli_usage("unlist: one replica's name is needed");
+	if (cli_copy(req.replica, sizeof(req.replica), argv[1], "a replica") != CLI_OK)
 		return CLI_USAGE;
-	return report_event(
-	    cli, call_any(cli, false, &session_ban_call, &req, &rsp), rsp.event, rsp.history);
+	int rc = call_any(cli, false, &session_unlist_call, &req, &rsp);
+	if (rc == CLI_OK && !rsp.was_listed) {
+		fputs("multiclaw: no replica of that name is listed\n", stderr);
+		rc = CLI_FAILED;
+	}
+	return rc == CLI_OK
+		   ? cli_report(cli, "unlisted", req.replica, "It is not waited for any more.")
+		   : rc;
 }
 
 int cli_ban(struct cli *cli, int argc, char **argv)

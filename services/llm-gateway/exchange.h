@@ -24,8 +24,8 @@ enum MHD_Result exchange_access(struct exchange *exchange, const char *method, c
 void exchange_end(struct exchange *exchange);
 /* Ends it now: nothing that is not in the client's hands yet gets there. The front is run afterwards, to clear it away. Not from a callback of libcurl's or libmicrohttpd's. */
 void exchange_cut(struct exchange *exchange);
-/* Events were handled up to this one: those that waited for it go on. */
-void exchanges_have_read(struct gateway *gateway, struct event_id id);
+/* This event was handled: those that waited for it go on. */
+void exchanges_have_read(struct gateway *gateway, const struct ledger_event *event);
 /* What became of the one upstream: for curl_loop. */
 void exchange_over(CURL *easy, CURLcode code);
 

@@ -104,6 +104,7 @@ static void await(struct exchange *exchange, const struct llm_usage_judged *judg
 
 	exchange->is_unread = true;
 	exchange->awaits = judged->head;
+	memcpy(exchange->awaits_history, judged->head_history, sizeof(judged->head_history));
 	TAILQ_INSERT_TAIL(&exchange->gateway->unread, exchange, unread);
 	follower_heard(exchange->gateway->process->follower, judged->head_history,
 	    event_id_text(judged->head, id), NULL);
@@ -116,13 +117,15 @@ void exchange_account_forget(struct exchange *exchange)
 	exchange->is_unread = false;
 }
 
-void exchanges_have_read(struct gateway *gateway, struct event_id id)
+void exchanges_have_read(struct gateway *gateway, const struct ledger_event *event)
 {
 	struct exchange *exchange, *next;
 
 	for (exchange = TAILQ_FIRST(&gateway->unread); exchange; exchange = next) {
 		next = TAILQ_NEXT(exchange, unread);
-		if (event_id_compare(exchange->awaits, id) > 0)
+		/* one of another history may have the id of one that was lost */
+		if (event_id_compare(exchange->awaits, event->id) > 0 ||
+		    strcmp(exchange->awaits_history, event->history) != 0)
 			continue;
 		exchange_account_forget(exchange);
 		go_on(exchange);
@@ -134,8 +137,8 @@ static void take_judgement(struct exchange *exchange, const struct llm_usage_jud
 	if (judged->which[0]) {
 		refuse_limit(exchange, judged);
 		exchange_resume(exchange);
-	} else if (event_id_compare(
-		       judged->head, follower_cursor(exchange->gateway->process->follower)) > 0) {
+	} else if (!follower_has_handled(
+		       exchange->gateway->process->follower, judged->head_history, judged->head)) {
 		await(exchange, judged);
 	} else {
 		go_on(exchange);

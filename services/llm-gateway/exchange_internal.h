@@ -59,6 +59,7 @@ struct exchange {
 	unsigned tries;               /* so often was its key void before it was used */
 	TAILQ_ENTRY(exchange) unread; /* of the gateway's */
 	struct event_id awaits;       /* has a key and waits until this event has been read */
+	char awaits_history[HISTORY_MAX + 1];
 	bool is_unread;
 	struct redact *redact;
 	CURL *easy;

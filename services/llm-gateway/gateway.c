@@ -148,7 +148,7 @@ void gateway_on_event(void *self, const struct ledger_event *event)
 	if (gateway->is_stopping || !gateway->agents)
 		return;
 	agents_doubt(gateway->agents, event->asset, ends_ownership(event));
-	exchanges_have_read(gateway, event->id);
+	exchanges_have_read(gateway, event);
 }
 
 void gateway_on_heard(void *self, const struct ledger_event *event)

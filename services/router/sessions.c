@@ -1,11 +1,14 @@
 #include "services/router/sessions.h"
 
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "services/router/problem.h"
 
 #define SESSIONS_MS 2000
+#define ENFORCED_MS \
+	8000 /* the slowest that lives ends within it, and who is silent for 5 s is known to be */
 
 void sessions_show(struct api_call *call, const struct session_check_rsp *session)
 {
@@ -49,17 +52,56 @@ void sessions_list(struct api_call *call, const struct session_check_rsp *sessio
 	sodium_memzero(&req, sizeof(req));
 }
 
+/* ---- all of them, with a receipt of who has enforced it */
+
+struct ending {
+	struct api_call *call;
+	struct session_end_rsp ended;
+};
+
+static json_t *replica_json(const struct replicas_item *replica)
+{
+	json_t *json = json_pack("{s:s, s:s, s:s}", "replica", replica->replica, "role",
+	    replica->role, "state", replica->state);
+	if (strcmp(replica->state, "done") == 0)
+		json_object_set_new(json, "ms", json_integer((json_int_t)replica->ms));
+	return json;
+}
+
+/* Without an answer they have ended all the same; who has enforced it is not known. */
+static void on_enforced(void *arg, const void *rsp, const struct error *err)
+{
+	struct ending *ending = arg;
+	const struct session_enforced_rsp *enforced = err ? NULL : rsp;
+	const struct session_end_rsp *ended = &ending->ended;
+	json_t *replicas = json_array();
+	for (size_t i = 0; enforced && i < enforced->replicas.len; i++)
+		json_array_append_new(replicas, replica_json(&enforced->replicas.item[i]));
+	bool is_done = enforced && enforced->done;
+	api_reply(ending->call, is_done ? 200 : 202,
+	    json_pack("{s:s, s:s, s:I, s:b, s:o}", "event", ended->event, "history", ended->history,
+		"slot", (json_int_t)ended->slot, "done", is_done, "replicas", replicas));
+	free(ending);
+}
+
 static void on_end_all(void *arg, const void *rsp, const struct error *err)
 {
 	struct api_call *call = arg;
 	char cookie[COOKIE_SET_SIZE];
-	(void)rsp;
+	struct session_enforced_req req = {.wait_ms = ENFORCED_MS};
 	if (err) {
 		api_refuse(call, err);
 		return;
 	}
+	struct ending *ending = calloc(1, sizeof(*ending));
+	bug_if(!ending);
+	*ending = (struct ending){.call = call, .ended = *(const struct session_end_rsp *)rsp};
 	http_reply_header(call->request, "Set-Cookie", cookie_clear(COOKIE_CONSOLE, cookie));
-	api_reply_empty(call, 204);
+	memcpy(req.event, ending->ended.event, sizeof(req.event));
+	memcpy(req.history, ending->ended.history, sizeof(req.history));
+	bus_send(call->router->sessions, &session_enforced_call, &req,
+	    clock_unix_ms() + ENFORCED_MS + SESSIONS_MS, http_request_id(call->request),
+	    on_enforced, ending);
 }
 
 static void on_end_one(void *arg, const void *rsp, const struct error *err)

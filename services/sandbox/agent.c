@@ -12,6 +12,7 @@
 #include "services/sandbox/exec.h"
 #include "services/sandbox/files.h"
 #include "services/sandbox/gateway_link.h"
+#include "services/sandbox/holder.h"
 #include "services/sandbox/offer.h"
 #include "services/sandbox/restore.h"
 #include "services/sandbox/start.h"
@@ -220,6 +221,7 @@ void agent_step(struct agent *agent)
 	    !agent->is_damaged)
 		agent_save(agent, NULL, NULL);
 	show(agent);
+	holder_settle(agent);
 	asking_tell(agent);
 }
 

@@ -84,7 +84,16 @@ struct agent {
 		TAILQ_ENTRY(agent) link;
 		bool is_queued, is_under_way, is_again, must_reset, is_of_all;
 		uint64_t noticed_us;
+		uint64_t ticket,
+		    again_ticket; /* of the look, and of the one after it: follower_hold */
 	} look;
+
+	/* holder.c: what events began here that is not over (architecture, rule 15) */
+	struct {
+		uint64_t ticket;
+		unsigned nresets; /* asked for, and not answered */
+		bool must_reset;  /* the last one was not done */
+	} enforcing;
 };
 
 /* ---- the table, by id */

@@ -104,6 +104,8 @@ struct driver_told {
 	void (*ended)(void *arg, const struct driver_boot *of, const struct driver_ended *ended);
 	void (*gone)(void *arg, const struct driver_boot *of, const char *left);
 	void (*counted)(void *arg, const struct driver_boot *of, uint64_t connections);
+	/* why: "", or connections may be left */
+	void (*was_reset)(void *arg, const struct driver_boot *of, const char *why);
 	/* output: a memfd, or -1 (why says what); the callee's */
 	void (*execed)(void *arg, const struct driver_boot *of, int status, bool was_cut,
 	    const char *why, int output);

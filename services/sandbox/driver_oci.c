@@ -132,6 +132,8 @@ static void on_packet(void *arg, const struct warden_packet *packet, int fd)
 		told->execed(told->arg, &of, packet->u.execed.status,
 		    is_set(&packet->u.execed.was_cut), packet->u.execed.why, fd),
 		    rights = -1;
+	else if (packet->what == WARDEN_RESETTED)
+		told->was_reset(told->arg, &of, packet->u.text);
 	else if (packet->what == WARDEN_ALLOWED)
 		told->allowed(told->arg, packet->u.allowed.ticket);
 	else if (packet->what == WARDEN_SAVING)

@@ -58,6 +58,57 @@ static void done_of_all(struct agent *agent)
 	log_info("looked at everything that is held");
 }
 
+static void look_later(struct agent *agent)
+{
+	const struct timeval wait = {.tv_usec = AGAIN_MS * 1000};
+	queue(agent, false);
+	if (!evtimer_pending(agent->sandbox->holder->again, NULL))
+		evtimer_add(agent->sandbox->holder->again, &wait);
+}
+
+/* ---- what is over (architecture, rule 15) */
+
+/* Until nothing of it is left: no process, no secret, no volume that is open. */
+static bool is_being_killed(const struct agent *agent)
+{
+	const struct machine *machine = &agent->machine;
+	return machine->phase != MACHINE_NONE && (machine->must_kill || machine->was_killed ||
+						     strcmp(agent->boot, agent->record.boot) != 0);
+}
+
+void holder_settle(struct agent *agent)
+{
+	bool is_there = agent->machine.phase != MACHINE_NONE;
+	if (!is_there) {
+		agent->enforcing.nresets = 0;
+		agent->enforcing.must_reset = false;
+	}
+	if (!is_being_killed(agent) && agent->enforcing.nresets == 0 &&
+	    !agent->enforcing.must_reset)
+		follower_release(agent->sandbox->process->follower, &agent->enforcing.ticket);
+}
+
+void holder_was_reset(struct agent *agent, const char *why)
+{
+	if (agent->enforcing.nresets > 0)
+		agent->enforcing.nresets--;
+	if (why[0]) {
+		log_warn("connections may be left", "agent", agent->id, "why", why);
+		agent->enforcing.must_reset = agent->look.must_reset = true;
+		look_later(agent);
+	}
+	holder_settle(agent);
+}
+
+void holder_reset_again(struct agent *agent)
+{
+	if (agent->enforcing.nresets == 0 && !agent->enforcing.must_reset)
+		return;
+	agent->enforcing.nresets = 0;
+	agent->enforcing.must_reset = true;
+	holder_look_at(agent, true);
+}
+
 /* ---- what was seen */
 
 static void reset(struct agent *agent)
@@ -66,11 +117,14 @@ static void reset(struct agent *agent)
 	const struct driver_boot of = {agent->id, agent->boot};
 	struct error err;
 	agent->look.must_reset = false;
-	if (agent->machine.phase != MACHINE_RUNNING)
+	if (agent->machine.phase != MACHINE_RUNNING && agent->machine.phase != MACHINE_ENDING)
 		return;
 	metric_add(sandbox->metrics.resets, 1);
-	if (sandbox->driver->reset(sandbox->driven, &of, &err) != 0)
+	agent->enforcing.must_reset = sandbox->driver->reset(sandbox->driven, &of, &err) != 0;
+	if (agent->enforcing.must_reset)
 		log_warn("connections could not be reset", "agent", agent->id, "why", err.text);
+	else
+		agent->enforcing.nresets++;
 }
 
 static void tell_killed(const struct agent *agent)
@@ -125,12 +179,14 @@ static void judge(struct agent *agent, const struct ledger_owner *owner)
 	agent->look.noticed_us = 0;
 }
 
-static void look_later(struct agent *agent)
+/* What the look of an event's has led to goes on: its ticket is the agent's until that is over. */
+static void hand_on(struct agent *agent)
 {
-	const struct timeval wait = {.tv_usec = AGAIN_MS * 1000};
-	queue(agent, false);
-	if (!evtimer_pending(agent->sandbox->holder->again, NULL))
-		evtimer_add(agent->sandbox->holder->again, &wait);
+	struct follower *follower = agent->sandbox->process->follower;
+	follower_merge(follower, &agent->enforcing.ticket, &agent->look.ticket);
+	agent->look.ticket = agent->look.again_ticket;
+	agent->look.again_ticket = 0;
+	holder_settle(agent);
 }
 
 static void on_look(void *arg, const struct ledger_owner *owner, const struct error *err)
@@ -146,6 +202,8 @@ static void on_look(void *arg, const struct ledger_owner *owner, const struct er
 		return;
 	agent->look.is_under_way = false;
 	if (err) {
+		follower_merge(
+		    sandbox->process->follower, &agent->look.ticket, &agent->look.again_ticket);
 		look_later(agent);
 		return;
 	}
@@ -154,6 +212,7 @@ static void on_look(void *arg, const struct ledger_owner *owner, const struct er
 	if (is_again)
 		queue(agent, true);
 	judge(agent, owner);
+	hand_on(agent);
 	if (!is_again)
 		done_of_all(agent);
 	pump(sandbox->holder);
@@ -193,8 +252,23 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	pump(arg);
 }
 
+/* Of the event that is being handled: a look that is under way may be older than that. */
+static void take_ticket(struct agent *agent)
+{
+	struct follower *follower = agent->sandbox->process->follower;
+	uint64_t ticket = follower_hold(follower);
+	follower_merge(follower,
+	    agent->is_damaged          ? &agent->enforcing.ticket
+	    : agent->look.is_under_way ? &agent->look.again_ticket
+				       : &agent->look.ticket,
+	    &ticket);
+	if (agent->is_damaged)
+		holder_settle(agent);
+}
+
 void holder_look_at(struct agent *agent, bool must_reset)
 {
+	take_ticket(agent);
 	if (agent->is_damaged)
 		return;
 	agent->look.must_reset |= must_reset;
@@ -212,6 +286,7 @@ void holder_look_at_all(struct holder *holder)
 	for (size_t i = 0; i < agents_count(agents); i++) {
 		struct agent *agent = agents_at(agents, i);
 		agent->look.is_of_all = !agent->is_damaged;
+		take_ticket(agent);
 		if (agent->is_damaged)
 			continue;
 		holder->left++;
@@ -225,10 +300,14 @@ void holder_look_at_all(struct holder *holder)
 
 void holder_forget(struct agent *agent)
 {
+	struct follower *follower = agent->sandbox->process->follower;
 	if (!agent->sandbox->holder)
 		return;
 	unqueue(agent);
 	done_of_all(agent);
+	follower_release(follower, &agent->look.ticket);
+	follower_release(follower, &agent->look.again_ticket);
+	follower_release(follower, &agent->enforcing.ticket);
 }
 
 bool holder_has_looked(const struct holder *holder)

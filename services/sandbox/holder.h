@@ -13,6 +13,12 @@ void holder_look_at_all(struct holder *holder);
 /* must_reset: a session ended; connections end too, and those of good sessions come back through the decision. */
 void holder_look_at(struct agent *agent, bool must_reset);
 void holder_forget(struct agent *agent);
+/* The driver's answer to a reset. */
+void holder_was_reset(struct agent *agent, const char *why);
+/* Connections of the driver's that was lost are not known to be reset: again. */
+void holder_reset_again(struct agent *agent);
+/* What was killed, or is being reset, has moved on: is what events began over? */
+void holder_settle(struct agent *agent);
 bool holder_has_looked(const struct holder *holder);
 
 /* The agent has a place, and it is another host. */

@@ -315,6 +315,9 @@ void sandbox_on_restart(void *arg, const char *history, struct event_id head)
 	if (self->is_stopping)
 		return;
 	holder_unmark(self->holder, head);
+	/* what runs here that is not known yet may be of an owner before */
+	if (!self->is_driver_ready && !self->found_ticket)
+		self->found_ticket = follower_hold(self->process->follower);
 	holder_look_at_all(self->holder);
 }
 

@@ -53,6 +53,7 @@ struct sandbox {
 	struct records *records;
 	struct agents *agents;
 	struct holder *holder;
+	uint64_t found_ticket; /* until the driver has told of everything there is: follower_hold */
 	struct housekeeping *housekeeping;
 	struct names *names;
 	struct bus_client *sessions, *vaults;

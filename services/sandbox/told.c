@@ -12,6 +12,7 @@
 #include "services/sandbox/exec.h"
 #include "services/sandbox/files.h"
 #include "services/sandbox/gateway_link.h"
+#include "services/sandbox/holder.h"
 #include "services/sandbox/housekeeping.h"
 #include "services/sandbox/names.h"
 #include "services/sandbox/restore.h"
@@ -166,8 +167,10 @@ static void on_ready(void *arg, const struct driver_ready *ready, int resolver)
 		struct agent *agent = agents_at(sandbox->agents, i);
 		if (agent->must_resume)
 			snapshot_resume(agent);
+		holder_reset_again(agent);
 		agent_step(agent);
 	}
+	follower_release(sandbox->process->follower, &sandbox->found_ticket);
 }
 
 static void on_lost(void *arg)
@@ -347,6 +350,13 @@ static void on_counted(void *arg, const struct driver_boot *of, uint64_t connect
 	agent_step(agent);
 }
 
+static void on_was_reset(void *arg, const struct driver_boot *of, const char *why)
+{
+	struct agent *agent = find(arg, of);
+	if (agent)
+		holder_was_reset(agent, why);
+}
+
 static void on_execed(
     void *arg, const struct driver_boot *of, int status, bool was_cut, const char *why, int output)
 {
@@ -410,6 +420,7 @@ const struct driver_told told_hooks = {.found = on_found,
     .ended = on_ended,
     .gone = on_gone,
     .counted = on_counted,
+    .was_reset = on_was_reset,
     .execed = on_execed,
     .erased = on_erased,
     .allowed = on_allowed,

@@ -78,6 +78,7 @@ static bool is_well_formed(const struct warden_packet *packet)
 		       IS_TEXT(packet->u.snapshotted.text);
 	case WARDEN_GONE:
 	case WARDEN_ERASED:
+	case WARDEN_RESETTED:
 		return IS_TEXT(packet->u.text);
 	case WARDEN_SAVING:
 	case WARDEN_STARTING:
@@ -106,7 +107,8 @@ static void mend_words(struct warden_packet *packet)
 		MEND(packet->u.snapshotted.path);
 		MEND(packet->u.snapshotted.kind);
 		MEND(packet->u.snapshotted.text);
-	} else if (packet->what == WARDEN_GONE || packet->what == WARDEN_ERASED) {
+	} else if (packet->what == WARDEN_GONE || packet->what == WARDEN_ERASED ||
+		   packet->what == WARDEN_RESETTED) {
 		MEND(packet->u.text);
 	}
 }

@@ -19,7 +19,8 @@ TAILQ_HEAD(looks, look);
 struct noticed {
 	char asset[PUBKEY_TEXT_MAX + 1];
 	uint64_t at_us;
-	bool is_over; /* it has periods, and all of them are destroyed */
+	uint64_t ticket; /* of the first event: follower_hold */
+	bool is_over;    /* it has periods, and all of them are destroyed */
 };
 /* Periods read from the store, by the worker. */
 struct reading {
@@ -46,6 +47,7 @@ struct holder {
 	uint64_t after; /* id of the last period read */
 	size_t left;    /* looks of the page that are not done */
 	bool is_looking, is_last, is_reading_page;
+	uint64_t ticket; /* of the first event that it is for: follower_hold */
 	uint64_t began_ms;
 
 	/* looking at assets of which there was an event */
@@ -100,8 +102,10 @@ static int read_rows_of_assets(void *arg, struct desk *desk, struct error *err)
 		reading->assets[i].is_over =
 		    reading->nread > nread && TAILQ_LAST(&reading->found, looks) == last;
 		for (look = last ? TAILQ_NEXT(last, link) : TAILQ_FIRST(&reading->found); look;
-		     look = TAILQ_NEXT(look, link))
+		     look = TAILQ_NEXT(look, link)) {
 			look->noticed_us = reading->assets[i].at_us;
+			look->ticket = reading->assets[i].ticket;
+		}
 	}
 	return 0;
 }
@@ -115,17 +119,30 @@ static struct reading *reading_new(struct holder *holder)
 	return reading;
 }
 
+static struct follower *follower_of(const struct vault *vault)
+{
+	return vault->process->follower;
+}
+
+static void look_free(struct look *look)
+{
+	follower_release(follower_of(look->vault), &look->ticket);
+	free(look);
+}
+
 static void drop(struct looks *looks)
 {
 	struct look *look;
 	while ((look = TAILQ_FIRST(looks))) {
 		TAILQ_REMOVE(looks, look, link);
-		free(look);
+		look_free(look);
 	}
 }
 
 static void reading_free(struct reading *reading)
 {
+	for (size_t i = 0; i < reading->nassets; i++)
+		follower_release(follower_of(reading->vault), &reading->assets[i].ticket);
 	drop(&reading->found);
 	free(reading->assets);
 	free(reading);
@@ -164,6 +181,7 @@ static void end_of_page(struct holder *holder)
 		return;
 	}
 	holder->is_looking = false;
+	follower_release(follower_of(vault), &holder->ticket);
 	log_info(
 	    "looked at every ownership period", "ms", log_u64(clock_boot_ms() - holder->began_ms));
 	/* without a history yet, or before another: that one's beginning looks at all again */
@@ -177,7 +195,7 @@ static void on_look(struct look *look, bool is_good)
 	if (!holder || look->vault->is_stopping) {
 		if (holder)
 			holder->under_way--;
-		free(look);
+		look_free(look);
 		return;
 	}
 	holder->under_way--;
@@ -186,6 +204,8 @@ static void on_look(struct look *look, bool is_good)
 		bool is_done = look->page && look->is_locked;
 		if (is_done)
 			look->page = 0;
+		if (look->is_locked)
+			follower_release(follower_of(look->vault), &look->ticket);
 		TAILQ_INSERT_TAIL(&holder->again, look, link);
 		arm_again(holder);
 		if (is_done && --holder->left == 0)
@@ -195,7 +215,7 @@ static void on_look(struct look *look, bool is_good)
 	bool is_of_page = look->page && !is_stale;
 	if (is_good)
 		holder->again_ms = 0;
-	free(look);
+	look_free(look);
 	if (is_of_page && --holder->left == 0)
 		end_of_page(holder);
 	pump(holder);
@@ -207,7 +227,7 @@ static void pump(struct holder *holder)
 	while (holder->under_way < LOOKS_MAX && (look = TAILQ_FIRST(&holder->waiting))) {
 		TAILQ_REMOVE(&holder->waiting, look, link);
 		if (look->page && look->page != holder->page) {
-			free(look);
+			look_free(look);
 			continue;
 		}
 		holder->under_way++;
@@ -261,10 +281,13 @@ static void read_page(struct holder *holder)
 	worker_do(holder->vault->worker, WORKER_READ, read_rows_of_page, on_page, reading);
 }
 
-void holder_look_at_all(struct holder *holder)
+static void look_at_all(struct holder *holder, uint64_t ticket)
 {
-	if (!is_up(holder->vault))
-		return; /* opening ends with this */
+	struct follower *follower = follower_of(holder->vault);
+	struct look *look;
+	follower_merge(follower, &holder->ticket, &ticket);
+	TAILQ_FOREACH(look, &holder->again, link)
+	follower_merge(follower, &holder->ticket, &look->ticket);
 	drop(&holder->again);
 	holder->page++;
 	holder->after = 0;
@@ -273,6 +296,13 @@ void holder_look_at_all(struct holder *holder)
 	holder->is_last = false;
 	holder->began_ms = clock_boot_ms();
 	read_page(holder);
+}
+
+void holder_look_at_all(struct holder *holder)
+{
+	/* opening ends with this; before, nothing is served that an event could end */
+	if (is_up(holder->vault))
+		look_at_all(holder, follower_hold(follower_of(holder->vault)));
 }
 
 /* ---- one asset */
@@ -285,18 +315,32 @@ static void release_what_is_over(const struct reading *reading)
 			eraser_release(reading->vault, reading->assets[i].asset);
 }
 
+static void notice(struct holder *holder, const char *asset, uint64_t ticket);
+
+/* The worker only wrote down whose it is. */
+static void take_tickets(struct reading *reading)
+{
+	struct look *look;
+	TAILQ_FOREACH(look, &reading->found, link)
+	follower_share(follower_of(reading->vault), look->ticket);
+}
+
 static void on_assets(void *arg, const struct error *err)
 {
 	struct reading *reading = arg;
 	struct holder *holder = reading->vault->holder;
+	take_tickets(reading);
 	if (!holder || reading->vault->is_stopping) {
 		reading_free(reading);
 		return;
 	}
 	holder->is_reading_assets = false;
 	if (err) {
-		for (size_t i = 0; i < reading->nassets; i++)
-			holder_look_at(holder, reading->assets[i].asset);
+		for (size_t i = 0; i < reading->nassets; i++) {
+			uint64_t ticket = reading->assets[i].ticket;
+			reading->assets[i].ticket = 0;
+			notice(holder, reading->assets[i].asset, ticket);
+		}
 		arm_again(holder);
 	} else {
 		/* before those that wait for their turn in a look at all */
@@ -323,15 +367,16 @@ static void read_assets(struct holder *holder)
 	worker_do(holder->vault->worker, WORKER_READ, read_rows_of_assets, on_assets, reading);
 }
 
-void holder_look_at(struct holder *holder, const char *asset)
+static void notice(struct holder *holder, const char *asset, uint64_t ticket)
 {
-	if (!is_up(holder->vault))
-		return; /* all are looked at before it is */
-	for (size_t i = 0; i < holder->nassets; i++)
-		if (strcmp(holder->assets[i].asset, asset) == 0)
-			return;
+	for (size_t i = 0; i < holder->nassets; i++) {
+		if (strcmp(holder->assets[i].asset, asset) != 0)
+			continue;
+		follower_merge(follower_of(holder->vault), &holder->assets[i].ticket, &ticket);
+		return;
+	}
 	if (holder->nassets == ASSETS_MAX) {
-		holder_look_at_all(holder);
+		look_at_all(holder, ticket);
 		return;
 	}
 	if (holder->nassets == holder->room) {
@@ -341,9 +386,15 @@ void holder_look_at(struct holder *holder, const char *asset)
 		bug_if(!holder->assets);
 	}
 	struct noticed *noticed = &holder->assets[holder->nassets++];
-	noticed->at_us = clock_boot_us();
+	*noticed = (struct noticed){.at_us = clock_boot_us(), .ticket = ticket};
 	snprintf(noticed->asset, sizeof(noticed->asset), "%s", asset);
 	read_assets(holder);
+}
+
+void holder_look_at(struct holder *holder, const char *asset)
+{
+	if (is_up(holder->vault)) /* else all are looked at before it is */
+		notice(holder, asset, follower_hold(follower_of(holder->vault)));
 }
 
 /* ---- marks */

@@ -20,6 +20,7 @@ struct look {
 	struct vault *vault;
 	struct store_period row; /* without the wrapped key */
 	uint64_t noticed_us;     /* clock_boot_us when the event was read; 0: not for an event */
+	uint64_t ticket;         /* of the event: follower_hold */
 	uint64_t page;           /* of which look at all it is a part; 0: of none */
 	bool has_asked;          /* the oracle */
 	bool has_changed;        /* the store, in the last job */

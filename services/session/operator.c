@@ -45,12 +45,136 @@ static void done(void *arg, const struct ledger_ended *out, const struct error *
 	free(act);
 }
 
+/* ---- all of a wallet's: asset after asset, whose events all come before the last one's */
+
+struct sweep {
+	struct act *act;
+	struct ledger_owned part;
+	size_t next;
+	struct ledger_ended last;
+};
+
+static void sweep_end(struct sweep *sweep, const struct error *err)
+{
+	struct act *act = sweep->act;
+	done(act, err ? NULL : &sweep->last, err);
+	free(sweep->part.asset);
+	free(sweep);
+}
+
+static void sweep_on(struct sweep *sweep);
+
+static void on_swept(void *arg, const struct ledger_ended *out, const struct error *err)
+{
+	struct sweep *sweep = arg;
+	if (err) {
+		sweep_end(sweep, err);
+		return;
+	}
+	const char *asset = sweep->part.asset[sweep->next - 1];
+	process_announce(sweep->act->self->process, out->history, out->event, asset);
+	snprintf(sweep->act->announce, sizeof(sweep->act->announce), "%s", asset);
+	sweep->last = *out;
+	sweep_on(sweep);
+}
+
+static void on_part(void *arg, const struct ledger_owned *out, const struct error *err)
+{
+	struct sweep *sweep = arg;
+	if (err) {
+		sweep_end(sweep, err);
+		return;
+	}
+	memcpy(sweep->part.asset, out->asset, out->len * sizeof(*out->asset));
+	sweep->part.cursor = out->cursor;
+	sweep->part.len = out->len;
+	sweep->next = 0;
+	if (!sweep->last.changed)
+		memcpy(sweep->last.history, out->history, sizeof(out->history));
+	sweep_on(sweep);
+}
+
+static void sweep_on(struct sweep *sweep)
+{
+	struct redis *redis = sweep->act->self->process->redis;
+	if (sweep->next < sweep->part.len)
+		ledger_end_all(redis, sweep->part.asset[sweep->next++], "revoked", on_swept, sweep);
+	else if (sweep->part.cursor)
+		ledger_owned(redis, sweep->act->target, sweep->part.cursor, on_part, sweep);
+	else
+		sweep_end(sweep, NULL);
+}
+
+static void sweep_begin(struct act *act)
+{
+	struct sweep *sweep = calloc(1, sizeof(*sweep));
+	bug_if(!sweep);
+	sweep->act = act;
+	sweep->part.asset = calloc(LEDGER_OWNED_MAX, sizeof(*sweep->part.asset));
+	bug_if(!sweep->part.asset);
+	ledger_owned(act->self->process->redis, act->target, 0, on_part, sweep);
+}
+
+/* ---- whichever it is */
+
+static void nothing_ended(struct act *act, const char *history)
+{
+	struct ledger_ended none = {0};
+	snprintf(none.history, sizeof(none.history), "%s", history);
+	done(act, &none, NULL);
+}
+
+static void on_owner(void *arg, const struct ledger_owner *out, const struct error *err)
+{
+	struct act *act = arg;
+	if (err)
+		done(act, NULL, err);
+	else if (out->owner[0])
+		ledger_end_all(act->self->process->redis, act->target, "revoked", done, act);
+	else
+		sweep_begin(act);
+}
+
+static void on_look(void *arg, const struct ledger_look *out, const struct error *err)
+{
+	struct act *act = arg;
+	if (err) {
+		done(act, NULL, err);
+	} else if (!out->asset[0]) {
+		nothing_ended(act, out->history);
+	} else {
+		memcpy(act->announce, out->asset, sizeof(out->asset));
+		ledger_end(
+		    act->self->process->redis, out->asset, act->target, "revoked", done, act);
+	}
+}
+
+static void revoke_what(struct session *self, const char *what, struct bus_request *request)
+{
+	struct redis *redis = self->process->redis;
+	uint8_t key[PUBKEY_LEN];
+	struct error err;
+	if (token_jti_is_valid(what)) {
+		ledger_look(redis, what, on_look, act_new(self, request, "revoke one", what, ""));
+	} else if (pubkey_parse(what, key) == 0) {
+		ledger_owner(
+		    redis, what, on_owner, act_new(self, request, "revoke all", what, what));
+	} else {
+		error_set(&err, ERR_INVALID, "that is no address, and no session's jti");
+		bus_fail(request, &err);
+	}
+}
+
 static int check_revoke(const struct session_revoke_req *req, struct error *err)
 {
 	uint8_t key[PUBKEY_LEN];
 	if (req->everything)
+		return req->asset[0] || req->jti[0] || req->what[0]
+			   ? error_set(err, ERR_INVALID, "everything takes nothing else")
+			   : 0;
+	if (req->what[0])
 		return req->asset[0] || req->jti[0]
-			   ? error_set(err, ERR_INVALID, "everything takes neither asset nor jti")
+			   ? error_set(err, ERR_INVALID, "what takes neither asset nor jti")
 			   : 0;
 	if (pubkey_parse(req->asset, key) != 0)
 		return error_refuse(
@@ -70,6 +194,8 @@ void session_revoke(
 	else if (req->everything)
 		ledger_end_everything(
 		    redis, done, act_new(self, request, "revoke everything", "*", "*"));
+	else if (req->what[0])
+		revoke_what(self, req->what, request);
 	else if (req->jti[0])
 		ledger_end(redis, req->asset, req->jti, "revoked", done,
 		    act_new(self, request, "revoke one", req->asset, req->asset));

@@ -35,12 +35,14 @@ int session_start(void *arg, struct error *err)
 	self->good = metrics_counter(metrics, checks, checks_help, "outcome=\"good\"");
 	self->bad = metrics_counter(metrics, checks, checks_help, "outcome=\"refused\"");
 	rotation_start(&self->rotation);
+	enforced_start(self);
 	return 0;
 }
 
 void session_stop(void *arg)
 {
 	struct session *self = arg;
+	enforced_stop(self);
 	rotation_stop(&self->rotation);
 }
 
@@ -70,6 +72,7 @@ void session_tell(struct session *self, const struct ledger_ended *ended, const 
 {
 	*rsp_r = (struct session_end_rsp){0};
 	snprintf(rsp_r->history, sizeof(rsp_r->history), "%s", ended->history);
+	rsp_r->slot = follower_chain(self->process->follower)->slot;
 	if (!ended->changed)
 		return;
 	event_id_text(ended->event, rsp_r->event);

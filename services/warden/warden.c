@@ -59,11 +59,16 @@ static void count(struct warden *warden, const struct agent *agent)
 
 static void reset(struct warden *warden, const struct agent *agent)
 {
+	struct warden_packet packet = {.what = WARDEN_RESETTED};
 	struct error err = {0};
 
 	if (network_reset(warden->host.network, agent->record.slot, &err) != 0)
 		log_warn(
 		    "connections are not reset", "agent", agent->record.agent, "why", err.text);
+	packet_put(packet.agent, sizeof(packet.agent), agent->record.agent);
+	packet_put(packet.boot, sizeof(packet.boot), agent->record.boot);
+	packet_put(packet.u.text, sizeof(packet.u.text), err.text);
+	peer_send(warden->peer, &packet, -1);
 }
 
 /* A word about a boot that is over, or never was, is late, not wrong. */
@@ -86,6 +91,8 @@ static void say_not_there(struct warden *warden, const struct warden_packet *req
 		packet_put(packet.u.execed.why, sizeof(packet.u.execed.why), "it does not run");
 	} else if (request->what == WARDEN_COUNT) {
 		packet.what = WARDEN_COUNTED;
+	} else if (request->what == WARDEN_RESET) {
+		packet.what = WARDEN_RESETTED;
 	} else if (request->what == WARDEN_SNAPSHOT) {
 		packet.what = WARDEN_SNAPSHOTTED;
 		packet.u.snapshotted.outcome = WARDEN_NOT_SAVED;

@@ -11,11 +11,11 @@ import threading
 import time
 from ctypes import c_bool, c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64
 
-VERSION = 3
+VERSION = 4
 NUMBERS = {"ALIVE": 1, "START": 2, "STOP": 3, "KILL": 4, "RESET": 5, "COUNT": 6, "EXEC": 7, "ALLOW": 8, "ERASE": 9,
            "SNAPSHOT": 10, "RELEASE": 11,
            "FOUND": 101, "READY": 102, "STARTED": 103, "FAILED": 104, "ENDED": 105, "GONE": 106, "COUNTED": 107, "EXECED": 108, "ERASED": 109,
-           "STARTING": 110, "ALLOWED": 111, "SAVING": 112, "SNAPSHOTTED": 113}
+           "STARTING": 110, "ALLOWED": 111, "SAVING": 112, "SNAPSHOTTED": 113, "RESETTED": 114}
 ANY, PRESENT, FILLED = range(3)
 FAILURE_OTHER, FAILURE_NO_VOLUME, FAILURE_ARCHIVE, FAILURE_VOLUME = range(4)
 MADE, UNCHANGED, SECRET_FOUND, TOO_LARGE, NOT_SAVED = range(5)
@@ -396,6 +396,7 @@ class FakeWarden:
     def do_reset(self, packet, fds):
         if self.of(packet):
             self.of(packet).connections = 0
+        self.send(self.packet("RESETTED", packet))
 
     def do_count(self, packet, fds):
         agent = self.of(packet)

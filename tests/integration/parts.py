@@ -3,6 +3,7 @@
 The wire format is Python's: pyzmq's CURVE, msgpack, and what the registry says.
 """
 
+import http.client
 import json
 import os
 import pathlib
@@ -67,6 +68,23 @@ class Peer:
         if envelope["status"] != "ok":
             raise Refused(envelope)
         return answer
+
+
+def over_socket(parts, which, method, path, token=None, body=None, replica=1):
+    """What nginx would ask a router, or who looks at it its operator's listener: the answer and its JSON."""
+    connection = http.client.HTTPConnection("localhost", timeout=10)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(parts.state / f"run/router-{replica}.{which}"))
+    headers = {"X-Real-IP": "203.0.113.7"}
+    if token:
+        headers["Cookie"] = f"__Host-multiclaw={token}"
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    return answer, json.loads(text) if text.startswith(b"{") else text.decode()
 
 
 class Parts:
@@ -177,7 +195,7 @@ class Parts:
             peer.close()
         alive = [name for name in reversed(self.processes) if self.processes[name].poll() is None]
         unclean = []
-        for name in sorted(alive, key=lambda name: name in ("redis", "devchain")):
+        for name in sorted(alive, key=lambda name: name.startswith(("redis", "devchain"))):
             self.signal(name, signal.SIGCONT)
             self.processes[name].terminate()
             try:
@@ -226,13 +244,17 @@ class Parts:
 
     def passed(self, *replicas):
         """Until each of them has handled the newest event there is now (rule 15)."""
-        newest = self.redis.xrevrange("mc:events", count=1)[0][0]
-
-        def number(text):
-            return tuple(int(part) for part in (text or b"0-0").split(b"-"))
-
+        newest, entry = self.redis.xrevrange("mc:events", count=1)[0]
+        event = {"event": newest.decode(), "history": entry[b"h"].decode()}
         for name in replicas:
-            wait_until(f"{name} has passed", lambda: number(self.redis.hget(f"mc:replica:{name}", "handled")) >= number(newest), 5, 0.02)
+            wait_until(f"{name} has passed", lambda: self.enforced(event)["states"].get(name) == "done", 5, 0.02)
+
+    def enforced(self, ended, wait_ms=0):
+        """Who has enforced an event, with .states and .ms by replica."""
+        answer = self.session.call("session.enforced", 12.0, event=ended["event"], history=ended["history"], wait_ms=wait_ms)
+        answer["states"] = {r["replica"]: r["state"] for r in answer["replicas"]}
+        answer["ms"] = {r["replica"]: r.get("ms", 0) for r in answer["replicas"]}
+        return answer
 
     # ---- the chain
 
@@ -244,8 +266,6 @@ class Parts:
         return [a["asset"] for a in self.assets if a["owner"] == address][at]
 
     def devchain(self, method, **params):
-        import http.client
-
         connection = http.client.HTTPConnection("127.0.0.1", self.rpc_port, timeout=30)
         body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": f"devchain_{method}", "params": params})
         try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import threading
 import time
 
@@ -591,6 +592,45 @@ def out(owner):
     except Refused as e:
         return e.status == "unauthenticated"
     return False
+
+
+def test_a_submit_that_an_event_overtakes_is_not_accepted_and_keeps_the_event_open(w, alice, bob):
+    """Its owner was judged before; whoever asks again is judged anew."""
+    alice.fund(2 * SOL)
+    built, peer, charged = payment(alice, bob), w.peer("router", "agent-wallet"), f"mc:rate:wallet:{alice.asset}"
+    before = w.redis.hgetall(charged)
+    w.signal("chain-oracle-1", signal.SIGSTOP)
+    try:
+        peer.send("wallet.submit", 5.0, token=alice.token, id=built["id"], transaction=signed(built["transaction"], alice.wallet))
+        wait_until("its session is known", lambda: w.redis.hgetall(charged) != before, 5)
+        ended = w.operator.call("session.revoke", asset=alice.asset)
+        wait_until("it is read", lambda: w.enforced(ended)["states"]["auth-1"] == "done", 1)
+        assert w.enforced(ended, 300)["states"] == {"auth-1": "done", "session-1": "done", "agent-wallet-1": "open", "chain-oracle-1": "open"}
+    finally:
+        w.signal("chain-oracle-1", signal.SIGCONT)
+    envelope, _ = peer.receive()
+    assert (envelope["status"], envelope["reason"], envelope["retry_after_s"]) == ("unavailable", "service_unavailable", 1)
+    assert "overtaken by an event" in w.log("agent-wallet-1", 20)
+    assert set(w.enforced(ended, 3000)["states"].values()) == {"done"}
+    again = Owner(w, alice.wallet, alice.asset)
+    assert again.status(built)["state"] == "built" and again.submit(built)["state"] in ("sent", "confirmed")
+    assert again.wait_for(built)["state"] == "finalized"
+
+
+def test_what_happens_to_another_asset_overtakes_no_submit(w, alice, bob):
+    alice.fund(2 * SOL)
+    built, other, peer, charged = payment(alice, bob), Owner(w), w.peer("router", "agent-wallet"), f"mc:rate:wallet:{alice.asset}"
+    before = w.redis.hgetall(charged)
+    w.signal("chain-oracle-1", signal.SIGSTOP)
+    try:
+        peer.send("wallet.submit", 5.0, token=alice.token, id=built["id"], transaction=signed(built["transaction"], alice.wallet))
+        wait_until("its session is known", lambda: w.redis.hgetall(charged) != before, 5)
+        ended = w.operator.call("session.revoke", asset=other.asset)
+        wait_until("it is enforced", lambda: w.enforced(ended)["states"]["agent-wallet-1"] == "done", 1)
+    finally:
+        w.signal("chain-oracle-1", signal.SIGCONT)
+    assert peer.receive()[0]["status"] == "ok"
+    assert alice.wait_for(built)["state"] == "finalized"
 
 
 def test_a_burned_or_moved_asset_spends_nothing(w, alice, bob):

@@ -346,7 +346,7 @@ def end_by(edge, way, wallet, token):
         assert suite.http("DELETE", f"/v1/sessions/{jti}", token=other).status == 204
     elif way == "all of the list":
         other = suite.sign_in(wallet, asset)
-        assert suite.http("DELETE", "/v1/sessions", token=other).status == 204
+        assert suite.http("DELETE", "/v1/sessions", token=other).status == 200
     elif way == "replaced":
         assert suite.sign_in(wallet, asset, token=token)
     elif way == "operator, one":

@@ -295,11 +295,12 @@ def test_one_role_cannot_make_another_ones_calls(world):
     chain = [f"chain.{name}" for name in ("blockhash", "account", "accounts", "rent", "tokens", "records", "simulate", "send", "statuses", "recent")]
     calls = {"auth": ["auth.challenge", "auth.verify", "auth.confirm", "auth.assets"],
              "chain-oracle": ["oracle.owner", "oracle.assets", "oracle.reset", *chain],
-             "session": ["session.mint", "session.check", "session.list", "session.end", "session.revoke", "session.ban", "session.place"]}
-    allowed = {"router": {"auth.challenge", "auth.verify", "auth.assets", "session.check", "session.list", "session.end"},
+             "session": ["session.mint", "session.check", "session.list", "session.end", "session.revoke", "session.ban", "session.place",
+                         "session.enforced", "session.unlist"]}
+    allowed = {"router": {"auth.challenge", "auth.verify", "auth.assets", "session.check", "session.list", "session.end", "session.enforced"},
                "auth": {"session.mint", "session.check", "oracle.owner", "oracle.assets"}, "session": {"oracle.owner"}, "chain-oracle": set(),
                "agent-wallet": {"session.check", "oracle.owner", "auth.confirm", *chain},
-               "operator": {"session.revoke", "session.ban", "session.place", "oracle.reset", "service.status"}}
+               "operator": {"session.revoke", "session.ban", "session.place", "session.enforced", "session.unlist", "oracle.reset", "service.status"}}
     for role, may in allowed.items():
         for service, names in calls.items():
             peer = world.peer(role, service)

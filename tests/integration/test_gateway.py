@@ -383,6 +383,21 @@ def test_one_that_was_paused_over_the_sale_hands_on_nothing(v, keyed):
     assert not ticks or max(ticks) < paused + 0.05, (paused, ticks[-3:])
 
 
+def test_an_end_is_open_at_a_gateway_until_its_streams_are_cut(v, keyed):
+    connection, response = keyed.begin("GET", "/openai/v1/endless")
+    assert response.readline()
+    v.signal("llm-gateway-1", signal.SIGSTOP)
+    try:
+        ended = v.operator.call("session.revoke", asset=keyed.owner.asset)
+        states = v.enforced(ended, 600)["states"]
+        assert states.pop("llm-gateway-1") == "open" and set(states.values()) == {"done"}
+    finally:
+        v.signal("llm-gateway-1", signal.SIGCONT)
+    answer = v.enforced(ended, 5000)
+    assert answer["done"] and answer["states"]["llm-gateway-1"] == "done" and answer["ms"]["llm-gateway-1"] > 500
+    assert ended_after(response, time.monotonic()) < 0.2 and v.provider.broken.wait(1)
+
+
 def test_a_session_that_ends_cuts_and_the_agent_goes_on(v, keyed):
     """What the gateway reads of an event and what sandbox has told it since are in no order: who may go on the vault says."""
     connection, response = keyed.begin("GET", "/openai/v1/endless")

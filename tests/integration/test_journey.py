@@ -3,6 +3,8 @@
 import base64
 import http.client
 import json
+import re
+import signal
 import socket
 import threading
 import time
@@ -95,8 +97,53 @@ def test_sessions_are_listed_and_ended_one_by_one_and_all_at_once(shared):
     assert jti_b in {s["jti"] for s in listed}
     assert shared.http("DELETE", f"/v1/sessions/{jti_b}", token=a).status == 204
     assert [shared.session_status(t) for t in (a, b, c)] == [200, 401, 200]
-    assert shared.http("DELETE", "/v1/sessions", token=a).status == 204
+    answer = shared.http("DELETE", "/v1/sessions", token=a)
+    assert (answer.status, answer.json["done"]) == (200, True) and answer.cookie("__Host-multiclaw") == ""
+    assert {r["state"] for r in answer.json["replicas"]} == {"done"} and answer.json["slot"] > 0
     assert [shared.session_status(t) for t in (a, c)] == [401, 401]
+
+
+def test_ending_all_says_who_is_silent_and_what_that_means(shared):
+    """A vault may hold something: 202. An auth that is silent has no lease, and allows nothing: 200."""
+    alice, asset = shared.wallet("alice"), shared.asset_of("alice", 1)
+    for name, status in (("secret-vault-1", 202), ("auth-1", 200)):
+        token = shared.sign_in(alice, asset)
+        shared.kill(name, signal.SIGSTOP)
+        try:
+            answer = shared.http("DELETE", "/v1/sessions", token=token, timeout=15)
+            assert (answer.status, answer.json["done"]) == (status, status == 200) and answer.cookie("__Host-multiclaw") == ""
+            states = {r["replica"]: r["state"] for r in answer.json["replicas"]}
+            assert states.pop(name) == "silent" and set(states.values()) == {"done"}
+            assert shared.session_status(token) == 401
+        finally:
+            shared.kill(name, signal.SIGCONT)
+        shared.wait_ready()
+    shared.cli("login", "--keypair", shared.state / "chain/wallets/alice.json", "--asset", asset)
+    shared.kill("secret-vault-1", signal.SIGSTOP)
+    try:
+        told = shared.cli("sessions", "end", "all", check=False)
+        assert told.returncode == 4 and "Not everybody has enforced it yet." in told.stdout
+        assert re.search(r"secret-vault-1 +silent", told.stdout) and re.search(r"router-1 +done +after \d+ ms", told.stdout)
+    finally:
+        shared.kill("secret-vault-1", signal.SIGCONT)
+    shared.wait_ready()
+
+
+@pytest.mark.parametrize("named", ["asset", "session", "wallet"])
+def test_an_operator_waits_until_everybody_has_enforced_it(shared, named):
+    alice, asset = shared.wallet("alice"), shared.asset_of("alice", 1)
+    token = shared.sign_in(alice, asset)
+    jti = shared.http("GET", "/v1/session", token=token).json["jti"]
+    what = {"asset": asset, "session": jti, "wallet": alice.address}[named]
+    receipt = json.loads(shared.cli("--json", "revoke", "--wait", what).stdout)
+    assert receipt["done"] and not receipt["lost"] and receipt["event"] and receipt["slot"] > 0
+    assert {"router-1", "auth-1", "session-1", "chain-oracle-1", "secret-vault-1", "agent-wallet-1"} <= {r["replica"] for r in receipt["replicas"]}
+    assert all(r["state"] == "done" and r["ms"] < 5000 for r in receipt["replicas"])
+    assert shared.session_status(token) == 401
+    token = shared.sign_in(alice, asset)
+    told = shared.cli("revoke", "--wait", asset).stdout
+    assert re.search(r"router-1 +router +enforced after \d+ ms", told) and "Everybody who lives has enforced it." in told
+    assert shared.cli("unlist", "nobody-1", check=False).returncode == 1
 
 
 def test_logout_ends_the_session_and_clears_the_cookie(shared):

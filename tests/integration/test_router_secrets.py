@@ -5,12 +5,11 @@ import http.client
 import json
 import os
 import secrets
-import socket
 
 import nacl.bindings
 import pytest
 
-from parts import Parts
+from parts import Parts, over_socket
 from suite import SANITIZED, Suite, b58decode, b58encode, wait_until
 
 
@@ -129,22 +128,6 @@ def alone():
         yield parts
     finally:
         parts.stop()
-
-
-def over_socket(parts, which, method, path, token=None, body=None):
-    connection = http.client.HTTPConnection("localhost", timeout=10)
-    connection.sock = socket.socket(socket.AF_UNIX)
-    connection.sock.connect(str(parts.state / f"run/router-1.{which}"))
-    headers = {"X-Real-IP": "203.0.113.7"}
-    if token:
-        headers["Cookie"] = f"__Host-multiclaw={token}"
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-    connection.request(method, path, json.dumps(body) if body is not None else None, headers)
-    answer = connection.getresponse()
-    text = answer.read()
-    connection.close()
-    return answer, json.loads(text) if text else None
 
 
 def test_a_router_without_a_vault_is_ready_and_says_so_of_secrets_alone(alone):

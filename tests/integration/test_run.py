@@ -151,7 +151,7 @@ def made_before_tickets(keys):
 def test_a_state_folder_of_an_older_version_is_told_what_to_do_and_starts_then(suite, age):
     keys = suite.state / "keys"
     subprocess.run([BIN / "multiclaw", "keys", "init", keys], check=True, stdout=subprocess.DEVNULL)
-    kept = {path: path.read_bytes() for path in keys.rglob("*") if path.is_file() and path.name not in ("peers", "users.acl", "sandbox.key", "sandbox.password")}
+    kept = {path: path.read_bytes() for path in keys.rglob("*") if path.is_file() and path.name not in ("peers", "users.acl", "sandbox.key", "sandbox.password", "sentinel.conf")}
     age(keys)
     code, out = refusal(suite.env)
     assert code == 1 and "made by an older version?" in out and "ready" not in out, out

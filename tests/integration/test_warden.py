@@ -86,6 +86,8 @@ def test_a_start_answers_http_and_a_kill_leaves_nothing(warden, client, page):
     assert client.count(agent) == 0
     with socket.create_connection((started.address, PORT)):
         wait_until("counted", lambda: client.count(agent) == 1)
+        assert client.reset(agent) == ""
+        assert client.count(agent) == 0, "answered once it is done"
     ended = client.killed(agent)
     assert ended.was_asked and not ended.was_oom and os.WTERMSIG(ended.status) == signal.SIGKILL
     with pytest.raises(OSError):
@@ -625,6 +627,10 @@ def test_without_the_hosts_rules_all_end(own):
 
 
 # ---- the connection
+
+
+def test_a_reset_is_answered_also_of_what_is_not_there(client):
+    assert client.reset(agent_id("nobody")) == ""
 
 
 def test_packets_that_are_not_as_they_should_be_close_the_connection(warden, page):

@@ -25,14 +25,14 @@ from suite import BIN, b58encode, wait_until
 
 SIZE, UNION = 8448, 80
 ALIVE, START, STOP, KILL, RESET, COUNT, EXEC, ALLOW, ERASE, SNAPSHOT, RELEASE = range(1, 12)
-FOUND, READY, STARTED, FAILED, ENDED, GONE, COUNTED, EXECED, ERASED, STARTING, ALLOWED, SAVING, SNAPSHOTTED = range(101, 114)
+FOUND, READY, STARTED, FAILED, ENDED, GONE, COUNTED, EXECED, ERASED, STARTING, ALLOWED, SAVING, SNAPSHOTTED, RESETTED = range(101, 115)
 ANY, PRESENT, FILLED = range(3)
 FAILURE_OTHER, FAILURE_NO_VOLUME, FAILURE_ARCHIVE, FAILURE_VOLUME = range(4)
 MADE, UNCHANGED, SECRET_FOUND, TOO_LARGE, NOT_SAVED = range(5)
 NAMES = {
     FOUND: "FOUND", READY: "READY", STARTED: "STARTED", FAILED: "FAILED", ENDED: "ENDED", GONE: "GONE",
     COUNTED: "COUNTED", EXECED: "EXECED", ERASED: "ERASED", STARTING: "STARTING", ALLOWED: "ALLOWED",
-    SAVING: "SAVING", SNAPSHOTTED: "SNAPSHOTTED",
+    SAVING: "SAVING", SNAPSHOTTED: "SNAPSHOTTED", RESETTED: "RESETTED",
 }  # fmt: skip
 PORT = 18789
 MIB = 1 << 20
@@ -206,7 +206,7 @@ class Client:
                 os.close(fd)
         self.fds = []
 
-    def packet(self, what, agent="", boot="", body=b"", version=3):
+    def packet(self, what, agent="", boot="", body=b"", version=4):
         head = struct.pack("=II33s33s", version, what, agent.encode(), boot.encode())
         return (head + bytes(UNION - len(head)) + body).ljust(SIZE, b"\0")
 
@@ -322,6 +322,10 @@ class Client:
     def count(self, agent, boot="b0"):
         self.send(COUNT, agent, boot)
         return self.wait(COUNTED, agent=agent).connections
+
+    def reset(self, agent, boot="b0"):
+        self.send(RESET, agent, boot)
+        return self.wait(RESETTED, agent=agent).text
 
     def allow(self, agent, *addresses, ticket=1, ttl_s=60, boot="b0"):
         body = struct.pack("=I", len(addresses)) + b"".join(map(socket.inet_aton, addresses)).ljust(128, b"\0")

@@ -53,7 +53,7 @@ byte h_of[IDS + 2], a_of[IDS + 2]; /* of each entry */
 bool has_key = true;            /* mc:session:<jti> */
 bool is_of_generation = true;   /* it was made in the present one */
 byte end_id, generation_id;     /* the events of the two ways to end it; 0: not happened */
-bool handled;                   /* mc:replica:<the router>: of this history, and not below end_id */
+bool handled;                   /* what the router tells in mc:replicas is of this history, and not below end_id */
 byte ttl;                       /* of that key */
 #define IN_STREAM(id) ((id) >= oldest && (id) <= head)
 #define IS_GOOD (has_key && is_of_generation)

@@ -130,8 +130,9 @@ static const char *const made[] = {"curve/router.key", "curve/auth.key", "curve/
     "curve/llm-gateway.key", "curve/agent-wallet.key", "curve/operator.key", "curve/peers",
     "redis/router.password", "redis/auth.password", "redis/session.password",
     "redis/chain-oracle.password", "redis/secret-vault.password", "redis/sandbox.password",
-    "redis/llm-gateway.password", "redis/agent-wallet.password", "redis/users.acl", "jwt.keys",
-    "vault.key"};
+    "redis/llm-gateway.password", "redis/agent-wallet.password", "redis/replica.password",
+    "redis/sentinel.password", "redis/users.acl", "redis/replica.conf", "redis/sentinel.conf",
+    "jwt.keys", "vault.key"};
 
 static size_t files_below(const char *path)
 {
@@ -205,6 +206,32 @@ static void init_refuses_a_secret_that_a_list_would_not_know(void **state)
 		write_text(folder, missing[i], text);
 	}
 	init(folder);
+}
+
+/* These hold nothing but what follows from the passwords. */
+static void init_makes_what_redis_and_sentinels_show_anew_with_their_passwords(void **state)
+{
+	const struct folder *folder = *state;
+	static const char other[] =
+	    "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+	char path[160];
+
+	init(folder);
+	write_text(folder, "redis/sentinel.password", other);
+	write_text(folder, "redis/replica.password", other);
+	snprintf(path, sizeof(path), "%s/redis/users.acl", folder->keys);
+	assert_int_equal(unlink(path), 0);
+	init(folder);
+	scoped_free char *replica = text_of(folder, "redis/replica.conf");
+	scoped_free char *sentinel = text_of(folder, "redis/sentinel.conf");
+	assert_non_null(strstr(replica, other));
+	assert_non_null(strstr(sentinel, other));
+	assert_int_equal(mode_of(folder, "redis/replica.conf"), 0600);
+	assert_int_equal(mode_of(folder, "redis/sentinel.conf"), 0600);
+	for (size_t i = 0; i < NROLES; i++) {
+		snprintf(path, sizeof(path), "\nuser %s on #", roles[i]);
+		assert_non_null(strstr(sentinel, path));
+	}
 }
 
 static void init_says_what_to_do_with_a_folder_of_an_older_version(void **state)
@@ -912,6 +939,7 @@ int main(void)
 	    FOLDER(init_again_changes_nothing_and_leaves_nothing_behind),
 	    FOLDER(init_goes_on_where_it_was_interrupted),
 	    FOLDER(init_refuses_a_secret_that_a_list_would_not_know),
+	    FOLDER(init_makes_what_redis_and_sentinels_show_anew_with_their_passwords),
 	    FOLDER(init_says_what_to_do_with_a_folder_of_an_older_version),
 	    FOLDER(init_says_that_the_list_of_users_is_of_an_older_version),
 	    FOLDER(the_vaults_key_is_32_random_bytes_in_base64),

@@ -394,6 +394,40 @@ static void an_answer_to_a_read_of_the_old_history_does_not_forget_what_the_new_
 	assert_int_equal(r.follow.newest.id.ms, 12);
 }
 
+static void what_was_handled_is_told_by_id_and_history(void **state)
+{
+	struct reader r = {.nreads = 0};
+
+	(void)state;
+	assert_true(follow_has_handled(&r.follow, "", ID(0)));
+	assert_false(follow_has_handled(&r.follow, H1, ID(1)));
+	r = started(H1, 7, 5000);
+	assert_true(follow_has_handled(&r.follow, H1, ID(7)));
+	assert_true(follow_has_handled(&r.follow, H1, ID(6)));
+	assert_false(follow_has_handled(&r.follow, H1, ID(8)));
+	/* the next history lost 5 to 7, gave 6 and 7 out again, and is not known here yet */
+	assert_false(follow_has_handled(&r.follow, H2, ID(6)));
+	assert_false(follow_has_handled(&r.follow, H2, ID(7)));
+	/* emptied */
+	assert_false(follow_has_handled(&r.follow, "", ID(0)));
+}
+
+static void what_a_new_history_began_with_is_handled(void **state)
+{
+	struct reader r = started(H1, 7, 5000);
+	struct ledger_follow answer = answer_of(H2, 4, H1);
+
+	(void)state;
+	ask(&r, 5250);
+	take_in(&r, &r.read, &answer);
+	assert_string_equal(r.follow.history, H2);
+	assert_true(follow_has_handled(&r.follow, H1, ID(4)));
+	assert_false(follow_has_handled(&r.follow, H2, ID(5)));
+	follow_handled(&r.follow, H2, ID(5));
+	assert_true(follow_has_handled(&r.follow, H2, ID(5)));
+	assert_false(follow_has_handled(&r.follow, H1, ID(5)));
+}
+
 static void the_chains_age_is_the_larger_of_two(void **state)
 {
 	struct reader r = {.nreads = 0};
@@ -457,6 +491,8 @@ int main(void)
 	    cmocka_unit_test(what_was_heard_of_the_new_history_before_it_was_known_is_its_newest),
 	    cmocka_unit_test(
 		an_answer_to_a_read_of_the_old_history_does_not_forget_what_the_new_one_brought),
+	    cmocka_unit_test(what_was_handled_is_told_by_id_and_history),
+	    cmocka_unit_test(what_a_new_history_began_with_is_handled),
 	    cmocka_unit_test(the_chains_age_is_the_larger_of_two),
 	};
 

@@ -28,6 +28,8 @@ struct bench {
 	struct event_id last;
 	bool cursor_ran_ahead;
 	char heard_asset[PUBKEY_TEXT_MAX + 1];
+	bool must_hold;
+	uint64_t ticket;
 };
 
 static void on_event(void *arg, const struct ledger_event *event)
@@ -37,6 +39,10 @@ static void on_event(void *arg, const struct ledger_event *event)
 	b->events++;
 	assert_true(event_id_compare(event->id, b->last) > 0);
 	b->last = event->id;
+	if (b->must_hold) {
+		uint64_t ticket = follower_hold(b->follower);
+		follower_merge(b->follower, &b->ticket, &ticket);
+	}
 	b->cursor_ran_ahead |= event_id_compare(follower_cursor(b->follower), event->id) >= 0;
 }
 
@@ -206,6 +212,61 @@ static void brings_each_event_once_and_in_order(void **state)
 	assert_int_equal(b->events, 5);
 	assert_false(b->cursor_ran_ahead);
 	assert_int_equal(event_id_compare(follower_cursor(b->follower), wrote.id), 0);
+}
+
+struct said {
+	bool done;
+	struct ledger_replica replica;
+};
+
+static void on_enforced(void *arg, const struct ledger_enforced *out, const struct error *err)
+{
+	struct said *said = arg;
+
+	said->done = true;
+	assert_null(err);
+	assert_int_equal(out->len, 1);
+	said->replica = out->replica[0];
+}
+
+/* What everybody is told of this replica and that event. */
+static struct ledger_replica told(struct bench *b, const struct wrote *wrote)
+{
+	struct said said = {.done = false};
+
+	ledger_enforced(b->redis, wrote->id, wrote->history, on_enforced, &said);
+	assert_true(UNTIL(b, said.done, 2000));
+	return said.replica;
+}
+
+static void tells_an_event_as_enforced_once_what_it_began_is_over(void **state)
+{
+	struct bench *b = *state;
+
+	b->must_hold = true;
+	struct wrote first = write_event(b), second = write_event(b);
+	assert_true(UNTIL(b, b->events == 2, 2000));
+	loop_for(b->base, 600);
+	assert_int_equal(told(b, &first).state, LEDGER_OPEN);
+	uint64_t before = fixture_now_ms();
+	follower_release(b->follower, &b->ticket);
+	assert_int_equal(b->ticket, 0);
+	assert_true(UNTIL(b, told(b, &second).state == LEDGER_DONE, 2000));
+	assert_in_range(fixture_now_ms() - before, 0, 200); /* it was told at once */
+	assert_int_equal(told(b, &first).state, LEDGER_DONE);
+	assert_true(told(b, &first).ms >= 550);
+	assert_string_equal(told(b, &first).name, "router-1");
+	assert_string_equal(told(b, &first).role, "router");
+}
+
+static void outside_an_event_nothing_is_held(void **state)
+{
+	struct bench *b = *state;
+	uint64_t none = follower_hold(b->follower);
+
+	assert_int_equal(none, 0);
+	follower_release(b->follower, &none);
+	follower_release(NULL, &none);
 }
 
 static void the_bell_brings_the_read_forward_and_marks(void **state)
@@ -450,6 +511,10 @@ int main(void)
 		is_ready_at_once_in_a_settled_history, setup_following, teardown),
 	    cmocka_unit_test_setup_teardown(
 		brings_each_event_once_and_in_order, setup_following, teardown),
+	    cmocka_unit_test_setup_teardown(
+		tells_an_event_as_enforced_once_what_it_began_is_over, setup_following, teardown),
+	    cmocka_unit_test_setup_teardown(
+		outside_an_event_nothing_is_held, setup_following, teardown),
 	    cmocka_unit_test_setup_teardown(
 		the_bell_brings_the_read_forward_and_marks, setup_following, teardown),
 	    cmocka_unit_test_setup_teardown(

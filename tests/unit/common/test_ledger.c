@@ -155,7 +155,8 @@ static void settle(struct bench *b)
 
 static struct got follow(struct bench *b, const char *history, const struct event_id *cursor)
 {
-	return ASK(b, ledger_follow, "router-1", "router", history, cursor, NULL, "", on_follow);
+	return ASK(b, ledger_follow, "router-1", "router", history, cursor, NULL, "",
+	    &(struct ledger_progress){0}, on_follow);
 }
 
 static struct ledger_mint mint_of(const char *history, const char *wallet, uint64_t slot)

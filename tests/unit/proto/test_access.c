@@ -75,6 +75,8 @@ static const struct {
     {"session.end", ROLE_ROUTER},
     {"session.revoke", ROLE_OPERATOR_REVOKE},
     {"session.ban", ROLE_OPERATOR_REVOKE},
+    {"session.enforced", ROLE_ROUTER | ROLE_OPERATOR_READ | ROLE_OPERATOR_REVOKE},
+    {"session.unlist", ROLE_OPERATOR_REVOKE},
     {"session.place", ROLE_OPERATOR_REVOKE},
     {"oracle.owner", ROLE_AUTH | ROLE_SESSION | ROLE_VAULT | ROLE_WALLET},
     {"oracle.finalized", ROLE_VAULT},
