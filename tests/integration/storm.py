@@ -32,31 +32,48 @@ def percentiles(values):
 class Line:
     """One HTTP connection that is kept, to nginx or to a router's own socket."""
 
-    def __init__(self, suite, socket_path=None):
-        self.suite, self.path, self.connection = suite, socket_path, None
+    def __init__(self, suite, socket_path=None, timeout_s=5):
+        self.suite, self.path, self.timeout_s, self.connection = suite, socket_path, timeout_s, None
 
-    def ask(self, method, path, body=None, token=None):
-        """(status, JSON or None, token that was set); status 0: no answer."""
+    def connect(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.suite.port, timeout=self.timeout_s)
+        if self.path:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.settimeout(self.timeout_s)
+            connection.sock.connect(str(self.path))
+        return connection
+
+    def send(self, method, path, body, headers):
+        """(answer, its body), or (None, b"")."""
         try:
-            if not self.connection:
-                self.connection = http.client.HTTPConnection("127.0.0.1", self.suite.port, timeout=5)
-                if self.path:
-                    self.connection.sock = socket.socket(socket.AF_UNIX)
-                    self.connection.sock.settimeout(5)
-                    self.connection.sock.connect(str(self.path))
-            headers = {"Host": self.suite.authority, **({"Content-Type": "application/json"} if body is not None else {}),
-                       **({"X-Real-IP": "127.0.0.1"} if self.path else {}),
-                       **({"Cookie": f"__Host-multiclaw={token}"} if token else {})}
-            self.connection.request(method, path, None if body is None else json.dumps(body), headers)
+            self.connection = self.connection or self.connect()
+            self.connection.request(method, path, body, headers)
             answer = self.connection.getresponse()
-            data, cookie = answer.read(), answer.headers.get("Set-Cookie", "")
-            if answer.will_close:
-                self.close()
-            made = cookie.split(";")[0].removeprefix("__Host-multiclaw=") if cookie.startswith("__Host-multiclaw=") else None
-            return answer.status, json.loads(data) if data[:1] == b"{" else None, made
-        except (OSError, http.client.HTTPException, ValueError):
+            data = answer.read()
+        except (OSError, http.client.HTTPException):
             self.close()
+            return None, b""
+        if answer.will_close:
+            self.close()
+        return answer, data
+
+    def ask(self, method, path, body, token=None):
+        """(status, JSON, token that was set) of the API; status 0: no answer."""
+        headers = {"Host": self.suite.authority, "Content-Type": "application/json", **({"X-Real-IP": "127.0.0.1"} if self.path else {}),
+                   **({"Cookie": f"__Host-multiclaw={token}"} if token else {})}
+        answer, data = self.send(method, path, json.dumps(body), headers)
+        if not answer:
             return 0, None, None
+        made = (answer.headers.get("Set-Cookie") or "").split(";")[0].partition("=")
+        return answer.status, json.loads(data) if data[:1] == b"{" else None, made[2] if made[0] == "__Host-multiclaw" else None
+
+    def decided(self, agent, inside):
+        """What is said of a request to this agent with this session of its origin; 0: nothing."""
+        host, cookie = f"{agent}.{self.suite.authority}", {"Cookie": f"__Host-multiclaw-agent={inside}"}
+        if self.path:
+            cookie.update({"X-Original-Host": host, "X-Original-Method": "GET", "X-Original-URI": "/"})
+        answer, _ = self.send("GET", "/authz" if self.path else "/", None, {"Host": "router" if self.path else host, **cookie})
+        return int(answer.headers.get("X-Multiclaw-Status") or answer.status) if answer else 0
 
     def close(self):
         if self.connection:
@@ -75,8 +92,9 @@ class Period:
 
 
 class Session:
-    def __init__(self, period, token, asked_at):
-        self.period, self.token, self.asked_at = period, token, asked_at
+    def __init__(self, period, token, agent, asked_at):
+        self.period, self.token, self.agent, self.asked_at = period, token, agent, asked_at
+        self.inside = None  # the session of the agent's origin that belongs to it
         self.logged_out_at = None
         self.is_leaving = False
         self.seen = []  # (asked at, answered at, point, status)
@@ -149,7 +167,7 @@ class Storm:
     def __init__(self, suite, victims, seed, assets=200, sign_ins=200, transfers=20):
         self.suite, self.victims, self.random = suite, victims, random.Random(seed)
         self.sign_ins, self.transfers = sign_ins, transfers
-        self.points = {"edge": None, **{name: suite.state / f"run/{name}.api" for name in victims if name.startswith("router-")}}
+        self.points = {"edge": None, **{name: suite.state / f"run/{name}.authz" for name in victims if name.startswith("router-")}}
         self.stop, self.lock, self.threads = threading.Event(), threading.Lock(), []
         self.current, self.periods, self.sessions, self.let_in, self.kills = [], [], [], [], []
         self.statuses, self.sold, self.due, self.failures = collections.Counter(), 0, [], []
@@ -197,31 +215,40 @@ class Storm:
             return
         asked_at = time.time()
         body = {"nonce": issued["nonce"], "wallet": period.wallet.address, "signature": b58encode(period.wallet.sign(issued["message"].encode()))}
-        status, _, token = line.ask("POST", "/v1/auth/verify", body)
+        status, said, token = line.ask("POST", "/v1/auth/verify", body)
         self.statuses["former" if former else "verify", status] += 1
         if status != 200:
             return
-        session = Session(period, token, asked_at)
+        session = Session(period, token, said["agent_id"], asked_at)
+        session.is_leaving = generator.random() < 0.02
         with self.lock:
             self.let_in.append((asked_at, period))
             self.sessions.append(session)
-            if generator.random() >= 0.05:
+            if not session.is_leaving:
                 period.newest = session
-                return
-        session.is_leaving = True
+        if session.is_leaving and self.enter(session):
+            self.look_everywhere(session)
+            if line.ask("POST", "/v1/auth/logout", {}, session.token)[0] == 204:
+                session.logged_out_at = time.time()
+                self.watch(session, generator)
+
+    def enter(self, session):
+        if not session.inside:
+            with contextlib.suppress(OSError, http.client.HTTPException, AssertionError, ValueError):
+                session.inside = self.suite.enter(session.token)
+        return session.inside
+
+    def look_everywhere(self, session):
+        """So that each router has it in its cache."""
         for point in self.points:
-            self.probe(session, point, line if point == "edge" else None)
-        if line.ask("POST", "/v1/auth/logout", {}, session.token)[0] == 204:
-            session.logged_out_at = time.time()
-            self.watch(session, generator)
+            self.probe(session, point)
 
     def sell(self, generator, line):
         with self.lock:
             period = self.current.pop(generator.randrange(len(self.current)))
         session, buyer = period.newest, Wallet()
-        if session:
-            for point in self.points:  # so that each router has it in its cache
-                self.probe(session, point, line if point == "edge" else None)
+        if session and self.enter(session):
+            self.look_everywhere(session)
         period.sent_at = time.time()
         self.suite.rpc("devchain_transfer", {"asset": period.asset, "to": buyer.address, "wait": "confirmed"})
         confirmed_at = time.time()
@@ -229,8 +256,8 @@ class Storm:
             period.confirmed_at = confirmed_at
             self.new_period(period.asset, buyer)
             self.sold += 1
-        if period.newest:
-            self.watch(period.newest, generator)
+        if session and session.inside:
+            self.watch(session, generator)
 
     def watch(self, session, generator):
         now = time.monotonic()
@@ -246,17 +273,16 @@ class Storm:
                 if not self.due or self.due[0][0] > time.monotonic():
                     break
                 _, _, session, point = self.due.pop(0)
-            self.probe(session, point, line if point == "edge" else None)
+            self.probe(session, point)
         with self.lock:
-            session, point = generator.choice(self.current).newest, generator.choice(list(self.points))
-        if session:
-            self.probe(session, point, line if point == "edge" else None)
+            session = generator.choice(self.current).newest
+        if session and (session.inside or generator.random() < 0.2 and self.enter(session)):
+            self.probe(session, generator.choice(list(self.points)))
 
-    def probe(self, session, point, line=None):
-        lines = self.lines.__dict__
-        line = line or lines.setdefault(point, Line(self.suite, self.points[point]))
+    def probe(self, session, point):
+        line = self.lines.__dict__.setdefault(point, Line(self.suite, self.points[point]))
         asked_at = time.time()
-        status, _, _ = line.ask("GET", "/v1/session", token=session.token)
+        status = line.decided(session.agent, session.inside)
         session.seen.append((asked_at, time.time(), point, status))
         self.statuses["probe", status] += 1
         return status
@@ -282,7 +308,7 @@ class Storm:
         if self.suite.pid(name) == old_pid:
             return False
         if name == "nginx":
-            return Line(self.suite).ask("GET", "/v1/session")[0] in (401, 503)
+            return Line(self.suite).decided("nobody", "x") > 0
         if name == "redis":
             with contextlib.closing(socket.socket(socket.AF_UNIX)) as s:
                 s.connect(str(self.suite.state / "run/redis.sock"))
@@ -355,7 +381,7 @@ class Storm:
         for name in self.points.keys() - {"edge"}:
             wait_until(f"{name} has handled all", lambda: number(redis.hget(f"mc:replica:{name}", "handled")) >= number(newest), 5)
         time.sleep(BOUND_S)
-        for session in [s for s in self.sessions if s.period.newest is s or s.logged_out_at]:
+        for session in [s for s in self.sessions if s.inside]:
             for point in self.points:
                 is_over = session.period.confirmed_at or session.logged_out_at
                 status = wait_until("a decision", lambda: next((s for s in [self.probe(session, point)] if s in (200, 401)), None), 10)

@@ -8,7 +8,8 @@ import os
 import random
 
 from storm import Judge, Period, Session, Storm
-from suite import SANITIZED, Suite
+from suite import SANITIZED
+from test_edge import Edge
 
 KILLS = int(os.environ.get("STORM_KILLS", "20"))
 ALONE = int(os.environ.get("STORM_ALONE", "6"))
@@ -19,8 +20,9 @@ DAEMONS = [f"{name}-{i}" for name in ("router", "auth", "session", "chain-oracle
 
 
 def test_kills_at_random_moments_let_nobody_in_and_lose_nothing():
-    with Suite(replicas=2, MULTICLAW_EDGE_RATE=100000, MULTICLAW_EDGE_CONNECTIONS=10000) as suite:
-        storm = Storm(suite, DAEMONS + ["redis", "nginx"], SEED, sign_ins=200 * RATE, transfers=20 * RATE).run(KILLS, ALONE, MEAN_S)
+    edge = Edge(replicas=2, MULTICLAW_EDGE_RATE=100000, MULTICLAW_EDGE_CONNECTIONS=10000)
+    try:
+        storm = Storm(edge.suite, DAEMONS + ["redis", "nginx"], SEED, sign_ins=200 * RATE, transfers=20 * RATE).run(KILLS, ALONE, MEAN_S)
         storm.settle()
         judge = storm.judge()
         lines = [f"seed {SEED}", *storm.report(judge)]
@@ -32,6 +34,8 @@ def test_kills_at_random_moments_let_nobody_in_and_lose_nothing():
         assert all(k.ready_s is not None or k.again for k in storm.kills), lines[-3:]
         assert len(judge.found_s) > KILLS and storm.statuses["verify", 200] > 10 * KILLS, lines[1:3]
         assert storm.statuses["former", 403], "nobody tried it with what was sold"
+    finally:
+        edge.stop()
 
 
 # ---- the judge
@@ -40,7 +44,7 @@ def test_kills_at_random_moments_let_nobody_in_and_lose_nothing():
 def judged(seen, logged_out_at=None, confirmed_at=101.0, events=(100.9,), let_in=()):
     period = Period("asset", None)
     period.sent_at, period.confirmed_at = (100.5, confirmed_at) if confirmed_at else (None, None)
-    session = Session(period, "token", 99.0)
+    session = Session(period, "token", "agent", 99.0)
     session.seen, session.logged_out_at, session.is_leaving = seen, logged_out_at, bool(logged_out_at)
     judge = Judge([period], [session], [(at, period) for at in let_in], {"asset": list(events)})
     return {name for name in ("wrong", "strangers", "lost", "late", "revived", "shut_out") if getattr(judge, name)}
