@@ -79,11 +79,20 @@ def log_out(suite, owner, replica="router-2"):
     line.close()
 
 
-def metric(suite, replica, name):
+def told(suite, replica, path):
     with socket.socket(socket.AF_UNIX) as s:
         s.connect(str(suite.state / f"run/{replica}.ops"))
-        s.sendall(b"GET /metrics HTTP/1.0\r\nHost: x\r\n\r\n")
-        return sum(float(n) for n in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", read_all(s).decode(), re.M))
+        s.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
+        return read_all(s).decode()
+
+
+def metric(suite, replica, name):
+    return sum(float(n) for n in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", told(suite, replica, "/metrics"), re.M))
+
+
+def skew_s(suite, replica):
+    """Of its clock and those of whom it asks, as it measured it."""
+    return int(re.search(r"(\d+) ms apart", told(suite, replica, "/readyz"))[1]) / 1000
 
 
 def denied_within(suite, owner, seconds, routers=ROUTERS, since=None):
@@ -255,6 +264,7 @@ def test_an_oracle_killed_between_its_write_and_its_bell_hides_no_sale(made):
     relay = Relay(suite.state / "cut/redis.sock", suite.state / "run/redis.sock")
     env = suite.env_of("chain-oracle", MULTICLAW_REPLICA="chain-oracle-9", MULTICLAW_REDIS="unix:cut/redis.sock")
     pid, redis = suite.pid("chain-oracle-1"), suite.redis()
+    shown, hidden = signed_in(suite, ROUTERS[:1]), signed_in(suite, ROUTERS[:1])
     os.kill(pid, signal.SIGSTOP)  # what happens now is the other's alone to see
     with open(suite.state / "log/chain-oracle-9.log", "wb") as log:
         process = subprocess.Popen([BIN / "multiclaw-chain-oracle", "-c", "conf/suite.conf", "-c", "conf/chain-oracle.conf"], cwd=suite.state, env=env, stderr=log)
@@ -263,10 +273,10 @@ def test_an_oracle_killed_between_its_write_and_its_bell_hides_no_sale(made):
             wait_until("push", lambda: (suite.state / "run/chain-oracle-9.ops").exists() and metric(suite, "chain-oracle-9", "multiclaw_oracle_push_live") == 2, 10)
         heard = lambda: metric(suite, "router-1", "multiclaw_bell_heard_total")
         tell = lambda owner: suite.rpc("devchain_transfer", {"asset": owner.asset, "to": Wallet().address, "wait": "confirmed"})
-        told, hidden, before = signed_in(suite, ROUTERS[:1]), signed_in(suite, ROUTERS[:1]), heard()
-        tell(told)
+        before = heard()
+        tell(shown)
         wait_until("this one's bell is heard", lambda: heard() > before, 3)
-        denied_within(suite, told, 1, ROUTERS[:1])
+        denied_within(suite, shown, 1, ROUTERS[:1])
         relay.hold()
         before, newest = heard(), redis.xrevrange("mc:events", count=1)[0][0]
         tell(hidden)
@@ -367,7 +377,7 @@ def test_wall_clocks_a_day_off_change_nothing_about_a_lease(made):
     for days in (1, -1):
         # the router's own host: no lease is lost, none lasts longer
         clocks.shift("router-1", days * DAY_S)
-        wait_until("it was noticed", lambda: skew(suite, "router-1") > DAY_S - 60, 5)
+        wait_until("it was noticed", lambda: skew_s(suite, "router-1") > DAY_S - 60, 5)
         until = time.monotonic() + 1
         while time.monotonic() < until:
             assert has_lease("router-1") and at(suite, "router-1", owner) == 200
