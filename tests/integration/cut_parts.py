@@ -1,7 +1,6 @@
 """Ways to take something away from a process that nothing of ours is asked for: what lies between two sockets, the network, the wall clock."""
 
 import contextlib
-import ctypes
 import mmap
 import os
 import pathlib
