@@ -400,7 +400,7 @@ def test_wall_clocks_a_day_off_change_nothing_about_a_lease(made):
         log_out(suite, out, "router-1")
         denied_within(suite, out, 1, routers)
         clocks.shift("redis-server", 0)
-        wait_until("serves again", lambda: at(suite, "router-1", owner) == 200 and suite.try_sign_in(owner, owner.asset).status == 200, 20)
+        wait_until("serves again", lambda: at(suite, "router-1", owner) == 200 and suite.try_sign_in(out, out.asset).status == 200, 20)
 
 
 # ---- what is gone
