@@ -20,7 +20,8 @@ import time
 from suite import Wallet, b58encode, wait_until
 
 BOUND_S = 2.0  # I2: from the event on, whatever was killed
-FOUND_S = 20.0  # from confirmed to the event: the sweep's 15 s and a restart
+SWEEP_S = 16.5  # the longest from one sweep to the next
+FOUND_S = 30.0  # from confirmed to the event, when the sweep that would find it is killed, and the next has to wait for a restart
 PROBES_S = (0.05, 0.3, 1.0, 2.1, 5.0, 20.0)  # after the end
 
 
@@ -401,7 +402,7 @@ class Storm:
         grants = self.statuses["verify", 200]
         yield f"{len(self.kills)} kills in {self.lasted_s:.0f} s; {grants / self.lasted_s:.0f} sign-ins/s let in, {self.sold / self.lasted_s:.1f} sales/s"
         yield f"answers: {dict(sorted(self.statuses.items(), key=str))}"
-        yield f"sales of watched assets {len(judge.found_s)}; from confirmed to the event, s: {show(judge.found_s)}"
+        yield f"sales of watched assets {len(judge.found_s)}; from confirmed to the event, s: {show(judge.found_s)}; later than a sweep: {sum(s > SWEEP_S for s in judge.found_s)}"
         yield f"allows asked for after the event (bound {BOUND_S:.0f} s): {len(judge.stale_s)}, s: {show(judge.stale_s)}"
         yield f"wrong allows {len(judge.wrong)}, former owners let in {len(judge.strangers)}, lost {len(judge.lost)}, late {len(judge.late)}, " \
               f"revived {len(judge.revived)}, shut out {len(judge.shut_out)}"

@@ -269,8 +269,11 @@ def test_an_oracle_killed_between_its_write_and_its_bell_hides_no_sale(made):
     with open(suite.state / "log/chain-oracle-9.log", "wb") as log:
         process = subprocess.Popen([BIN / "multiclaw-chain-oracle", "-c", "conf/suite.conf", "-c", "conf/chain-oracle.conf"], cwd=suite.state, env=env, stderr=log)
     try:
-        with contextlib.suppress(OSError):
-            wait_until("push", lambda: (suite.state / "run/chain-oracle-9.ops").exists() and metric(suite, "chain-oracle-9", "multiclaw_oracle_push_live") == 2, 10)
+        def pushes():
+            with contextlib.suppress(OSError):
+                return metric(suite, "chain-oracle-9", "multiclaw_oracle_push_live") == 2
+
+        wait_until("push", pushes, 20, 0.05)
         heard = lambda: metric(suite, "router-1", "multiclaw_bell_heard_total")
         tell = lambda owner: suite.rpc("devchain_transfer", {"asset": owner.asset, "to": Wallet().address, "wait": "confirmed"})
         before = heard()

@@ -63,5 +63,5 @@ def test_the_judge_sees_what_is_wrong_and_nothing_else():
     assert judged([answer(401, 200.0)], confirmed_at=None, events=()) == {"shut_out"}
     assert judged([], let_in=[101.1]) == {"strangers"}
     assert judged([], events=()) == judged([], events=(100.4,)) == {"lost"}
-    assert judged([], events=(122.0,)) == {"late"}
+    assert judged([], events=(132.0,)) == {"late"}
     assert judged([answer(401, 101.5), answer(200, 103.6)], events=(102.0,)) == {"revived"}
