@@ -47,7 +47,7 @@ FUZZ_SECONDS ?= 60
 SOURCES := $(wildcard common/*.[ch] proto/*.[ch] services/*/*.[ch] services/*/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-unit test-integration test-model test-node bench fuzz lint check-layers check-docs docs format clean tools demo-image
+.PHONY: all help deps run test test-unit test-integration test-model test-node soak bench fuzz lint check-layers check-docs docs format clean tools demo-image
 .SECONDARY:
 
 all: $(PROGRAMS) $(DEVCHAIN) demo-image ## build every program into build/bin, and the demo agent's image
@@ -196,6 +196,9 @@ test-model: ## the protocol's models, searched by SPIN
 
 test-node: all $(WALLET_LINES) ## the tests that use the ecosystem's own JavaScript libraries
 	@BUILD=$(BUILD) tests/node/run
+
+soak: all $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.json ## the long variants of integration tests, hours; SOAK_ONLY=storm for the thousand kills alone
+	@BUILD=$(BUILD) tests/soak
 
 BENCH := $(BUILD)/bench/load $(BUILD)/bench/probe $(BUILD)/bench/floor $(BUILD)/bench/table
 $(BUILD)/bench/table: $(BUILD)/lib/router.a $(COMMON_LIB)

@@ -271,7 +271,9 @@ static bool is_due(const struct sweep *sweep)
 	if (sweep->counted_ms > 0 && clock_boot_ms() < sweep->counted_ms + wait_ms)
 		return false;
 	const struct ledger_chain *chain = follower_chain(follower);
-	return !chain->known || follower_redis_now_ms(follower) >= chain->at_ms + wait_ms;
+	uint64_t now_ms = follower_redis_now_ms(follower);
+	/* a sweep of the future: Redis' clock was set back */
+	return !chain->known || now_ms < chain->at_ms || now_ms >= chain->at_ms + wait_ms;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)

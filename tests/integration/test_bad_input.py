@@ -430,24 +430,6 @@ def test_a_retired_key_ends_its_sessions_at_every_router(own_edge):
 # ---- the bus and Redis at their worst
 
 
-def test_with_every_bell_lost_a_session_ends_within_a_second(own_edge):
-    edge = own_edge(MULTICLAW_BELLS="ipc://run/nobody.bell")
-    for way in ("logout", "operator, asset"):
-        wallet = new_owner(edge.suite)
-        answer = edge.suite.try_sign_in(wallet, wallet.asset)
-        token, agent = answer.token, answer.json["agent_id"]
-        for replica in ROUTERS * 3:
-            assert decided(edge, token, agent, replica) == 200
-        end_by(edge, way, wallet, token)
-        for replica in ROUTERS:
-            wait_until("out", lambda: decided(edge, token, agent, replica) == 401, 1)
-    for name in ROUTERS:
-        with socket.socket(socket.AF_UNIX) as s:
-            s.connect(str(edge.suite.state / f"run/{name}.ops"))
-            s.sendall(b"GET /metrics HTTP/1.0\r\nHost: x\r\n\r\n")
-            assert re.search(rb"multiclaw_bell_heard_total 0\n", read_all(s)), "the bell was heard after all"
-
-
 def test_a_router_paused_through_a_hundred_thousand_events_misses_none(own_edge):
     edge = own_edge()
     redis, token = edge.suite.redis(), edge.alice

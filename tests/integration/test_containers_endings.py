@@ -284,6 +284,28 @@ def test_a_sale_while_it_cannot_be_told_ends_it_as_soon_as_it_can(suite, down):
     buyer.stop()
 
 
+def test_a_sale_and_a_buy_back_while_vault_and_sandbox_are_down_leave_neither_key_nor_container(suite):
+    owner, wallet = suite.new_owner(word="the word of this one"), Wallet()
+    bring(owner, "running")
+    pids = [freeze(suite, name) for name in ("sandbox-1", "secret-vault-1")]
+    suite.transfer(owner.asset, wallet)
+    wait_until("the seller is out", lambda: suite.session_status(owner.token) == 401, 15)
+    suite.transfer(owner.asset, owner.wallet)
+    token = wait_until("and back in", lambda: suite.try_sign_in(owner.wallet, owner.asset).token, 15, 0.1)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    # from the first answer on
+    answer = wait_until("the vault serves", lambda: next((a for a in [suite.http("GET", "/v1/secrets", token=token)] if a.status == 200), None), 30)
+    assert answer.json["secrets"] == [], answer.json
+    suite.wait_sandbox()
+    assert is_down(suite, owner), "ready, and the old one runs"
+    ended(suite, owner, "bought back")
+    stays_down(suite, [owner])
+    owner.sign_in_again().start()
+    assert owner.memory == "" and suite.http("GET", "/v1/secrets", token=owner.token).json["secrets"] == []
+    owner.stop()
+
+
 def test_a_restarted_redis_ends_no_agent_and_hides_no_sale(suite):
     kept, sold, wallet = suite.new_owner(), suite.new_owner(), Wallet()
     at_once([kept, sold], lambda owner: bring(owner, "running"))

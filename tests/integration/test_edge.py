@@ -32,12 +32,14 @@ class Echo:
 
 
 class Edge:
-    """A suite with a stand-in behind every agent's host, two owners signed in."""
+    """A suite with a stand-in behind every agent's host, two owners signed in. prepare(suite) is called before it starts."""
 
-    def __init__(self, **settings):
+    def __init__(self, prepare=None, **settings):
         self.echo = Echo()
         self.suite = Suite(MULTICLAW_AGENT_UPSTREAM=self.echo.address, **settings)
         try:
+            if prepare:
+                prepare(self.suite)
             self.suite.start()
             self.alice, self.agent = self.sign_in("alice")
             self.bob, self.other = self.sign_in("bob")

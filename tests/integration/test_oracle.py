@@ -302,6 +302,13 @@ def test_a_sweep_of_any_replica_is_everybodys(own):
         o.signal("chain-oracle-1", signal.SIGCONT)
 
 
+def test_a_clock_of_redis_that_was_set_back_holds_up_no_sweep(o, alice, asset):
+    o.sign_in(asset, alice)
+    ahead = int(time.time() * 1000) + 86400000
+    o.redis.hset("mc:chain", "at", ahead)
+    wait_until("it sweeps as before", lambda: o.chain()[1] < ahead, 6)
+
+
 def test_what_happened_while_it_was_down_is_found_at_the_start(own, alice, bob):
     o = own(MULTICLAW_SWEEP_S=60).start()
     asset, kept = o.mint(alice), o.mint(alice)
