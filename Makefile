@@ -95,6 +95,15 @@ $(LEAKY): $(BUILD)/obj/services/secret-vault/main.o $(BUILD)/obj/tests/leaky/rec
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -Wl,--wrap=records_write -o $@ $^ $(LDLIBS)
 
+# the deciding code of router and session in virtual time: what it talks through is replaced by the files named seam_*, and --wrap is for planted bugs
+SIM := $(BUILD)/sim/sim
+SIM_OBJ := $(call obj,$(wildcard tests/sim/*.c))
+SIM_WRAPPED := follow_judge follow_heard follower_has_lease follower_chain_age_ms decision_put decision_lookup decision_restart decision_mark
+$(SIM_OBJ): ALLFLAGS += -isystem /usr/include/lua5.1
+$(SIM): $(SIM_OBJ) $(BUILD)/lib/router.a $(BUILD)/lib/session.a $(PROTO_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPPED)) -o $@ $^ $(LDLIBS) -llua5.1
+
 # The demo agent runs in a container: static, on libc alone, and the same whatever the suite is built with.
 DEMO_FOLDER := services/sandbox/demo-agent
 DEMO_OBJ   := $(patsubst $(DEMO_FOLDER)/%.c,$(BUILD)/demo-agent/obj/%.o,$(wildcard $(DEMO_FOLDER)/*.c))

@@ -1,0 +1,244 @@
+#include "tests/sim/faults.h"
+
+#include <string.h>
+
+#include "tests/sim/chain.h"
+#include "tests/sim/seam.h"
+#include "tests/sim/server.h"
+
+#define INCIDENTS_MAX 6
+#define DAY_US (86400ll * SECOND)
+
+struct faults faults;
+static bool is_over;
+
+static struct proc *some_proc(void)
+{
+	return &procs[world_below(nprocs)];
+}
+
+/* Short ones, and some about as long as a lease. */
+static uint64_t some_while(void)
+{
+	return world_chance(50) ? world_between(20, 700) * MS : world_between(700, 3000) * MS;
+}
+
+/* ---- processes */
+
+static void pause_one(void)
+{
+	struct proc *proc = some_proc();
+	uint64_t us = some_while();
+
+	world_trace("fault: %s is stopped for %llu ms", proc->name, (unsigned long long)us / MS);
+	proc->paused_until = world.now + us;
+}
+
+static void start_again(void *arg)
+{
+	proc_start(arg);
+}
+
+static void kill_one(void)
+{
+	struct proc *proc = some_proc();
+
+	if (!proc->up)
+		return;
+	world_trace("fault: %s is killed", proc->name);
+	proc_kill(proc);
+	world_plan(world.now + world_between(5, 600) * MS, start_again, proc);
+}
+
+static void wrong_clock(void)
+{
+	struct proc *proc = some_proc();
+
+	proc->wall_us = world_chance(50) ? DAY_US : -DAY_US;
+	world_trace("fault: the wall clock of %s is a day wrong", proc->name);
+}
+
+/* ---- the network */
+
+static void cut_redis(void)
+{
+	struct proc *proc = some_proc();
+
+	proc->redis_cut_until = world.now + some_while();
+	world_trace("fault: %s is cut off from Redis until %llu ms", proc->name,
+	    (unsigned long long)proc->redis_cut_until / MS);
+}
+
+static void cut_all(void)
+{
+	struct proc *proc = some_proc();
+
+	proc->redis_cut_until = proc->bus_cut_until = world.now + some_while();
+	world_trace("fault: %s is cut off until %llu ms", proc->name,
+	    (unsigned long long)proc->bus_cut_until / MS);
+}
+
+static void slow_redis(void)
+{
+	struct proc *proc = some_proc();
+
+	proc->redis_slow_us = world_between(1, 600) * MS;
+	world_trace("fault: %s is %llu ms from Redis", proc->name,
+	    (unsigned long long)proc->redis_slow_us / MS);
+}
+
+static void slow_bus(void)
+{
+	faults.bus_slow_us = world_between(1, 300) * MS;
+	world_trace("fault: the bus takes %llu ms", (unsigned long long)faults.bus_slow_us / MS);
+}
+
+/* ---- Redis */
+
+struct failover {
+	enum server_loss loss;
+	uint64_t down_us;
+	bool leaves_some_behind;
+};
+
+static void reset_links(bool leaves_some_behind)
+{
+	for (unsigned i = 0; i < nprocs; i++) {
+		struct redis *redis = procs[i].daemon ? procs[i].daemon->process.redis : NULL;
+		if (!redis)
+			continue;
+		if (leaves_some_behind && world_chance(50))
+			seam_redis_leave_behind(redis, world.now + world_between(100, 5000) * MS);
+		else
+			seam_redis_reset(redis);
+	}
+}
+
+static void serve_again(void *arg)
+{
+	const struct failover *failover = arg;
+
+	server_replace(failover->loss, failover->leaves_some_behind);
+	server_primary()->is_up = true;
+	if (failover->leaves_some_behind)
+		reset_links(true);
+}
+
+static void fail(void *arg)
+{
+	struct failover *failover = arg;
+
+	if (is_over || !server_primary()->is_up)
+		return;
+	world_trace("fault: the Redis that serves ends");
+	if (failover->leaves_some_behind) {
+		serve_again(failover);
+		return;
+	}
+	server_primary()->is_up = false;
+	reset_links(false);
+	world_plan(world.now + failover->down_us, serve_again, failover);
+}
+
+static void fail_over(enum server_loss loss, bool leaves_some_behind)
+{
+	struct failover *failover = world_alloc(sizeof(*failover));
+	uint64_t tail = world_chance(60) ? world_between(1, 60) : world_between(60, 1500);
+
+	if (!server_primary()->is_up)
+		return;
+	*failover = (struct failover){loss, world_between(1, 200) * MS, leaves_some_behind};
+	if (loss == LOSS_TAIL)
+		server_snapshot();
+	world_plan(world.now + (loss == LOSS_TAIL ? tail * MS : 0), fail, failover);
+}
+
+static void lose_nothing(void)
+{
+	fail_over(LOSS_NOTHING, false);
+}
+
+static void lose_tail(void)
+{
+	fail_over(LOSS_TAIL, false);
+}
+
+static void lose_all(void)
+{
+	fail_over(LOSS_ALL, false);
+}
+
+static void leave_behind(void)
+{
+	fail_over(world_chance(50) ? LOSS_NOTHING : LOSS_TAIL, true);
+}
+
+/* ---- the chain, and the bell */
+
+static void late_nodes(void)
+{
+	chain_trouble((unsigned)world_between(1, 8), 0);
+	world_trace("fault: nodes are behind");
+}
+
+static void lying_nodes(void)
+{
+	chain_trouble((unsigned)world_between(0, 3), (unsigned)world_between(5, 60));
+	world_trace("fault: nodes tell what was");
+}
+
+static void bad_bell(void)
+{
+	faults.bell_lost_percent = world_chance(40) ? 100 : (unsigned)world_below(80);
+	faults.bell_twice_percent = (unsigned)world_below(50);
+	faults.bell_late_percent = (unsigned)world_below(100);
+	world_trace("fault: the bell loses %u, doubles %u, delays %u of 100",
+	    faults.bell_lost_percent, faults.bell_twice_percent, faults.bell_late_percent);
+}
+
+/* ---- which of them, in this seed: few kinds in each, so that each pair of kinds is alone in some */
+
+static void (*const kinds[])(void) = {pause_one, kill_one, wrong_clock, cut_redis, cut_all, slow_redis,
+    slow_bus, lose_nothing, lose_tail, lose_tail, lose_all, leave_behind, late_nodes, lying_nodes,
+    bad_bell, bad_bell};
+
+static void happen(void *arg)
+{
+	void (**kind)(void) = arg;
+
+	if (!is_over)
+		(*kind)();
+}
+
+void faults_begin(uint64_t from, uint64_t to)
+{
+	unsigned nkinds = (unsigned)world_between(1, 4);
+	unsigned n = (unsigned)world_between(1, INCIDENTS_MAX);
+	void (*(*chosen)[4])(void) = world_alloc(sizeof(*chosen));
+
+	memset(&faults, 0, sizeof(faults));
+	is_over = false;
+	for (unsigned i = 0; i < nkinds; i++)
+		(*chosen)[i] = kinds[world_below(ARRAY_LEN(kinds))];
+	for (unsigned i = 0; i < n; i++)
+		world_plan(
+		    world_between(from, to), happen, &(*chosen)[world_below(nkinds)]);
+}
+
+void faults_end(void)
+{
+	is_over = true;
+	memset(&faults, 0, sizeof(faults));
+	chain_trouble(0, 0);
+	for (unsigned i = 0; i < nprocs; i++) {
+		struct proc *proc = &procs[i];
+		proc->paused_until = proc->redis_cut_until = proc->bus_cut_until = 0;
+		proc->redis_slow_us = 0;
+		proc->wall_us = 0;
+		if (proc->up)
+			seam_redis_rejoin(proc->daemon->process.redis);
+		else
+			proc_start(proc);
+	}
+	world_trace("all is well from now on");
+}

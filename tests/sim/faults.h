@@ -1,0 +1,18 @@
+/* faults - what goes wrong in this seed, and when. */
+#ifndef SIM_FAULTS_H
+#define SIM_FAULTS_H
+
+#include "tests/sim/world.h"
+
+struct faults {
+	unsigned bell_lost_percent, bell_twice_percent, bell_late_percent;
+	uint64_t bus_slow_us;
+};
+extern struct faults faults;
+
+/* Plans what happens between the two times. */
+void faults_begin(uint64_t from, uint64_t to);
+/* Everything is well from now on. */
+void faults_end(void);
+
+#endif
