@@ -99,10 +99,14 @@ $(LEAKY): $(BUILD)/obj/services/secret-vault/main.o $(BUILD)/obj/tests/leaky/rec
 SIM := $(BUILD)/sim/sim
 SIM_OBJ := $(call obj,$(wildcard tests/sim/*.c))
 SIM_WRAPPED := follow_judge follow_heard follower_has_lease follower_chain_age_ms decision_put decision_lookup decision_restart decision_mark
-$(SIM_OBJ): ALLFLAGS += -isystem /usr/include/lua5.1
-$(SIM): $(SIM_OBJ) $(BUILD)/lib/router.a $(BUILD)/lib/session.a $(PROTO_LIB) $(COMMON_LIB)
+$(SIM_OBJ): ALLFLAGS += -isystem /usr/include/luajit-2.1
+$(BUILD)/sim/decision.o: services/router/decision.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(CC) $(ALLFLAGS) -DDECISION_BUCKETS=64 -MMD -MP -c -o $@ $<
+$(SIM): $(SIM_OBJ) $(BUILD)/sim/decision.o $(BUILD)/lib/router.a $(BUILD)/lib/session.a $(PROTO_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
-	$(Q)$(CC) $(LDALL) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPPED)) -o $@ $^ $(LDLIBS) -llua5.1
+	$(Q)$(CC) $(LDALL) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPPED)) -o $@ $^ $(LDLIBS) -lluajit-5.1
 
 # The demo agent runs in a container: static, on libc alone, and the same whatever the suite is built with.
 DEMO_FOLDER := services/sandbox/demo-agent

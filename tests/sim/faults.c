@@ -31,7 +31,7 @@ static void pause_one(void)
 	uint64_t us = some_while();
 
 	world_trace("fault: %s is stopped for %llu ms", proc->name, (unsigned long long)us / MS);
-	proc->paused_until = world.now + us;
+	proc_pause(proc, world.now + us);
 }
 
 static void start_again(void *arg)
@@ -55,6 +55,8 @@ static void wrong_clock(void)
 	struct proc *proc = some_proc();
 
 	proc->wall_us = world_chance(50) ? DAY_US : -DAY_US;
+	if (proc->role == ROLE_SESSION)
+		faults.clocks_right_since = UINT64_MAX;
 	world_trace("fault: the wall clock of %s is a day wrong", proc->name);
 }
 
@@ -228,11 +230,12 @@ void faults_begin(uint64_t from, uint64_t to)
 void faults_end(void)
 {
 	is_over = true;
-	memset(&faults, 0, sizeof(faults));
+	faults = (struct faults){.clocks_right_since = faults.clocks_right_since ? world.now : 0};
 	chain_trouble(0, 0);
 	for (unsigned i = 0; i < nprocs; i++) {
 		struct proc *proc = &procs[i];
-		proc->paused_until = proc->redis_cut_until = proc->bus_cut_until = 0;
+		proc_continue(proc);
+		proc->redis_cut_until = proc->bus_cut_until = 0;
 		proc->redis_slow_us = 0;
 		proc->wall_us = 0;
 		if (proc->up)

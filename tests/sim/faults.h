@@ -7,6 +7,7 @@
 struct faults {
 	unsigned bell_lost_percent, bell_twice_percent, bell_late_percent;
 	uint64_t bus_slow_us;
+	uint64_t clocks_right_since; /* of sessions: what was signed before is no good, rightly */
 };
 extern struct faults faults;
 

@@ -415,10 +415,11 @@ void judge_executed(const struct judge_call *call, const struct db *db, const re
 {
 	const char *op = call->argv[0];
 
+	judge_count.scripts++;
 	if (!call->is_primary || reply->type != REDIS_REPLY_ARRAY)
 		return;
 	if (world.traces && strcmp(op, "follow") != 0)
-		world_trace("redis: %s: %s %s %s", call->proc->name, op,
+		world_trace("redis: %s: %s %s %s", call->proc ? call->proc->name : "-", op,
 		    call->argc > 1 ? call->argv[1] : "", call->argc > 2 ? call->argv[2] : "");
 	note_history(reply->element[0]->str);
 	resolve();

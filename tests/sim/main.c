@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@
 
 #define JOBS_MAX 64
 #define NONE UINT64_MAX
+#define KEPT_BYTES (64 * 1024 * 1024) /* what a seed gives back, the next one takes */
 
 struct job {
 	uint64_t seed, nseeds, failed; /* seed: under way; NONE: none */
@@ -137,6 +139,7 @@ static uint64_t run_all(const struct options *options, struct job *jobs)
 
 static void add_count(struct judge_count *sum, const struct judge_count *count)
 {
+	sum->scripts += count->scripts;
 	sum->allows += count->allows;
 	sum->denials += count->denials;
 	sum->ends += count->ends;
@@ -157,11 +160,11 @@ static void report(const struct options *options, const struct job *jobs, double
 		nseeds += jobs[i].nseeds;
 		steps += jobs[i].steps;
 	}
-	printf("%" PRIu64 " seeds in %.1f s, %" PRIu64 " steps: %" PRIu64 " allows (%" PRIu64
+	printf("%" PRIu64 " seeds in %.1f s, %" PRIu64 " steps, %" PRIu64 " scripts: %" PRIu64 " allows (%" PRIu64
 	       " within the 2 s), %" PRIu64 " denials; %" PRIu64 " sessions ended, %" PRIu64
 	       " ends lost, %" PRIu64 " of them owed, %" PRIu64 " receipts; %" PRIu64
 	       " new histories\n",
-	    nseeds, seconds, steps, sum.allows, sum.late, sum.denials, sum.ends, sum.lost_ends,
+	    nseeds, seconds, steps, sum.scripts, sum.allows, sum.late, sum.denials, sum.ends, sum.lost_ends,
 	    sum.owed_ends, sum.receipts, sum.histories);
 }
 
@@ -257,6 +260,8 @@ int main(int argc, char **argv)
 	static char folder[] = "/tmp/multiclaw-sim-XXXXXX";
 	struct options options = read_options(argc, argv);
 
+	mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+	mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
 	randombytes_set_implementation(&random_numbers);
 	if (sodium_init() < 0)
 		fatal("cannot initialise the cryptographic library");

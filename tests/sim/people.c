@@ -3,12 +3,14 @@
 #include <string.h>
 
 #include "tests/sim/chain.h"
+#include "tests/sim/faults.h"
 #include "tests/sim/judge.h"
 #include "tests/sim/seam.h"
 #include "tests/sim/suite.h"
 
 #define HELD_MAX 48
 #define DEAD_CHECKED 5
+#define SETTLES_US (1400 * MS) /* until the routers are left alone */
 #define SIGN_IN_GIVES_UP_US (3 * SECOND)
 
 struct held { /* an owner's two tokens, as cookies */
@@ -60,7 +62,7 @@ static void on_signed_in(void *arg, const struct oracle_entered *entered)
 	struct signing *signing = arg;
 
 	signing->is_over = true;
-	if (!entered || own.nheld == HELD_MAX)
+	if (!entered || own.nheld == HELD_MAX || signing->began < faults.clocks_right_since)
 		return;
 	world_trace("people: %.8s has signed in to %.8s: %.8s, on the agent's origin %.8s",
 	    signing->wallet, chain_asset(signing->asset), entered->console_jti,
@@ -175,8 +177,8 @@ static void use_router(void *arg)
 
 	if (router->up && own.nheld > 0)
 		use(router, some_held(), world_chance(92), false);
-	if (!own.is_settling)
-		world_plan(world.now + world_between(8, 70) * MS, use_router, router);
+	if (!own.is_settling || world.now < own.until + SETTLES_US)
+		world_plan(world.now + world_between(10, 110) * MS, use_router, router);
 }
 
 /* ---- ending sessions */
@@ -262,7 +264,8 @@ static void keep_sweeping(void *arg)
 	for (unsigned i = 0; i < nprocs; i++)
 		if (procs[i].role == ROLE_ORACLE && procs[i].up)
 			oracle_sweep(&procs[i]);
-	world_plan(world.now + world_between(500, 900) * MS, keep_sweeping, arg);
+	uint64_t most = suite.chain_grace_s < 10 ? 900 : 1600;
+	world_plan(world.now + world_between(500, most) * MS, keep_sweeping, arg);
 }
 
 /* ---- from beginning to end */
@@ -289,6 +292,7 @@ void people_begin(uint64_t until)
 void people_settle(void)
 {
 	own.is_settling = true;
+	memset(own.signing, 0, sizeof(own.signing)); /* nobody waits for what was lost */
 }
 
 bool people_are_served(char *why, size_t size)

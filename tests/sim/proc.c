@@ -12,11 +12,19 @@
 struct proc procs[PROCS_MAX];
 unsigned nprocs;
 
+static void empty(struct queue *queue)
+{
+	queue->first = NULL;
+	queue->last = &queue->first;
+}
+
 struct proc *proc_add(const char *name, enum role role)
 {
 	bug_if(nprocs == PROCS_MAX);
 	struct proc *proc = &procs[nprocs];
 	*proc = (struct proc){.index = nprocs++, .role = role};
+	for (unsigned i = 0; i < CHANNELS; i++)
+		empty(&proc->queue[i]);
 	proc->boot_us = world_between(10, 1000000) * SECOND;
 	snprintf(proc->name, sizeof(proc->name), "%s", name);
 	return proc;
@@ -25,6 +33,7 @@ struct proc *proc_add(const char *name, enum role role)
 /* ---- deliveries */
 
 struct delivery {
+	struct delivery *next;
 	struct proc *proc;
 	uint64_t life;
 	enum channel channel;
@@ -32,23 +41,17 @@ struct delivery {
 	void *arg;
 };
 
-static uint64_t resumes(const struct proc *proc, enum channel channel)
-{
-	uint64_t mixed = (proc->paused_until / 7 + 1) * (uint64_t)(channel + 3) * 0x9e3779b97f4a7c15u;
-
-	return proc->paused_until ? proc->paused_until + (mixed >> 40) % STAGGER_US : 0;
-}
-
 static void on_delivery(void *arg)
 {
 	struct delivery *delivery = arg;
 	struct proc *proc = delivery->proc;
-	uint64_t at = resumes(proc, delivery->channel);
+	struct queue *queue = &proc->queue[delivery->channel];
 
 	if (!proc->up || proc->life != delivery->life)
 		return;
-	if (at > world.now) {
-		world_plan(at, on_delivery, delivery);
+	if (world.now < queue->held_until) {
+		*queue->last = delivery;
+		queue->last = &delivery->next;
 		return;
 	}
 	world.running = proc;
@@ -61,8 +64,39 @@ void proc_deliver(
 {
 	struct delivery *delivery = world_alloc(sizeof(*delivery));
 
-	*delivery = (struct delivery){proc, proc->life, channel, fn, arg};
+	*delivery = (struct delivery){NULL, proc, proc->life, channel, fn, arg};
 	world_plan(time, on_delivery, delivery);
+}
+
+static void let_go(void *arg)
+{
+	struct queue *queue = arg;
+	struct delivery *delivery = queue->first, *next;
+
+	if (world.now < queue->held_until)
+		return;
+	empty(queue);
+	for (; delivery; delivery = next) {
+		next = delivery->next;
+		delivery->next = NULL;
+		world_plan(world.now, on_delivery, delivery);
+	}
+}
+
+/* What has waited is read one channel after the other, in some order. */
+void proc_pause(struct proc *proc, uint64_t until)
+{
+	for (unsigned i = 0; i < CHANNELS; i++) {
+		struct queue *queue = &proc->queue[i];
+		queue->held_until = until + world_below(STAGGER_US);
+		world_plan(queue->held_until, let_go, queue);
+	}
+}
+
+void proc_continue(struct proc *proc)
+{
+	if (proc->queue[0].held_until > world.now + STAGGER_US)
+		proc_pause(proc, world.now);
 }
 
 /* ---- start and end */
@@ -129,7 +163,10 @@ void proc_kill(struct proc *proc)
 	free(proc->daemon->self);
 	free(proc->daemon);
 	proc->daemon = NULL;
-	proc->paused_until = 0;
+	for (unsigned i = 0; i < CHANNELS; i++) {
+		proc->queue[i].held_until = 0;
+		empty(&proc->queue[i]);
+	}
 	world.running = NULL;
 }
 

@@ -7,7 +7,20 @@
 
 #define PROCS_MAX 8
 
-enum channel { CHANNEL_TIMER, CHANNEL_REDIS, CHANNEL_BUS, CHANNEL_BELL, CHANNEL_HTTP };
+enum channel {
+	CHANNEL_TIMER,
+	CHANNEL_REDIS,
+	CHANNEL_BUS,
+	CHANNEL_BELL,
+	CHANNEL_HTTP,
+	CHANNELS
+};
+
+struct delivery;
+struct queue { /* what waits while the process is stopped */
+	uint64_t held_until;
+	struct delivery *first, **last;
+};
 
 struct proc {
 	unsigned index;
@@ -15,7 +28,7 @@ struct proc {
 	enum role role;
 	bool up;
 	uint64_t life;         /* how many it has had; what was meant for an earlier one is lost */
-	uint64_t paused_until; /* SIGSTOP: the world goes on, it does not */
+	struct queue queue[CHANNELS];
 	uint64_t boot_us;      /* its host's CLOCK_BOOTTIME at time 0 */
 	int64_t wall_us;       /* by how much its host's wall clock is wrong */
 	struct daemon *daemon; /* NULL: down */
@@ -37,12 +50,10 @@ void proc_kill(struct proc *proc); /* kill -9: nothing of it gets out any more *
 /* Runs fn(arg) in the process at that time, when it runs by then. A pause keeps the order within a channel, no other. */
 void proc_deliver(
     struct proc *proc, enum channel channel, uint64_t time, world_fn fn, void *arg);
+/* SIGSTOP: the world goes on, the process does not. */
+void proc_pause(struct proc *proc, uint64_t until);
+void proc_continue(struct proc *proc);
 void procs_end(void);
-
-static inline bool proc_is_paused(const struct proc *proc)
-{
-	return proc->paused_until > world.now;
-}
 
 /* ---- of each role */
 void router_proc_start(struct proc *proc);

@@ -1,6 +1,7 @@
 #include "tests/sim/script.h"
 
 #include <lauxlib.h>
+#include <luajit.h>
 #include <lualib.h>
 #include <openssl/sha.h>
 #include <sodium.h>
@@ -60,6 +61,9 @@ static void open_lua(void)
 	own.lua = luaL_newstate();
 	bug_if(!own.lua);
 	luaL_openlibs(own.lua);
+	/* (a new trace costs two system calls, and hardly any runs often) */
+	luaJIT_setmode(own.lua, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+	lua_gc(own.lua, LUA_GCSETPAUSE, 1000);
 	luaL_register(own.lua, "redis", functions);
 	lua_pop(own.lua, 1);
 }

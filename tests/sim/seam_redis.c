@@ -80,12 +80,14 @@ static void connect_again(void *arg)
 	redis->server = server;
 	redis->life = server->life;
 	redis->connected = true;
+	world_trace("%s: connected to %s", redis->proc->name, behind ? "the old primary" : "Redis");
 }
 
 static void drop(struct redis *redis)
 {
 	if (!redis->connected)
 		return;
+	world_trace("%s: lost its connection to Redis", redis->proc->name);
 	redis->connected = false;
 	redis->connection++;
 	for (struct command *c = redis->first; c; c = c->next)
