@@ -5,6 +5,7 @@
 #include "tests/sim/chain.h"
 #include "tests/sim/seam.h"
 #include "tests/sim/server.h"
+#include "tests/sim/suite.h"
 
 #define INCIDENTS_MAX 6
 #define DAY_US (86400ll * SECOND)
@@ -198,11 +199,104 @@ static void bad_bell(void)
 	    faults.bell_lost_percent, faults.bell_twice_percent, faults.bell_late_percent);
 }
 
+/* ---- at the worst moment. Each of these is what one of the rules is for, and chance alone seldom finds it. */
+
+static bool fails_after_end; /* Redis, when the next session has ended */
+
+/* Its answer is old when it arrives: rule 11. */
+static void stop_between(void)
+{
+	some_proc()->stop_us = world_between(1700, 3000) * MS;
+}
+
+/* It has read a part of what there is, and gets no more: rule 11. */
+static void cut_in_the_middle(void)
+{
+	some_proc()->cut_us = world_between(1700, 3000) * MS;
+	people_end_soon(3, 10 * MS);
+}
+
+/* What it missed is not there any more: rule 12. */
+static void flood(void)
+{
+	struct proc *proc = some_proc();
+
+	proc->redis_cut_until = proc->bus_cut_until = world.now + world_between(120, 900) * MS;
+	world_trace("fault: %s is cut off from a flood until %llu ms", proc->name,
+	    (unsigned long long)proc->bus_cut_until / MS);
+	people_flood();
+}
+
+/* What was just told is lost, and perhaps its id is given out again: rules 16 and 17. */
+static void lose_an_end(void)
+{
+	if (!server_primary()->is_up)
+		return;
+	if (world_chance(50))
+		server_set_back(world_between(2, 20) * SECOND);
+	server_snapshot();
+	fails_after_end = true;
+	people_end_soon(1, 5 * MS);
+	if (world_chance(50))
+		faults.bell_late_percent = 100;
+}
+
+static void end_some(void *arg)
+{
+	(void)arg;
+	people_end_soon(4, 300 * MS);
+}
+
+static bool ends_something(const char *op, const struct db *db)
+{
+	return db->nadded > 0 && (strncmp(op, "end", 3) == 0 || strcmp(op, "observe") == 0);
+}
+
+static void fail_now(const char *writer)
+{
+	struct failover *failover = world_alloc(sizeof(*failover));
+
+	world_trace("fault: what %s wrote will be lost", writer);
+	fails_after_end = false;
+	*failover = (struct failover){LOSS_TAIL, world_between(1, 60) * MS, false};
+	world_plan(world.now + world_between(200, 4000), fail, failover);
+	world_plan(world.now + world_between(60, 200) * MS, end_some, NULL);
+}
+
+bool faults_executed(struct proc *proc, const char *op, const struct db *db)
+{
+	if (is_over)
+		return false;
+	if (fails_after_end && ends_something(op, db))
+		fail_now(proc->name);
+	if (strcmp(op, "follow") != 0)
+		return false;
+	if (proc->stop_us) {
+		world_trace("fault: %s is stopped for %llu ms, a read under way", proc->name,
+		    (unsigned long long)proc->stop_us / MS);
+		proc_pause(proc, world.now + proc->stop_us);
+		proc->stop_us = 0;
+		people_end_soon(2, 100 * MS);
+	}
+	return proc->cut_us && db->nadded == 0;
+}
+
+void faults_answered(struct proc *proc)
+{
+	if (is_over || !proc->cut_us)
+		return;
+	world_trace("fault: %s is cut off for %llu ms, behind a read", proc->name,
+	    (unsigned long long)proc->cut_us / MS);
+	proc->redis_cut_until = proc->bus_cut_until = world.now + proc->cut_us;
+	proc->cut_us = 0;
+}
+
 /* ---- which of them, in this seed: few kinds in each, so that each pair of kinds is alone in some */
 
 static void (*const kinds[])(void) = {pause_one, kill_one, wrong_clock, cut_redis, cut_all, slow_redis,
     slow_bus, lose_nothing, lose_tail, lose_tail, lose_all, leave_behind, late_nodes, lying_nodes,
-    bad_bell, bad_bell};
+    bad_bell, bad_bell, stop_between, stop_between, cut_in_the_middle, cut_in_the_middle, flood,
+    flood, lose_an_end, lose_an_end, lose_an_end};
 
 static void happen(void *arg)
 {
@@ -219,7 +313,7 @@ void faults_begin(uint64_t from, uint64_t to)
 	void (*(*chosen)[4])(void) = world_alloc(sizeof(*chosen));
 
 	memset(&faults, 0, sizeof(faults));
-	is_over = false;
+	is_over = fails_after_end = false;
 	for (unsigned i = 0; i < nkinds; i++)
 		(*chosen)[i] = kinds[world_below(ARRAY_LEN(kinds))];
 	for (unsigned i = 0; i < n; i++)
@@ -236,7 +330,7 @@ void faults_end(void)
 		struct proc *proc = &procs[i];
 		proc_continue(proc);
 		proc->redis_cut_until = proc->bus_cut_until = 0;
-		proc->redis_slow_us = 0;
+		proc->redis_slow_us = proc->stop_us = proc->cut_us = 0;
 		proc->wall_us = 0;
 		if (proc->up)
 			seam_redis_rejoin(proc->daemon->process.redis);

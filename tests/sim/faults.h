@@ -11,6 +11,12 @@ struct faults {
 };
 extern struct faults faults;
 
+struct proc;
+struct db;
+/* A script was executed for the process: what waits for that moment happens. True: something waits for its answer, too. */
+bool faults_executed(struct proc *proc, const char *op, const struct db *db);
+void faults_answered(struct proc *proc);
+
 /* Plans what happens between the two times. */
 void faults_begin(uint64_t from, uint64_t to);
 /* Everything is well from now on. */

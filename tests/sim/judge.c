@@ -389,6 +389,11 @@ void judge_replaced(enum server_loss loss)
 		lose(&now->session[i], i < kept ? &before->session[i] : NULL);
 }
 
+void judge_set_back(void)
+{
+	own.history_began = world.now;
+}
+
 /* ---- */
 
 void judge_begin(uint64_t chain_grace_us)

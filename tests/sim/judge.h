@@ -37,6 +37,7 @@ void judge_answered(
     const struct proc *proc, int argc, const char *const *argv, const redisReply *reply);
 void judge_snapshot(void);
 void judge_replaced(enum server_loss loss);
+void judge_set_back(void); /* the history settles anew */
 
 /* A router has answered a request with this session. */
 void judge_decided(const struct proc *router, const char *jti, bool is_allowed);

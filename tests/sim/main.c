@@ -117,8 +117,9 @@ static uint64_t run_all(const struct options *options, struct job *jobs)
 	int status;
 
 	fflush(stdout);
-	for (unsigned i = 0; i < options->jobs; i++) {
+	for (unsigned i = 0; i < options->jobs; i++)
 		jobs[i].failed = jobs[i].seed = NONE;
+	for (unsigned i = 0; i < options->jobs; i++) {
 		pids[i] = fork();
 		bug_if(pids[i] < 0);
 		if (pids[i] == 0) {

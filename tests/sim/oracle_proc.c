@@ -299,3 +299,16 @@ void oracle_revoke(struct proc *proc, unsigned asset, bool everything)
 {
 	proc_deliver(proc, CHANNEL_HTTP, world.now, revoke, order_new(proc, asset, everything));
 }
+
+static void announce(void *arg)
+{
+	const struct order *order = arg;
+
+	process_add_event(
+	    &order->proc->daemon->process, chain_asset(order->asset), "agent", NULL, NULL);
+}
+
+void oracle_announce(struct proc *proc, unsigned asset)
+{
+	proc_deliver(proc, CHANNEL_HTTP, world.now, announce, order_new(proc, asset, false));
+}

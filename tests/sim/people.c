@@ -245,6 +245,44 @@ static void revoke(void)
 		oracle_revoke(oracle, (unsigned)world_below(chain_nassets()), world_chance(30));
 }
 
+static void end_one(void *arg)
+{
+	(void)arg;
+	if (own.is_settling)
+		return;
+	if (world_chance(50))
+		log_out();
+	else
+		revoke();
+}
+
+void people_end_soon(unsigned n, uint64_t us)
+{
+	for (unsigned i = 0; i < n; i++)
+		world_plan(world.now + world_below(us + 1), end_one, NULL);
+}
+
+static void announce(void *arg)
+{
+	struct proc *oracle = some(ROLE_ORACLE);
+
+	if (oracle)
+		oracle_announce(oracle, *(const unsigned *)arg);
+}
+
+void people_flood(void)
+{
+	struct proc *oracle = some(ROLE_ORACLE);
+	unsigned *other = world_alloc(sizeof(*other));
+
+	if (!oracle || chain_nassets() < 2)
+		return;
+	*other = (unsigned)world_below(chain_nassets());
+	oracle_revoke(oracle, (*other + 1) % chain_nassets(), false);
+	for (unsigned i = 0; i < 14; i++)
+		world_plan(world.now + world_between(5, 80) * MS, announce, other);
+}
+
 static void act(void *arg)
 {
 	(void)arg;

@@ -40,6 +40,7 @@ struct proc {
 	uint64_t redis_cut_until; /* nothing passes, nothing is lost */
 	uint64_t redis_slow_us;   /* more than usual, each way */
 	uint64_t bus_cut_until;   /* messages are lost */
+	uint64_t stop_us, cut_us; /* not 0: what its next read of the events meets, see faults.c */
 };
 extern struct proc procs[PROCS_MAX];
 extern unsigned nprocs;

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "tests/sim/faults.h"
 #include "tests/sim/judge.h"
 #include "tests/sim/seam.h"
 #include "tests/sim/server.h"
@@ -22,7 +23,7 @@ struct command {
 	int argc;
 	const char **argv;
 	size_t *argvlen;
-	bool settled;
+	bool settled, springs;
 	redisReply *reply;
 	struct judge_known known; /* when it was sent */
 };
@@ -112,6 +113,8 @@ static void back_to_the_primary(void *arg)
 {
 	struct redis *redis = arg;
 
+	if (redis->behind_until == 0 || redis->behind_until > world.now)
+		return;
 	redis->behind_until = 0;
 	drop(redis);
 }
@@ -158,6 +161,8 @@ static void on_answer(void *arg)
 		return;
 	judge_answered(command->redis->proc, command->argc, command->argv, command->reply);
 	settle(command, command->reply, NULL);
+	if (command->springs)
+		faults_answered(command->redis->proc);
 }
 
 static void answer_travels(void *arg)
@@ -189,6 +194,7 @@ static void on_arrival(void *arg)
 	command->reply = server_run(
 	    redis->server, command->text, command->argc, command->argv, command->argvlen);
 	judge_executed(&call, &redis->server->db, command->reply);
+	command->springs = faults_executed(redis->proc, command->argv[0], &redis->server->db);
 	uint64_t back = world.now + latency(redis);
 	redis->last_answer = back > redis->last_answer ? back : redis->last_answer;
 	world_plan(redis->last_answer, answer_travels, command);

@@ -42,7 +42,7 @@ struct server *server_demoted(void)
 redisReply *server_run(struct server *server, const char *text, int argc, const char *const *argv,
     const size_t *argvlen)
 {
-	server->db.now_us = WORLD_EPOCH_MS * MS + world.now;
+	server->db.now_us = WORLD_EPOCH_MS * MS + world.now - server->behind_us;
 	return script_run(&server->db, own.size, text, argc, argv, argvlen);
 }
 
@@ -81,4 +81,12 @@ void server_flush(void)
 	db_flush(&own.primary.db);
 	world_trace("redis: FLUSHALL");
 	judge_replaced(LOSS_ALL);
+}
+
+void server_set_back(uint64_t us)
+{
+	own.primary.behind_us += us;
+	world_trace("redis: its clock is %llu ms behind now",
+	    (unsigned long long)own.primary.behind_us / MS);
+	judge_set_back();
 }

@@ -8,6 +8,7 @@
 struct server {
 	struct db db;
 	bool is_up;
+	uint64_t behind_us; /* its clock */
 	uint64_t life; /* a connection is to one of them */
 };
 
@@ -26,5 +27,7 @@ void server_snapshot(void);
 void server_replace(enum server_loss loss, bool is_failover);
 /* FLUSHALL, in the same process. */
 void server_flush(void);
+/* Its clock is set back. Ids in the stream, which never fall, follow each other closely from then on, so that the next process gives out again what was lost. */
+void server_set_back(uint64_t us);
 
 #endif
