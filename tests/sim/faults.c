@@ -8,6 +8,8 @@
 #include "tests/sim/suite.h"
 
 #define INCIDENTS_MAX 6
+#define KINDS_MAX 4
+#define WORST_TAKES_US (2600 * MS)
 #define DAY_US (86400ll * SECOND)
 
 struct faults faults;
@@ -40,15 +42,18 @@ static void start_again(void *arg)
 	proc_start(arg);
 }
 
-static void kill_one(void)
+static void kill(struct proc *proc)
 {
-	struct proc *proc = some_proc();
-
-	if (!proc->up)
+	if (!proc->up || is_over)
 		return;
 	world_trace("fault: %s is killed", proc->name);
 	proc_kill(proc);
 	world_plan(world.now + world_between(5, 600) * MS, start_again, proc);
+}
+
+static void kill_one(void)
+{
+	kill(some_proc());
 }
 
 static void wrong_clock(void)
@@ -201,19 +206,20 @@ static void bad_bell(void)
 
 /* ---- at the worst moment. Each of these is what one of the rules is for, and chance alone seldom finds it. */
 
-static bool fails_after_end; /* Redis, when the next session has ended */
+static enum { NOT, AT_ONCE, LATER } fails_after_end; /* Redis, when the next session has ended */
 
 /* Its answer is old when it arrives: rule 11. */
 static void stop_between(void)
 {
-	some_proc()->stop_us = world_between(1700, 3000) * MS;
+	some_proc()->stop_us = world_between(1950, 2400) * MS;
 }
 
 /* It has read a part of what there is, and gets no more: rule 11. */
 static void cut_in_the_middle(void)
 {
-	some_proc()->cut_us = world_between(1700, 3000) * MS;
-	people_end_soon(3, 10 * MS);
+	some_proc()->cut_us = world_between(1950, 2400) * MS;
+	faults.bell_lost_percent = 100;
+	people_end_last();
 }
 
 /* What it missed is not there any more: rule 12. */
@@ -235,10 +241,20 @@ static void lose_an_end(void)
 	if (world_chance(50))
 		server_set_back(world_between(2, 20) * SECOND);
 	server_snapshot();
-	fails_after_end = true;
+	fails_after_end = AT_ONCE;
 	people_end_soon(1, 5 * MS);
 	if (world_chance(50))
 		faults.bell_late_percent = 100;
+}
+
+/* And all are killed but one, who reaches Redis last. */
+static void lose_all_but_one(void)
+{
+	if (!server_primary()->is_up)
+		return;
+	server_snapshot();
+	fails_after_end = LATER;
+	people_end_soon(1, 5 * MS);
 }
 
 static void end_some(void *arg)
@@ -252,23 +268,58 @@ static bool ends_something(const char *op, const struct db *db)
 	return db->nadded > 0 && (strncmp(op, "end", 3) == 0 || strcmp(op, "observe") == 0);
 }
 
-static void fail_now(const char *writer)
+static void kill_it(void *arg)
 {
-	struct failover *failover = world_alloc(sizeof(*failover));
-
-	world_trace("fault: what %s wrote will be lost", writer);
-	fails_after_end = false;
-	*failover = (struct failover){LOSS_TAIL, world_between(1, 60) * MS, false};
-	world_plan(world.now + world_between(200, 4000), fail, failover);
-	world_plan(world.now + world_between(60, 200) * MS, end_some, NULL);
+	kill(arg);
 }
 
-bool faults_executed(struct proc *proc, const char *op, const struct db *db)
+static void kill_others(void *arg)
 {
+	const struct proc *one = arg;
+
 	if (is_over)
+		return;
+	for (unsigned i = 0; i < nprocs; i++)
+		if (&procs[i] != one)
+			kill(&procs[i]);
+}
+
+static void fail_after(struct proc *writer)
+{
+	struct failover *failover = world_alloc(sizeof(*failover));
+	uint64_t later = fails_after_end == LATER ? world_between(260, 500) * MS : 0;
+
+	world_trace("fault: what %s wrote will be lost", writer->name);
+	*failover = (struct failover){LOSS_TAIL, world_between(1, 60) * MS, false};
+	world_plan(world.now + later + world_between(200, 4000), fail, failover);
+	if (fails_after_end == LATER) {
+		writer->redis_cut_until = world.now + later + world_between(300, 1900) * MS;
+		world_plan(world.now + later, kill_others, writer);
+	} else {
+		world_plan(world.now + world_between(60, 200) * MS, end_some, NULL);
+		/* (it has told nobody yet but by the bell) */
+		if (world_chance(40))
+			world_plan(world.now + world_between(1500, 6000), kill_it, writer);
+	}
+	fails_after_end = NOT;
+}
+
+/* It brings events, and there are more. */
+static bool is_part(const redisReply *reply)
+{
+	const redisReply *events = reply->element[reply->elements - 1];
+
+	return events->elements > 0 && strcmp(events->element[events->elements - 1]->element[0]->str,
+					   reply->element[4]->str) != 0;
+}
+
+bool faults_executed(
+    struct proc *proc, const char *op, const struct db *db, const redisReply *reply)
+{
+	if (is_over || reply->type != REDIS_REPLY_ARRAY)
 		return false;
 	if (fails_after_end && ends_something(op, db))
-		fail_now(proc->name);
+		fail_after(proc);
 	if (strcmp(op, "follow") != 0)
 		return false;
 	if (proc->stop_us) {
@@ -278,7 +329,7 @@ bool faults_executed(struct proc *proc, const char *op, const struct db *db)
 		proc->stop_us = 0;
 		people_end_soon(2, 100 * MS);
 	}
-	return proc->cut_us && db->nadded == 0;
+	return proc->cut_us && is_part(reply);
 }
 
 void faults_answered(struct proc *proc)
@@ -293,32 +344,49 @@ void faults_answered(struct proc *proc)
 
 /* ---- which of them, in this seed: few kinds in each, so that each pair of kinds is alone in some */
 
-static void (*const kinds[])(void) = {pause_one, kill_one, wrong_clock, cut_redis, cut_all, slow_redis,
-    slow_bus, lose_nothing, lose_tail, lose_tail, lose_all, leave_behind, late_nodes, lying_nodes,
-    bad_bell, bad_bell, stop_between, stop_between, cut_in_the_middle, cut_in_the_middle, flood,
-    flood, lose_an_end, lose_an_end, lose_an_end};
+static void (*const kinds[])(void) = {pause_one, kill_one, wrong_clock, cut_redis, cut_all,
+    slow_redis, slow_bus, lose_nothing, lose_tail, lose_tail, lose_all, leave_behind, late_nodes,
+    lying_nodes, bad_bell, bad_bell};
+static void (*const worst[])(void) = {stop_between, cut_in_the_middle, flood, lose_an_end,
+    lose_an_end, lose_all_but_one, leave_behind};
+
+struct incident {
+	void (*kind)(void);
+};
 
 static void happen(void *arg)
 {
-	void (**kind)(void) = arg;
+	const struct incident *incident = arg;
 
 	if (!is_over)
-		(*kind)();
+		incident->kind();
+}
+
+static void plan(uint64_t time, void (*kind)(void))
+{
+	struct incident *incident = world_alloc(sizeof(*incident));
+
+	incident->kind = kind;
+	world_plan(time, happen, incident);
 }
 
 void faults_begin(uint64_t from, uint64_t to)
 {
-	unsigned nkinds = (unsigned)world_between(1, 4);
+	void (*chosen[KINDS_MAX])(void);
+	unsigned nkinds = (unsigned)world_between(1, KINDS_MAX);
 	unsigned n = (unsigned)world_between(1, INCIDENTS_MAX);
-	void (*(*chosen)[4])(void) = world_alloc(sizeof(*chosen));
+	bool is_worst = to - from > WORST_TAKES_US;
 
 	memset(&faults, 0, sizeof(faults));
-	is_over = fails_after_end = false;
+	is_over = false;
+	fails_after_end = NOT;
 	for (unsigned i = 0; i < nkinds; i++)
-		(*chosen)[i] = kinds[world_below(ARRAY_LEN(kinds))];
-	for (unsigned i = 0; i < n; i++)
-		world_plan(
-		    world_between(from, to), happen, &(*chosen)[world_below(nkinds)]);
+		chosen[i] = kinds[world_below(ARRAY_LEN(kinds))];
+	/* what takes two seconds to show begins early, and is not much disturbed */
+	if (is_worst)
+		plan(world_between(from, to - WORST_TAKES_US), worst[world_below(ARRAY_LEN(worst))]);
+	for (unsigned i = is_worst ? (unsigned)world_between(3, INCIDENTS_MAX) : 0; i < n; i++)
+		plan(world_between(from, to), chosen[world_below(nkinds)]);
 }
 
 void faults_end(void)

@@ -2,7 +2,7 @@
 #ifndef SIM_FAULTS_H
 #define SIM_FAULTS_H
 
-#include "tests/sim/world.h"
+#include "tests/sim/server.h"
 
 struct faults {
 	unsigned bell_lost_percent, bell_twice_percent, bell_late_percent;
@@ -11,10 +11,9 @@ struct faults {
 };
 extern struct faults faults;
 
-struct proc;
-struct db;
 /* A script was executed for the process: what waits for that moment happens. True: something waits for its answer, too. */
-bool faults_executed(struct proc *proc, const char *op, const struct db *db);
+bool faults_executed(
+    struct proc *proc, const char *op, const struct db *db, const redisReply *reply);
 void faults_answered(struct proc *proc);
 
 /* Plans what happens between the two times. */

@@ -250,7 +250,7 @@ static void end_one(void *arg)
 	(void)arg;
 	if (own.is_settling)
 		return;
-	if (world_chance(50))
+	if (world_chance(30))
 		log_out();
 	else
 		revoke();
@@ -268,6 +268,25 @@ static void announce(void *arg)
 
 	if (oracle)
 		oracle_announce(oracle, *(const unsigned *)arg);
+}
+
+static void end_all(void *arg)
+{
+	struct proc *oracle = some(ROLE_ORACLE);
+
+	if (oracle)
+		oracle_revoke(oracle, *(const unsigned *)arg, false);
+}
+
+void people_end_last(void)
+{
+	unsigned *assets = world_alloc(2 * sizeof(*assets));
+
+	assets[0] = (unsigned)world_below(chain_nassets());
+	assets[1] = (assets[0] + 1) % chain_nassets();
+	for (unsigned i = 0; i < 5; i++)
+		world_plan(world.now + world_below(8 * MS), announce, &assets[1]);
+	world_plan(world.now + world_between(8, 20) * MS, end_all, &assets[0]);
 }
 
 void people_flood(void)

@@ -194,7 +194,8 @@ static void on_arrival(void *arg)
 	command->reply = server_run(
 	    redis->server, command->text, command->argc, command->argv, command->argvlen);
 	judge_executed(&call, &redis->server->db, command->reply);
-	command->springs = faults_executed(redis->proc, command->argv[0], &redis->server->db);
+	command->springs = faults_executed(
+	    redis->proc, command->argv[0], &redis->server->db, command->reply);
 	uint64_t back = world.now + latency(redis);
 	redis->last_answer = back > redis->last_answer ? back : redis->last_answer;
 	world_plan(redis->last_answer, answer_travels, command);

@@ -84,7 +84,7 @@ static void settle(uint64_t ended)
 
 static void live(void)
 {
-	uint64_t ends = FIRST_SETTLED_US + world_between(900, 3500) * MS;
+	uint64_t ends = FIRST_SETTLED_US + world_between(900, 4200) * MS;
 
 	begin_history();
 	start_all();
