@@ -15,7 +15,8 @@ static const struct bug {
 	const char *name, *about;
 	struct bug_edit edit[EDITS_MAX + 1]; /* none: one of the functions below */
 } bugs[] = {
-    {"lease-from-arrival", "the lease counts from an answer's arrival, not from the sending", {{0}}},
+    {"lease-from-arrival", "the lease counts from an answer's arrival, not from the sending",
+	{{0}}},
     {"lease-behind-head", "a read that did not reach the head gives a lease", {{0}}},
     {"bell-moves-cursor", "what is heard on the bell counts as handled", {{0}}},
     {"answer-not-held-against-marks", "session's answer counts from its arrival", {{0}}},
@@ -32,7 +33,8 @@ static const struct bug {
 	{{"if found and found[2][2] == newest_history then return end",
 	    "if found then return end"}}},
     {"read-is-no-write", "a demoted primary answers reads",
-	{{"	redis.call('HSET', 'mc:replica:' .. name,", "	if false then redis.call('HSET', 'mc:replica:' .. name,"},
+	{{"	redis.call('HSET', 'mc:replica:' .. name,",
+	     "	if false then redis.call('HSET', 'mc:replica:' .. name,"},
 	    {"	redis.call('PEXPIRE', 'mc:replica:' .. name, REPLICA_TTL_MS)",
 		"	redis.call('PEXPIRE', 'mc:replica:' .. name, REPLICA_TTL_MS) end"}}},
     {"trimming-unnoticed", "events that were trimmed before they were read are passed over",
@@ -41,16 +43,20 @@ static const struct bug {
     {"only-newest-kept", "a late observation of somebody else is nothing",
 	{{"	if slot > rec[3] then -- third case", "	if false then -- third case"}}},
     {"tie-is-nothing", "somebody else at the very slot of proof is nothing",
-	{{"or not (s[3] > rec[2]) then return 'ended' end", "or s[3] < rec[2] then return 'ended' end"},
+	{{"or not (s[3] > rec[2]) then return 'ended' end",
+	     "or s[3] < rec[2] then return 'ended' end"},
 	    {"not (slot > rec[2]) or slot > rec[3] then", "slot < rec[2] or slot > rec[3] then"}}},
     {"sign-in-bypasses-observe", "a sign-in is granted on a reading that nobody wrote down",
 	{{"rec[1] ~= wallet or not (slot > rec[2]) or slot > rec[3] then", "false then"}}},
     {"end-without-event", "a logout tells nobody",
-	{{"	return add_event(asset, kind)\nend\n\nlocal ops", "	return nil\nend\n\nlocal ops"}}},
+	{{"	return add_event(asset, kind)\nend\n\nlocal ops",
+	    "	return nil\nend\n\nlocal ops"}}},
     {"child-outlives-parent", "an agent's session goes on when the console's has ended",
-	{{"	for _, child in ipairs(redis.call('ZRANGE', children, 0, -1)) do redis.call('DEL', 'mc:session:' .. child) end\n",
+	{{"	for _, child in ipairs(redis.call('ZRANGE', children, 0, -1)) do redis.call('DEL', "
+	  "'mc:session:' .. child) end\n",
 	     ""},
-	    {"	if s[13] and redis.call('EXISTS', 'mc:session:' .. s[13]) == 0 then return 'ended' end\n",
+	    {"	if s[13] and redis.call('EXISTS', 'mc:session:' .. s[13]) == 0 then return 'ended' "
+	     "end\n",
 		""}}},
 };
 
@@ -109,8 +115,8 @@ bool __wrap_follower_has_lease(const struct follower *follower);
 uint64_t __real_follower_chain_age_ms(const struct follower *follower);
 uint64_t __wrap_follower_chain_age_ms(const struct follower *follower);
 
-struct follow_verdict __wrap_follow_judge(const struct follow *follow,
-    const struct follow_read *read, const struct ledger_follow *answer)
+struct follow_verdict __wrap_follow_judge(
+    const struct follow *follow, const struct follow_read *read, const struct ledger_follow *answer)
 {
 	struct follow_read late = *read;
 

@@ -1,7 +1,7 @@
 #include "tests/sim/db.h"
 
 #include <inttypes.h>
-#include <lauxlib.h>
+#include <luajit-2.1/lauxlib.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -392,7 +392,8 @@ static int cmd_zadd(struct call *c)
 
 	bug_if(c->n != 4);
 	pair_need(key, c->arg[3], &is_new)->score = number(c->arg[2]);
-	qsort(key->pair, key->len, sizeof(*key->pair), by_score);
+	if (key->len > 1)
+		qsort(key->pair, key->len, sizeof(*key->pair), by_score);
 	return reply_number(c, is_new);
 }
 
@@ -666,8 +667,8 @@ int db_command(struct db *db, lua_State *lua)
 static void copy_key(struct db_key *key)
 {
 	if (key->pair)
-		key->pair = (struct db_pair *)(void *)world_copy(
-		    key->pair, key->cap * sizeof(*key->pair));
+		key->pair =
+		    (struct db_pair *)(void *)world_copy(key->pair, key->cap * sizeof(*key->pair));
 	if (key->entry)
 		key->entry = (struct db_entry *)(void *)world_copy(
 		    key->entry, key->cap * sizeof(*key->entry));

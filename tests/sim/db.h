@@ -3,7 +3,7 @@
 #ifndef SIM_DB_H
 #define SIM_DB_H
 
-#include <lua.h>
+#include <luajit-2.1/lua.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

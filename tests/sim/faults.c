@@ -309,8 +309,9 @@ static bool is_part(const redisReply *reply)
 {
 	const redisReply *events = reply->element[reply->elements - 1];
 
-	return events->elements > 0 && strcmp(events->element[events->elements - 1]->element[0]->str,
-					   reply->element[4]->str) != 0;
+	return events->elements > 0 &&
+	       strcmp(events->element[events->elements - 1]->element[0]->str,
+		   reply->element[4]->str) != 0;
 }
 
 bool faults_executed(
@@ -384,7 +385,8 @@ void faults_begin(uint64_t from, uint64_t to)
 		chosen[i] = kinds[world_below(ARRAY_LEN(kinds))];
 	/* what takes two seconds to show begins early, and is not much disturbed */
 	if (is_worst)
-		plan(world_between(from, to - WORST_TAKES_US), worst[world_below(ARRAY_LEN(worst))]);
+		plan(
+		    world_between(from, to - WORST_TAKES_US), worst[world_below(ARRAY_LEN(worst))]);
 	for (unsigned i = is_worst ? (unsigned)world_between(3, INCIDENTS_MAX) : 0; i < n; i++)
 		plan(world_between(from, to), chosen[world_below(nkinds)]);
 }

@@ -217,7 +217,8 @@ static void ban(const char *wallet, bool banned)
 static void apply(const char *const *argv, const redisReply *reply)
 {
 	const char *op = argv[0];
-	const char *word = reply->elements > 1 && reply->element[1]->str ? reply->element[1]->str : "";
+	const char *word =
+	    reply->elements > 1 && reply->element[1]->str ? reply->element[1]->str : "";
 
 	if (strcmp(op, "observe") == 0 && reply->element[2]->str[0]) {
 		struct sighting *seen = sighting_of(argv[1], argv[2]);
@@ -300,8 +301,9 @@ static void resolve(void)
 		world_trace("judge: the end of %.8s was lost%s", session->jti,
 		    session->is_owed ? ", and is owed" : "");
 		if (session->is_owed && is_good(session))
-			world_fail("I3: the end of session %.8s was known to one who reached Redis in "
-				   "time, and is undone",
+			world_fail(
+			    "I3: the end of session %.8s was known to one who reached Redis in "
+			    "time, and is undone",
 			    session->jti);
 		session->is_good = is_good(session);
 	}
@@ -450,8 +452,7 @@ static void judge_allow(const struct proc *router, const struct session *session
 		    router->name, session->jti);
 	else if (is_ended && since >= BOUND_US)
 		world_fail("%s: %s allows session %.8s, %.3f ms after it ended",
-		    session->is_owed ? "I3" : "I2", router->name, session->jti,
-		    (double)since / MS);
+		    session->is_owed ? "I3" : "I2", router->name, session->jti, (double)since / MS);
 	if (is_ended)
 		judge_count.late++;
 	if (world.now > own.chain_at + own.chain_grace)
@@ -478,7 +479,8 @@ void judge_settled(const struct proc *router, const char *jti, int status)
 
 	judge_decided(router, jti, status == 200);
 	if (good && status != 200)
-		world_fail("liveness: all is well, and %s answers %d to session %.8s, which is good",
+		world_fail(
+		    "liveness: all is well, and %s answers %d to session %.8s, which is good",
 		    router->name, status, jti);
 	if (!good && status != 401)
 		world_fail("liveness: all is well, and %s answers %d to session %.8s, which is not "

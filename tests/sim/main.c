@@ -161,12 +161,12 @@ static void report(const struct options *options, const struct job *jobs, double
 		nseeds += jobs[i].nseeds;
 		steps += jobs[i].steps;
 	}
-	printf("%" PRIu64 " seeds in %.1f s, %" PRIu64 " steps, %" PRIu64 " scripts: %" PRIu64 " allows (%" PRIu64
-	       " within the 2 s), %" PRIu64 " denials; %" PRIu64 " sessions ended, %" PRIu64
-	       " ends lost, %" PRIu64 " of them owed, %" PRIu64 " receipts; %" PRIu64
-	       " new histories\n",
-	    nseeds, seconds, steps, sum.scripts, sum.allows, sum.late, sum.denials, sum.ends, sum.lost_ends,
-	    sum.owed_ends, sum.receipts, sum.histories);
+	printf("%" PRIu64 " seeds in %.1f s, %" PRIu64 " steps, %" PRIu64 " scripts: %" PRIu64
+	       " allows (%" PRIu64 " within the 2 s), %" PRIu64 " denials; %" PRIu64
+	       " sessions ended, %" PRIu64 " ends lost, %" PRIu64 " of them owed, %" PRIu64
+	       " receipts; %" PRIu64 " new histories\n",
+	    nseeds, seconds, steps, sum.scripts, sum.allows, sum.late, sum.denials, sum.ends,
+	    sum.lost_ends, sum.owed_ends, sum.receipts, sum.histories);
 }
 
 static int replay(uint64_t seed)

@@ -165,7 +165,8 @@ static void fail(struct signing *signing)
 	signing->done(signing->arg, NULL);
 }
 
-static void ask(struct signing *signing, const struct proto_call *call, const void *req, bus_done done)
+static void ask(
+    struct signing *signing, const struct proto_call *call, const void *req, bus_done done)
 {
 	bus_send(signing->proc->sessions, call, req, deadline(), "sim", done, signing);
 }
@@ -178,9 +179,8 @@ static void on_entered(void *arg, const void *rsp, const struct error *err)
 	if (err)
 		fail(signing);
 	else
-		signing->done(signing->arg,
-		    &(struct oracle_entered){signing->minted.token, entered->token,
-			signing->minted.jti, entered->jti});
+		signing->done(signing->arg, &(struct oracle_entered){signing->minted.token,
+						entered->token, signing->minted.jti, entered->jti});
 }
 
 static void on_ticket(void *arg, const void *rsp, const struct error *err)
@@ -292,7 +292,8 @@ static void revoke(void *arg)
 
 	if (!order->everything)
 		snprintf(req.asset, sizeof(req.asset), "%s", chain_asset(order->asset));
-	bus_send(order->proc->sessions, &session_revoke_call, &req, deadline(), "sim", on_revoked, NULL);
+	bus_send(
+	    order->proc->sessions, &session_revoke_call, &req, deadline(), "sim", on_revoked, NULL);
 }
 
 void oracle_revoke(struct proc *proc, unsigned asset, bool everything)

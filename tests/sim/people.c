@@ -65,8 +65,7 @@ static void on_signed_in(void *arg, const struct oracle_entered *entered)
 	if (!entered || own.nheld == HELD_MAX || signing->began < faults.clocks_right_since)
 		return;
 	world_trace("people: %.8s has signed in to %.8s: %.8s, on the agent's origin %.8s",
-	    signing->wallet, chain_asset(signing->asset), entered->console_jti,
-	    entered->agent_jti);
+	    signing->wallet, chain_asset(signing->asset), entered->console_jti, entered->agent_jti);
 	own.held[own.nheld++] = (struct held){
 	    .asset = signing->asset,
 	    .wallet = signing->wallet,
@@ -84,8 +83,8 @@ static const struct held *session_of(unsigned asset)
 	for (size_t i = own.nheld; i > 0; i--) {
 		const struct held *held = &own.held[i - 1];
 		/* (nobody uses it while all settles, so nobody would be told) */
-		bool is_over = held->was_refused ||
-			       (own.is_settling && !judge_is_good(held->agent_jti));
+		bool is_over =
+		    held->was_refused || (own.is_settling && !judge_is_good(held->agent_jti));
 		if (held->asset == asset && !is_over &&
 		    strcmp(held->wallet, chain_owner(asset)) == 0)
 			return held;
@@ -103,7 +102,8 @@ static void sign_in(unsigned asset)
 	if (last && !last->is_over && world.now < last->began + SIGN_IN_GIVES_UP_US)
 		return;
 	signing = own.signing[asset] = world_alloc(sizeof(*signing));
-	*signing = (struct signing){.asset = asset, .wallet = chain_owner(asset), .began = world.now};
+	*signing =
+	    (struct signing){.asset = asset, .wallet = chain_owner(asset), .began = world.now};
 	oracle_sign_in(oracle, asset, signing->wallet, on_signed_in, signing);
 }
 
@@ -167,8 +167,8 @@ static struct held *some_held(void)
 			    strcmp(own.held[i].console_jti, ended) == 0)
 				return &own.held[i];
 	size_t newest = own.nheld < 3 ? own.nheld : 3;
-	return &own.held[world_chance(70) ? own.nheld - 1 - world_below(newest) :
-					    world_below(own.nheld)];
+	return &own.held[world_chance(70) ? own.nheld - 1 - world_below(newest)
+					  : world_below(own.nheld)];
 }
 
 static void use_router(void *arg)
@@ -195,7 +195,8 @@ static void log_out(void)
 
 	if (!router || own.nheld == 0)
 		return;
-	const struct held *held = &own.held[world_chance(70) ? own.nheld - 1 : world_below(own.nheld)];
+	const struct held *held =
+	    &own.held[world_chance(70) ? own.nheld - 1 : world_below(own.nheld)];
 	struct seam_request request = {.method = "DELETE",
 	    .path = world_chance(70) ? held->own_path : "/v1/sessions",
 	    .cookie = held->console_cookie,
@@ -364,7 +365,8 @@ bool people_are_served(char *why, size_t size)
 			return false;
 		}
 	}
-	return own.nopen == 0 || (snprintf(why, size, "%zu requests are not answered", own.nopen), false);
+	return own.nopen == 0 ||
+	       (snprintf(why, size, "%zu requests are not answered", own.nopen), false);
 }
 
 void people_check(void)

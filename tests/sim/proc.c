@@ -59,8 +59,7 @@ static void on_delivery(void *arg)
 	world.running = NULL;
 }
 
-void proc_deliver(
-    struct proc *proc, enum channel channel, uint64_t time, world_fn fn, void *arg)
+void proc_deliver(struct proc *proc, enum channel channel, uint64_t time, world_fn fn, void *arg)
 {
 	struct delivery *delivery = world_alloc(sizeof(*delivery));
 

@@ -7,14 +7,7 @@
 
 #define PROCS_MAX 8
 
-enum channel {
-	CHANNEL_TIMER,
-	CHANNEL_REDIS,
-	CHANNEL_BUS,
-	CHANNEL_BELL,
-	CHANNEL_HTTP,
-	CHANNELS
-};
+enum channel { CHANNEL_TIMER, CHANNEL_REDIS, CHANNEL_BUS, CHANNEL_BELL, CHANNEL_HTTP, CHANNELS };
 
 struct delivery;
 struct queue { /* what waits while the process is stopped */
@@ -27,11 +20,11 @@ struct proc {
 	char name[16];
 	enum role role;
 	bool up;
-	uint64_t life;         /* how many it has had; what was meant for an earlier one is lost */
+	uint64_t life; /* how many it has had; what was meant for an earlier one is lost */
 	struct queue queue[CHANNELS];
-	uint64_t boot_us;      /* its host's CLOCK_BOOTTIME at time 0 */
-	int64_t wall_us;       /* by how much its host's wall clock is wrong */
-	struct daemon *daemon; /* NULL: down */
+	uint64_t boot_us;                /* its host's CLOCK_BOOTTIME at time 0 */
+	int64_t wall_us;                 /* by how much its host's wall clock is wrong */
+	struct daemon *daemon;           /* NULL: down */
 	struct http_server *authz, *api; /* router */
 	struct bus_client *sessions;     /* oracle */
 	bool knows_key;
@@ -49,8 +42,7 @@ struct proc *proc_add(const char *name, enum role role);
 void proc_start(struct proc *proc);
 void proc_kill(struct proc *proc); /* kill -9: nothing of it gets out any more */
 /* Runs fn(arg) in the process at that time, when it runs by then. A pause keeps the order within a channel, no other. */
-void proc_deliver(
-    struct proc *proc, enum channel channel, uint64_t time, world_fn fn, void *arg);
+void proc_deliver(struct proc *proc, enum channel channel, uint64_t time, world_fn fn, void *arg);
 /* SIGSTOP: the world goes on, the process does not. */
 void proc_pause(struct proc *proc, uint64_t until);
 void proc_continue(struct proc *proc);

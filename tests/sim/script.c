@@ -1,8 +1,8 @@
 #include "tests/sim/script.h"
 
-#include <lauxlib.h>
-#include <luajit.h>
-#include <lualib.h>
+#include <luajit-2.1/lauxlib.h>
+#include <luajit-2.1/luajit.h>
+#include <luajit-2.1/lualib.h>
 #include <openssl/sha.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -145,7 +145,7 @@ static redisReply *reply_of_list(lua_State *lua, int at)
 	size_t n = lua_objlen(lua, at);
 
 	reply->elements = n;
-	reply->element = world_alloc((n + 1) * sizeof(*reply->element));
+	reply->element = world_alloc((n + 1) * sizeof(redisReply *));
 	for (size_t i = 0; i < n; i++) {
 		lua_rawgeti(lua, at, (int)i + 1);
 		reply->element[i] = reply_of(lua, lua_gettop(lua));

@@ -143,8 +143,8 @@ static void answer(struct http_request *request, int status)
 void http_reply_header(struct http_request *request, const char *name, const char *value)
 {
 	if (world.traces && strcmp(name, "X-Multiclaw-Reason") == 0)
-		world_trace("%s: to %s: %s", request->server->proc->name, request->asked.path,
-		    value);
+		world_trace(
+		    "%s: to %s: %s", request->server->proc->name, request->asked.path, value);
 }
 
 void http_reply_json(struct http_request *request, int status, json_t *body)

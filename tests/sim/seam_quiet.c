@@ -14,7 +14,8 @@ static void write_line(const char *message, va_list args)
 
 	while (used < sizeof(line) && (key = va_arg(args, const char *))) {
 		value = va_arg(args, const char *);
-		int len = snprintf(line + used, sizeof(line) - used, " %s=%s", key, value ? value : "-");
+		int len =
+		    snprintf(line + used, sizeof(line) - used, " %s=%s", key, value ? value : "-");
 		used += (size_t)len;
 	}
 	world_trace("%s: %s", world.running ? world.running->name : "-", line);

@@ -105,8 +105,8 @@ static void on_reset(void *arg)
 void seam_redis_reset(struct redis *redis)
 {
 	redis->behind_until = 0;
-	proc_deliver(redis->proc, CHANNEL_REDIS, world.now + world_between(1, 30) * MS, on_reset,
-	    redis);
+	proc_deliver(
+	    redis->proc, CHANNEL_REDIS, world.now + world_between(1, 30) * MS, on_reset, redis);
 }
 
 static void back_to_the_primary(void *arg)
@@ -194,8 +194,8 @@ static void on_arrival(void *arg)
 	command->reply = server_run(
 	    redis->server, command->text, command->argc, command->argv, command->argvlen);
 	judge_executed(&call, &redis->server->db, command->reply);
-	command->springs = faults_executed(
-	    redis->proc, command->argv[0], &redis->server->db, command->reply);
+	command->springs =
+	    faults_executed(redis->proc, command->argv[0], &redis->server->db, command->reply);
 	uint64_t back = world.now + latency(redis);
 	redis->last_answer = back > redis->last_answer ? back : redis->last_answer;
 	world_plan(redis->last_answer, answer_travels, command);
@@ -209,8 +209,8 @@ static void on_timeout(void *arg)
 		drop(command->redis);
 }
 
-static struct command *command_new(struct redis *redis, const char *text, int argc,
-    const char *const *argv, const size_t *argvlen)
+static struct command *command_new(
+    struct redis *redis, const char *text, int argc, const char *const *argv, const size_t *argvlen)
 {
 	struct command *command = world_alloc(sizeof(*command));
 
@@ -245,8 +245,7 @@ void redis_script(struct redis *redis, const char *sha, const char *text, int ar
 	uint64_t there = world.now + latency(redis);
 	redis->last_arrival = there > redis->last_arrival ? there : redis->last_arrival;
 	world_plan(redis->last_arrival, on_arrival, command);
-	proc_deliver(
-	    redis->proc, CHANNEL_TIMER, world.now + TIMEOUT_US, on_timeout, command);
+	proc_deliver(redis->proc, CHANNEL_TIMER, world.now + TIMEOUT_US, on_timeout, command);
 }
 
 /* ---- the rest of the interface */

@@ -69,10 +69,10 @@ void server_replace(enum server_loss loss, bool is_failover)
 	}
 	new_run_id(&own.primary.db);
 	own.primary.life++;
-	world_trace("redis: another process serves, %s",
-	    loss == LOSS_NOTHING ? "nothing is lost" :
-	    loss == LOSS_TAIL    ? "the last writes are lost" :
-				   "everything is lost");
+	world_trace("redis: another process serves, %s", loss == LOSS_NOTHING ? "nothing is lost"
+							 : loss == LOSS_TAIL
+							     ? "the last writes are lost"
+							     : "everything is lost");
 	judge_replaced(loss);
 }
 

@@ -9,7 +9,7 @@ struct server {
 	struct db db;
 	bool is_up;
 	uint64_t behind_us; /* its clock */
-	uint64_t life; /* a connection is to one of them */
+	uint64_t life;      /* a connection is to one of them */
 };
 
 enum server_loss { LOSS_NOTHING, LOSS_TAIL, LOSS_ALL };

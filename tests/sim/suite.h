@@ -41,10 +41,10 @@ void oracle_announce(struct proc *oracle, unsigned asset);
 void people_begin(uint64_t until);
 /* So many of an asset's sessions, or all, are ended within that time. */
 void people_end_soon(unsigned n, uint64_t us);
-void people_flood(void); /* ends all of an asset's sessions, then many events of another */
+void people_flood(void);    /* ends all of an asset's sessions, then many events of another */
 void people_end_last(void); /* a few events of another, then it ends all of an asset's sessions */
-void people_settle(void); /* all is well: nothing is transferred or ended any more */
-void people_check(void);  /* asks every router for every session; the answers are judged */
+void people_settle(void);   /* all is well: nothing is transferred or ended any more */
+void people_check(void);    /* asks every router for every session; the answers are judged */
 bool people_are_served(char *why, size_t size); /* every owner has a good session */
 
 #endif

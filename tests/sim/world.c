@@ -183,8 +183,8 @@ void world_fail(const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	snprintf(world.failure, sizeof(world.failure), "at %.3f ms: %s", (double)world.now / MS,
-	    text);
+	snprintf(
+	    world.failure, sizeof(world.failure), "at %.3f ms: %s", (double)world.now / MS, text);
 	world_trace("WRONG: %s", text);
 }
 

@@ -8,7 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MS 1000u      /* world time is in microseconds */
+#define MS 1000u /* world time is in microseconds */
 #define SECOND 1000000u
 #define WORLD_EPOCH_MS 1800000000000u /* wall clocks, at time 0 */
 #define FAILURE_MAX 400
