@@ -47,7 +47,7 @@ FUZZ_SECONDS ?= 60
 SOURCES := $(wildcard common/*.[ch] proto/*.[ch] services/*/*.[ch] services/*/*/*.[ch] tests/*/*.[ch] tests/unit/*/*.[ch])
 
 .DEFAULT_GOAL := all
-.PHONY: all help deps run test test-unit test-integration test-model test-node soak bench fuzz lint check-layers check-docs docs format clean tools demo-image
+.PHONY: all help deps run test test-unit test-integration test-model test-sim test-node soak bench fuzz lint check-layers check-docs docs format clean tools demo-image
 .SECONDARY:
 
 all: $(PROGRAMS) $(DEVCHAIN) demo-image ## build every program into build/bin, and the demo agent's image
@@ -94,6 +94,18 @@ LEAKY := $(BUILD)/leaky/multiclaw-secret-vault
 $(LEAKY): $(BUILD)/obj/services/secret-vault/main.o $(BUILD)/obj/tests/leaky/records_write.o $(BUILD)/lib/secret-vault.a $(PROTO_LIB) $(COMMON_LIB)
 	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
 	$(Q)$(CC) $(LDALL) -Wl,--wrap=records_write -o $@ $^ $(LDLIBS)
+
+# the deciding code of router and session in virtual time: what it talks through is replaced by the files named seam_*, and --wrap is for planted bugs
+SIM := $(BUILD)/sim/sim
+SIM_OBJ := $(call obj,$(wildcard tests/sim/*.c))
+SIM_WRAPPED := follow_judge follow_heard follower_has_lease follower_chain_age_ms decision_put decision_lookup decision_restart decision_mark
+$(BUILD)/sim/decision.o: services/router/decision.c
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC      $<")
+	$(Q)$(CC) $(ALLFLAGS) -DDECISION_BUCKETS=64 -MMD -MP -c -o $@ $<
+$(SIM): $(SIM_OBJ) $(BUILD)/sim/decision.o $(BUILD)/lib/router.a $(BUILD)/lib/session.a $(PROTO_LIB) $(COMMON_LIB)
+	@mkdir -p $(@D) $(if $(V),,; echo "  LINK    $@")
+	$(Q)$(CC) $(LDALL) $(addprefix -Wl$(comma)--wrap=,$(SIM_WRAPPED)) -o $@ $^ $(LDLIBS) -lluajit-5.1
 
 # The demo agent runs in a container: static, on libc alone, and the same whatever the suite is built with.
 DEMO_FOLDER := services/sandbox/demo-agent
@@ -180,7 +192,7 @@ AS_HUMAN = $(if $(SUDO_UID),$(shell [ "$$(stat -c %u '$(BUILD)' 2>/dev/null || s
 run: ## start the whole suite (with the development chain unless SOLANA_RPC_URL is set); Ctrl-C stops it; as root with containers
 	@deploy/deps --needed && $(AS_HUMAN) $(MAKE) --no-print-directory -j$$(nproc) all && BUILD=$(BUILD) exec deploy/run
 
-tools: all $(UNIT) $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(WALLET_LINES) $(PROBE_IMAGE)/index.json
+tools: all $(UNIT) $(SIM) $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(WALLET_LINES) $(PROBE_IMAGE)/index.json
 
 test: ## everything: unit, protocol, models, integration, node; installs what is missing
 	@MAKEFLAGS= BUILD=$(BUILD_BASE) SANITIZE=$(SANITIZE) tests/run
@@ -193,6 +205,10 @@ test-integration: all $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.jso
 
 test-model: ## the protocol's models, searched by SPIN
 	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/model $(ARGS)
+
+SEEDS ?= 5000
+test-sim: $(SIM) ## router and session in virtual time; SEEDS=100000 for more
+	@BUILD=$(BUILD) SEEDS=$(SEEDS) /usr/bin/python3 -m pytest -q tests/sim $(ARGS)
 
 test-node: all $(WALLET_LINES) ## the tests that use the ecosystem's own JavaScript libraries
 	@BUILD=$(BUILD) tests/node/run

@@ -62,7 +62,7 @@ static size_t bucket_of(const struct decision_table *table, const uint8_t asset[
 {
 	uint8_t hash[crypto_shorthash_BYTES];
 	crypto_shorthash(hash, asset, PUBKEY_LEN, table->bucket_key);
-	return (size_t)hash[0] << 8 | hash[1];
+	return ((size_t)hash[0] << 8 | hash[1]) % DECISION_BUCKETS;
 }
 
 /* A keyed hash is evenly spread, so its own bytes choose the set. */
