@@ -317,8 +317,10 @@ static void prove(const struct db *db)
 		return;
 	world_trace("judge: lost writes are proven");
 	end_all(NULL);
-	for (size_t i = 0; i < own.now.nsessions; i++)
+	for (size_t i = 0; i < own.now.nsessions; i++) {
+		judge_count.proven_ends += own.now.session[i].is_pending;
 		own.now.session[i].is_pending = false;
+	}
 }
 
 static void judge_follow(const struct judge_call *call, const redisReply *reply)
@@ -336,7 +338,6 @@ static void judge_follow(const struct judge_call *call, const redisReply *reply)
 			if (!session->is_owed)
 				world_trace("judge: %s knows of the end of %.8s, and tells %s %s",
 				    call->proc->name, session->jti, call->argv[6], call->argv[5]);
-			judge_count.owed_ends += !session->is_owed;
 			session->is_owed = true;
 		}
 		if (has_cursor && !session->is_good && session->has_event &&
