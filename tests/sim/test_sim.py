@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SIM = Path(os.environ.get("BUILD", "build")).resolve() / "sim" / "sim"
-SEEDS = int(os.environ.get("SEEDS", "5000"))
+SEEDS = int(os.environ.get("SEEDS", "25000"))
 BUG_SEEDS = 30000  # each is found in a tenth of them
 LIMIT_S = 7200
 
