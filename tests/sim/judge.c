@@ -356,6 +356,8 @@ void judge_snapshot(void)
 
 static void lose(struct session *session, const struct session *before)
 {
+	if (session->is_good)
+		session->told = 0; /* of an earlier end, that was undone */
 	if (!before) {
 		session->exists = session->is_pending = false;
 		if (session->is_good)
