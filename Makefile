@@ -206,7 +206,7 @@ test-integration: all $(LEAKY) $(HOSTILE) $(SCAN_FILES) $(PROBE_IMAGE)/index.jso
 test-model: ## the protocol's models, searched by SPIN
 	@BUILD=$(BUILD) /usr/bin/python3 -m pytest -q tests/model $(ARGS)
 
-SEEDS ?= 5000
+SEEDS ?= 25000
 test-sim: $(SIM) ## router and session in virtual time; SEEDS=100000 for more
 	@BUILD=$(BUILD) SEEDS=$(SEEDS) /usr/bin/python3 -m pytest -q tests/sim $(ARGS)
 

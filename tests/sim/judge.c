@@ -46,7 +46,8 @@ static struct {
 	unsigned nhistories, history;
 	char histories[HISTORIES_MAX][HISTORY_MAX + 1];
 	uint64_t history_began, chain_at, chain_grace;
-	bool is_fresh; /* the process that serves has not yet run a script */
+	unsigned reads[PROCS_MAX]; /* executed since the last loss */
+	bool is_fresh;             /* the process that serves has not yet run a script */
 	const char *last_ended;
 } own;
 struct judge_count judge_count;
@@ -94,6 +95,7 @@ const struct judge_known *judge_known(const struct proc *proc)
 void judge_started(const struct proc *proc)
 {
 	own.known[proc->index] = (struct judge_known){0};
+	own.reads[proc->index] = 0;
 }
 
 void judge_heard(const struct proc *proc, const char *history, const char *id)
@@ -315,8 +317,10 @@ static void prove(const struct db *db)
 		return;
 	world_trace("judge: lost writes are proven");
 	end_all(NULL);
-	for (size_t i = 0; i < own.now.nsessions; i++)
+	for (size_t i = 0; i < own.now.nsessions; i++) {
+		judge_count.proven_ends += own.now.session[i].is_pending;
 		own.now.session[i].is_pending = false;
+	}
 }
 
 static void judge_follow(const struct judge_call *call, const redisReply *reply)
@@ -325,10 +329,15 @@ static void judge_follow(const struct judge_call *call, const redisReply *reply)
 	bool is_own = strcmp(call->argv[3], reply->element[0]->str) == 0;
 	bool has_cursor = is_own && event_id_parse(call->argv[4], &cursor) == 0;
 
+	own.reads[call->proc->index]++;
 	for (size_t i = 0; i < own.now.nsessions; i++) {
 		struct session *session = &own.now.session[i];
-		if (session->is_pending && knows_end(call->known, session)) {
-			judge_count.owed_ends += !session->is_owed;
+		/* it may know of another history's event, too, and tells one in each read, in turns (rule 12) */
+		if (session->is_pending && knows_end(call->known, session) &&
+		    own.reads[call->proc->index] >= 2) {
+			if (!session->is_owed)
+				world_trace("judge: %s knows of the end of %.8s, and tells %s %s",
+				    call->proc->name, session->jti, call->argv[6], call->argv[5]);
 			session->is_owed = true;
 		}
 		if (has_cursor && !session->is_good && session->has_event &&
@@ -347,6 +356,8 @@ void judge_snapshot(void)
 
 static void lose(struct session *session, const struct session *before)
 {
+	if (session->is_good)
+		session->told = 0; /* of an earlier end, that was undone */
 	if (!before) {
 		session->exists = session->is_pending = false;
 		if (session->is_good)
@@ -376,6 +387,7 @@ void judge_replaced(enum server_loss loss)
 	struct truth *now = &own.now;
 
 	judge_count.histories++;
+	memset(own.reads, 0, sizeof(own.reads));
 	own.is_fresh = true;
 	if (loss == LOSS_NOTHING)
 		return;

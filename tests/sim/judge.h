@@ -50,7 +50,7 @@ uint64_t judge_history_began(void); /* µs, of the newest one */
 const char *judge_last_ended(void);
 
 struct judge_count {
-	uint64_t scripts, allows, denials, ends, lost_ends, owed_ends, receipts, histories, late;
+	uint64_t scripts, allows, denials, ends, lost_ends, proven_ends, receipts, histories, late;
 };
 extern struct judge_count judge_count; /* over all seeds */
 

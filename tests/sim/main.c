@@ -145,7 +145,7 @@ static void add_count(struct judge_count *sum, const struct judge_count *count)
 	sum->denials += count->denials;
 	sum->ends += count->ends;
 	sum->lost_ends += count->lost_ends;
-	sum->owed_ends += count->owed_ends;
+	sum->proven_ends += count->proven_ends;
 	sum->receipts += count->receipts;
 	sum->histories += count->histories;
 	sum->late += count->late;
@@ -163,10 +163,10 @@ static void report(const struct options *options, const struct job *jobs, double
 	}
 	printf("%" PRIu64 " seeds in %.1f s, %" PRIu64 " steps, %" PRIu64 " scripts: %" PRIu64
 	       " allows (%" PRIu64 " within the 2 s), %" PRIu64 " denials; %" PRIu64
-	       " sessions ended, %" PRIu64 " ends lost, %" PRIu64 " of them owed, %" PRIu64
+	       " sessions ended, %" PRIu64 " ends lost, %" PRIu64 " of them proven, %" PRIu64
 	       " receipts; %" PRIu64 " new histories\n",
 	    nseeds, seconds, steps, sum.scripts, sum.allows, sum.late, sum.denials, sum.ends,
-	    sum.lost_ends, sum.owed_ends, sum.receipts, sum.histories);
+	    sum.lost_ends, sum.proven_ends, sum.receipts, sum.histories);
 }
 
 static int replay(uint64_t seed)

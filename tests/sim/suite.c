@@ -10,8 +10,8 @@
 
 #define FIRST_SETTLED_US (2050 * MS) /* the first history, like each */
 #define FIRST_ASKED_US (12 * MS)
-#define SERVES_AGAIN_US (1500 * MS)
-#define HISTORY_SERVES_US (3500 * MS) /* settling, a read, a sweep, a sign-in */
+#define SERVES_AGAIN_US (2300 * MS)   /* a sweep, as far apart as people.c makes them; a sign-in */
+#define HISTORY_SERVES_US (4300 * MS) /* settling, a read, a sweep, a sign-in */
 #define ANSWERS_US (1200 * MS)
 #define SETTLED_PERCENT 30 /* of the seeds: waiting costs more than what goes wrong */
 
