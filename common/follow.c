@@ -5,39 +5,80 @@
 static void know(struct follow_known *known, const char *history, struct event_id id)
 {
 	known->set = true;
-	known->id = id;
-	snprintf(known->history, sizeof(known->history), "%s", history);
+	known->event.id = id;
+	snprintf(known->event.history, sizeof(known->event.history), "%s", history);
 }
 
 static bool raise_known(struct follow_known *known, const char *history, struct event_id id)
 {
-	if (known->set && event_id_compare(id, known->id) <= 0)
+	if (known->set && event_id_compare(id, known->event.id) <= 0)
 		return false;
 	know(known, history, id);
 	return true;
 }
 
-void follow_ask(const struct follow *follow, uint64_t number, uint64_t now_ms, bool last_told_stray,
-    struct follow_read *read_r)
+/* The one of this history; else one that is free; else the oldest. */
+static struct follow_known *stray_of(struct follow *follow, const char *history)
 {
-	bool stray = follow->stray.set && !(last_told_stray && follow->newest.set);
+	struct follow_known *found = NULL;
 
+	for (size_t i = 0; i < FOLLOW_STRAYS_MAX; i++) {
+		struct follow_known *stray = &follow->stray[i];
+		if (stray->set && strcmp(stray->event.history, history) == 0)
+			return stray;
+		if (!found || (found->set && (!stray->set || event_id_compare(stray->event.id,
+								 found->event.id) < 0)))
+			found = stray;
+	}
+	if (found->set)
+		found->set = false;
+	return found;
+}
+
+static bool add_stray(struct follow *follow, const char *history, struct event_id id)
+{
+	return raise_known(stray_of(follow, history), history, id);
+}
+
+static void tell(struct follow_read *read, const struct follow_known *known)
+{
+	if (known->set)
+		read->known[read->nknown++] = known->event;
+}
+
+void follow_ask(
+    const struct follow *follow, uint64_t number, uint64_t now_ms, struct follow_read *read_r)
+{
 	*read_r = (struct follow_read){
 	    .number = number,
 	    .sent_ms = now_ms,
 	    .has_cursor = follow->history[0] != '\0',
 	    .cursor = follow->cursor,
-	    .newest = stray ? follow->stray : follow->newest,
-	    .tells_stray = stray,
 	};
 	memcpy(read_r->history, follow->history, sizeof(read_r->history));
+	tell(read_r, &follow->newest);
+	for (size_t i = 0; i < FOLLOW_STRAYS_MAX; i++)
+		tell(read_r, &follow->stray[i]);
 }
 
-static bool is_untold(
-    const struct follow_known *known, const struct follow_read *read, bool is_stray)
+static bool is_untold(const struct follow_known *known, const struct follow_read *read)
 {
-	return known->set && (read->tells_stray != is_stray || !read->newest.set ||
-				 event_id_compare(read->newest.id, known->id) != 0);
+	if (!known->set)
+		return false;
+	for (size_t i = 0; i < read->nknown; i++)
+		if (event_id_compare(read->known[i].id, known->event.id) == 0 &&
+		    strcmp(read->known[i].history, known->event.history) == 0)
+			return false;
+	return true;
+}
+
+static bool has_untold(const struct follow *follow, const struct follow_read *read)
+{
+	bool untold = is_untold(&follow->newest, read);
+
+	for (size_t i = 0; i < FOLLOW_STRAYS_MAX; i++)
+		untold |= is_untold(&follow->stray[i], read);
+	return untold;
 }
 
 /* A lease needs the head of a settled history, and counts from the sending: the answer may have
@@ -77,9 +118,8 @@ struct follow_verdict follow_judge(
 	if (read->number <= follow->judged)
 		return verdict;
 	verdict.new_history = strcmp(answer->history, follow->history) != 0;
-	bool untold =
-	    is_untold(&follow->newest, read, false) || is_untold(&follow->stray, read, true);
-	if (verdict.new_history && untold && follow->asked_again < FOLLOW_ASK_AGAIN_MAX) {
+	if (verdict.new_history && follow->asked_again < FOLLOW_ASK_AGAIN_MAX &&
+	    has_untold(follow, read)) {
 		verdict.act = FOLLOW_ASK_AGAIN;
 		verdict.more = true;
 		verdict.lease_until_ms = 0;
@@ -111,15 +151,16 @@ bool follow_begin(struct follow *follow, const struct follow_read *read,
 		return false;
 	follow->judged = read->number;
 	note_chain(follow, read, answer);
-	if (!is_untold(&follow->stray, read, true))
-		follow->stray.set = false;
-	if (verdict->act == FOLLOW_GO_ON)
-		return true;
-	follow->lease_until_ms = 0;
 	if (verdict->act == FOLLOW_ASK_AGAIN) {
+		follow->lease_until_ms = 0;
 		follow->asked_again++;
 		return false;
 	}
+	for (size_t i = 0; i < FOLLOW_STRAYS_MAX; i++)
+		follow->stray[i].set = is_untold(&follow->stray[i], read);
+	if (verdict->act == FOLLOW_GO_ON)
+		return true;
+	follow->lease_until_ms = 0;
 	follow->asked_again = 0;
 	memcpy(follow->history, answer->history, sizeof(follow->history));
 	return true;
@@ -140,15 +181,18 @@ void follow_started_over(struct follow *follow, const struct follow_read *read,
 	if (verdict->new_history) {
 		/* what the new history was told is done with, or one loss would be found in
 		 * every history to come */
-		if (is_untold(&follow->newest, read, false))
-			follow->stray = follow->newest;
+		if (is_untold(&follow->newest, read))
+			add_stray(follow, follow->newest.event.history, follow->newest.event.id);
 		follow->newest.set = false;
 	}
 	if (answer->head_history[0])
 		raise_known(&follow->newest, answer->head_history, answer->head);
-	if (follow->stray.set && strcmp(follow->stray.history, follow->history) == 0) {
-		raise_known(&follow->newest, follow->stray.history, follow->stray.id);
-		follow->stray.set = false;
+	for (size_t i = 0; i < FOLLOW_STRAYS_MAX; i++) {
+		struct follow_known *stray = &follow->stray[i];
+		if (!stray->set || strcmp(stray->event.history, follow->history) != 0)
+			continue;
+		raise_known(&follow->newest, stray->event.history, stray->event.id);
+		stray->set = false;
 	}
 }
 
@@ -168,9 +212,8 @@ bool follow_has_handled(const struct follow *follow, const char *history, struct
 
 bool follow_heard(struct follow *follow, const char *history, struct event_id id)
 {
-	bool own = strcmp(history, follow->history) == 0;
-
-	return raise_known(own ? &follow->newest : &follow->stray, history, id);
+	return strcmp(history, follow->history) == 0 ? raise_known(&follow->newest, history, id)
+						     : add_stray(follow, history, id);
 }
 
 uint64_t follow_redis_now_ms(const struct follow *follow, uint64_t now_ms)

@@ -8,12 +8,13 @@
 
 #define FOLLOW_LEASE_MS 2000
 #define FOLLOW_ASK_AGAIN_MAX 8
+#define FOLLOW_STRAYS_MAX \
+	4 /* Redis' beginnings within the time of a read; of more, the oldest is forgotten */
 
 /* An event that Redis must still have. */
 struct follow_known {
 	bool set;
-	struct event_id id;
-	char history[HISTORY_MAX + 1];
+	struct ledger_known event;
 };
 
 struct follow {
@@ -21,8 +22,8 @@ struct follow {
 	struct event_id cursor;               /* last event handled */
 	char cursor_history[HISTORY_MAX + 1]; /* that it was added in */
 	struct follow_known newest; /* handled, written or heard of; never falls within a history */
-	/* heard of, from a history that is not this one: late, or not yet known here; told once */
-	struct follow_known stray;
+	/* heard of or written, in histories that are not this one: late, or not yet known here. The newest of each; told until a read that told it is answered */
+	struct follow_known stray[FOLLOW_STRAYS_MAX];
 	uint64_t lease_until_ms;
 	uint64_t judged; /* number of the last read judged */
 	unsigned asked_again;
@@ -39,8 +40,8 @@ struct follow_read {
 	char history[HISTORY_MAX + 1];
 	bool has_cursor;
 	struct event_id cursor;
-	struct follow_known newest; /* what it tells Redis: newest, or the stray */
-	bool tells_stray;
+	struct ledger_known known[LEDGER_KNOWN_MAX]; /* what it tells Redis: newest and strays */
+	size_t nknown;
 };
 
 enum follow_act {
@@ -59,9 +60,9 @@ struct follow_verdict {
 	uint64_t lease_until_ms; /* once everything is handled */
 };
 
-/* Fills in what the next read says. last_told_stray: the read before it did; they take turns. */
-void follow_ask(const struct follow *follow, uint64_t number, uint64_t now_ms, bool last_told_stray,
-    struct follow_read *read_r);
+/* Fills in what the next read says. */
+void follow_ask(
+    const struct follow *follow, uint64_t number, uint64_t now_ms, struct follow_read *read_r);
 struct follow_verdict follow_judge(const struct follow *follow, const struct follow_read *read,
     const struct ledger_follow *answer);
 

@@ -36,7 +36,6 @@ struct follower {
 	const struct reading *waiting;          /* the newest, unless answered */
 	uint64_t nreads;
 	uint64_t sent_ms, due_ms;
-	bool told_stray;
 
 	struct enforcing enforcing;
 	bool is_handling; /* an event, or a restart */
@@ -138,18 +137,17 @@ static void send_read(struct follower *f)
 
 	bug_if(!reading);
 	reading->follower = f;
-	follow_ask(&f->state, ++f->nreads, clock_boot_ms(), f->told_stray, &reading->read);
+	follow_ask(&f->state, ++f->nreads, clock_boot_ms(), &reading->read);
 	LIST_INSERT_HEAD(&f->under_way, reading, link);
 	f->waiting = reading;
-	f->told_stray = read->tells_stray;
 	f->sent_ms = read->sent_ms;
 	f->due_ms = read->sent_ms + FOLLOW_EVERY_MS;
 	metric_add(f->reads, 1);
 	if (enforcing_open(&f->enforcing, &open))
 		progress.open = &open;
 	ledger_follow(f->redis, f->name, f->role, read->history,
-	    read->has_cursor ? &read->cursor : NULL, read->newest.set ? &read->newest.id : NULL,
-	    read->newest.history, &progress, on_answer, reading);
+	    read->has_cursor ? &read->cursor : NULL, read->known, read->nknown, &progress,
+	    on_answer, reading);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -138,20 +138,23 @@ static void on_follow(void *arg, const redisReply *reply, const struct error *er
 }
 
 void ledger_follow(struct redis *redis, const char *name, const char *role, const char *history,
-    const struct event_id *cursor, const struct event_id *newest, const char *newest_history,
+    const struct event_id *cursor, const struct ledger_known *known, size_t nknown,
     const struct ledger_progress *progress, ledger_follow_done done, void *arg)
 {
 	struct args args = {0};
 
+	bug_if(nknown > LEDGER_KNOWN_MAX);
 	args_text(&args, "follow");
 	args_text(&args, name);
 	args_text(&args, role);
 	args_text(&args, history);
 	args_id(&args, cursor);
-	args_id(&args, newest);
-	args_text(&args, newest ? newest_history : "");
 	args_id(&args, progress->open);
 	args_u64(&args, progress->age_ms);
+	for (size_t i = 0; i < nknown; i++) {
+		args_id(&args, &known[i].id);
+		args_text(&args, known[i].history);
+	}
 	send_call(redis, &args, on_follow, (struct call){.done.follow = done, .arg = arg});
 }
 

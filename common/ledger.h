@@ -158,6 +158,13 @@ static inline bool ledger_owner_vouches(
 	return record->owner[0] && strcmp(record->owner, wallet) == 0 && slot > record->other_slot;
 }
 
+/* An event, and the history it was added in. */
+#define LEDGER_KNOWN_MAX 5
+struct ledger_known {
+	struct event_id id;
+	char history[HISTORY_MAX + 1];
+};
+
 /* What its reader has enforced (rule 15): everything it has read, or what comes before open. */
 struct ledger_progress {
 	const struct event_id *open; /* NULL: all */
@@ -215,9 +222,9 @@ typedef void (*ledger_owned_done)(
     void *arg, const struct ledger_owned *out, const struct error *err);
 typedef void (*ledger_word_done)(void *arg, const char *word, const struct error *err);
 
-/* history "": none yet; cursor NULL: none yet; newest NULL: none known. */
+/* history "": none yet; cursor NULL: none yet. known: events that Redis must have (rule 17), LEDGER_KNOWN_MAX at most. */
 void ledger_follow(struct redis *redis, const char *name, const char *role, const char *history,
-    const struct event_id *cursor, const struct event_id *newest, const char *newest_history,
+    const struct event_id *cursor, const struct ledger_known *known, size_t nknown,
     const struct ledger_progress *progress, ledger_follow_done done, void *arg);
 /* Which replicas have enforced an event (rule 15). */
 void ledger_enforced(struct redis *redis, struct event_id event, const char *history,

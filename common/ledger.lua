@@ -74,9 +74,12 @@ local function id_less(a, b)
 	return number_less(aseq, bseq)
 end
 
-local function new_generation()
-	generation = history .. '+' .. now_us
+-- All sessions end. Named by its event: two can fall into one microsecond.
+local function new_generation(kind)
+	local event = add_event('*', kind)
+	generation = history .. '+' .. event
 	redis.call('HSET', 'mc:history', 'generation', generation)
+	return event
 end
 
 -- Rule 6, the verdict on a session as one word. A record that was begun anew (reset) vouches for no session made before. A child lives
@@ -120,13 +123,12 @@ local ops = {}
 
 -- Rule 17: an event that somebody knows of and that is gone proves that writes were lost.
 local function note_loss(newest, newest_history, oldest)
-	if newest == '' or lost then return end
+	if lost then return end
 	local found = redis.call('XRANGE', 'mc:events', newest, newest)[1]
 	if found and found[2][2] == newest_history then return end
 	if oldest and id_less(newest, oldest) then return end
-	new_generation()
 	redis.call('HSET', 'mc:history', 'lost', '1')
-	add_event('*', 'lost')
+	new_generation('lost')
 end
 
 -- Rule 12: are events after the cursor not all known? A cursor of 0-0 saw an empty stream, and nothing is trimmed from a short one.
@@ -136,12 +138,13 @@ local function must_restart(known_history, cursor, oldest, newest)
 	return cursor ~= '0-0' or redis.call('XLEN', 'mc:events') >= EVENTS_KEPT
 end
 
--- name role history cursor newest newest_history open('' or the first event that the reader has read and not enforced) age_ms(since it is so far)
+-- name role history cursor open('' or the first event that the reader has read and not enforced) age_ms(since it is so far) {event history}...(that it knows of)
 -- -> history settling now restart head head_history slot at genesis {{id, history, asset, kind}...}
-ops.follow = function(name, role, known_history, cursor, newest, newest_history, open, age_ms)
+ops.follow = function(name, role, known_history, cursor, open, age_ms, ...)
 	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)[1]
 	oldest = oldest and oldest[1]
-	note_loss(newest, newest_history, oldest)
+	local known = {...}
+	for i = 1, #known, 2 do note_loss(known[i], known[i + 1], oldest) end
 	local last, last_history = head()
 	local restart = must_restart(known_history, cursor, oldest, last)
 	local entries = {}
@@ -453,8 +456,7 @@ end
 
 -- Every session there is ends. -> history event
 ops.end_everything = function()
-	new_generation()
-	return {history, add_event('*', 'revoked')}
+	return {history, new_generation('revoked')}
 end
 
 -- wallet '1'|'0' -> history event

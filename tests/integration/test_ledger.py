@@ -61,8 +61,10 @@ class Book(Ledger):
     def verdict(self, jti):
         return self.call("look", jti)[2]
 
-    def read(self, reader="router-1", history="", cursor="", newest="", newest_history="", role="router", open="", age_ms=0):
-        answer = self.call("follow", reader, role, history, cursor, newest, newest_history, open, age_ms)
+    def read(self, reader="router-1", history="", cursor="", newest="", newest_history="", role="router", open="", age_ms=0, more=()):
+        """newest: an event that the reader knows of; more: (event, history) of others."""
+        known = [*((newest, newest_history) if newest else ()), *(part for pair in more for part in pair)]
+        answer = self.call("follow", reader, role, history, cursor, open, age_ms, *known)
         keys = ("history", "settling", "now", "restart", "head", "head_history", "slot", "at", "genesis", "events")
         return dict(zip(keys, answer))
 

@@ -46,8 +46,7 @@ static struct {
 	unsigned nhistories, history;
 	char histories[HISTORIES_MAX][HISTORY_MAX + 1];
 	uint64_t history_began, chain_at, chain_grace;
-	unsigned reads[PROCS_MAX]; /* executed since the last loss */
-	bool is_fresh;             /* the process that serves has not yet run a script */
+	bool is_fresh; /* the process that serves has not yet run a script */
 	const char *last_ended;
 } own;
 struct judge_count judge_count;
@@ -95,7 +94,6 @@ const struct judge_known *judge_known(const struct proc *proc)
 void judge_started(const struct proc *proc)
 {
 	own.known[proc->index] = (struct judge_known){0};
-	own.reads[proc->index] = 0;
 }
 
 void judge_heard(const struct proc *proc, const char *history, const char *id)
@@ -329,15 +327,12 @@ static void judge_follow(const struct judge_call *call, const redisReply *reply)
 	bool is_own = strcmp(call->argv[3], reply->element[0]->str) == 0;
 	bool has_cursor = is_own && event_id_parse(call->argv[4], &cursor) == 0;
 
-	own.reads[call->proc->index]++;
 	for (size_t i = 0; i < own.now.nsessions; i++) {
 		struct session *session = &own.now.session[i];
-		/* it may know of another history's event, too, and tells one in each read, in turns (rule 12) */
-		if (session->is_pending && knows_end(call->known, session) &&
-		    own.reads[call->proc->index] >= 2) {
+		if (session->is_pending && knows_end(call->known, session)) {
 			if (!session->is_owed)
-				world_trace("judge: %s knows of the end of %.8s, and tells %s %s",
-				    call->proc->name, session->jti, call->argv[6], call->argv[5]);
+				world_trace("judge: %s knows of the end of %.8s",
+				    call->proc->name, session->jti);
 			session->is_owed = true;
 		}
 		if (has_cursor && !session->is_good && session->has_event &&
@@ -387,7 +382,6 @@ void judge_replaced(enum server_loss loss)
 	struct truth *now = &own.now;
 
 	judge_count.histories++;
-	memset(own.reads, 0, sizeof(own.reads));
 	own.is_fresh = true;
 	if (loss == LOSS_NOTHING)
 		return;
@@ -467,7 +461,7 @@ static void judge_allow(const struct proc *router, const struct session *session
 		    session->is_owed ? "I3" : "I2", router->name, session->jti, (double)since / MS);
 	if (is_ended)
 		judge_count.late++;
-	if (world.now > own.chain_at + own.chain_grace)
+	if (world.now > own.chain_at + own.chain_grace + MS) /* ages are whole ms */
 		world_fail("rule 18: %s allows, and the last sweep began %.3f ms ago", router->name,
 		    (double)(world.now - own.chain_at) / MS);
 }

@@ -155,7 +155,7 @@ static void settle(struct bench *b)
 
 static struct got follow(struct bench *b, const char *history, const struct event_id *cursor)
 {
-	return ASK(b, ledger_follow, "router-1", "router", history, cursor, NULL, "",
+	return ASK(b, ledger_follow, "router-1", "router", history, cursor, NULL, 0,
 	    &(struct ledger_progress){0}, on_follow);
 }
 

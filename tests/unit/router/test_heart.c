@@ -64,7 +64,6 @@ struct reader {
 	struct decision_table *table;
 	uint32_t history_number;
 	uint64_t nreads, waiting, sent_at, due, paused_until, last_exec, last_deliver;
-	bool told_stray;
 	int asking[TOKENS];
 };
 
@@ -147,11 +146,11 @@ static const struct entry *entry_of(const struct db *db, struct event_id id)
 	return NULL;
 }
 
-static void note_loss(struct world *w, const struct follow_known *newest)
+static void note_loss(struct world *w, const struct ledger_known *newest)
 {
 	char text[HISTORY_MAX + 1];
 
-	if (!newest->set || w->db.lost)
+	if (w->db.lost)
 		return;
 	const struct entry *found = entry_of(&w->db, newest->id);
 	if (found) {
@@ -189,7 +188,8 @@ static void exec_read(struct world *w, struct flight *flight)
 	struct ledger_follow *out = &flight->answer;
 	const struct db *db = &w->db;
 
-	note_loss(w, &flight->read.newest);
+	for (size_t i = 0; i < flight->read.nknown; i++)
+		note_loss(w, &flight->read.known[i]);
 	*out = (struct ledger_follow){.settling_ms = settling(w), .now_ms = w->now};
 	name(out->history, db->history);
 	out->restart = must_restart(w, &flight->read);
@@ -316,8 +316,7 @@ static void send_read(struct world *w, size_t i)
 		flight->deliver_at = flight->exec_at;
 	r->last_exec = flight->exec_at;
 	r->last_deliver = flight->deliver_at;
-	follow_ask(&r->follow, ++r->nreads, w->now, r->told_stray, &flight->read);
-	r->told_stray = flight->read.tells_stray;
+	follow_ask(&r->follow, ++r->nreads, w->now, &flight->read);
 	r->waiting = r->nreads;
 	r->sent_at = w->now;
 	r->due = w->now + 250;
