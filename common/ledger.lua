@@ -127,6 +127,7 @@ local function note_loss(newest, newest_history, oldest)
 	local found = redis.call('XRANGE', 'mc:events', newest, newest)[1]
 	if found and found[2][2] == newest_history then return end
 	if oldest and id_less(newest, oldest) then return end
+	lost = true
 	redis.call('HSET', 'mc:history', 'lost', '1')
 	new_generation('lost')
 end

@@ -1076,6 +1076,29 @@ def test_an_event_of_the_same_id_but_another_history_is_not_the_one_that_was_kno
     assert book.client.hget("mc:history", "generation") != generation
 
 
+def test_a_read_tells_all_that_its_reader_knows_and_one_loss_is_proven_once(own):
+    """Redis began again twice: what it lost was of the history between."""
+    book = fresh(own)
+    event, history = book.announce("key")[1], book.history()
+    generation = book.client.hget("mc:history", "generation")
+    book.read(newest=event, newest_history=history, more=[("1-1", history)])
+    assert book.client.hget("mc:history", "generation") == generation, "all of it is there, or dropped for its age"
+    book.read(newest=event, newest_history=history, more=[(event, "between"), ("9999999999999-0", "before")])
+    assert book.client.hget("mc:history", "generation") != generation
+    assert [e["k"] for _, e in book.client.xrange("mc:events")].count("lost") == 1
+
+
+def test_two_revocations_of_everything_at_one_moment_are_two(own):
+    """A session of between them does not outlive the second."""
+    book = fresh(own)
+    generations = set()
+    for _ in range(200):
+        book.end_everything()
+        generations.add(book.client.hget("mc:history", "generation"))
+    events = [i for i, e in book.client.xrange("mc:events") if e["k"] == "revoked"]
+    assert generations == {f"{book.history()}+{event}" for event in events} and len(events) == 200
+
+
 def test_a_revocation_of_everything_that_is_lost_is_made_good(own):
     book, asset = fresh(own), name()
     _, jti = book.sign_in(asset, "A", 10)

@@ -13,7 +13,7 @@
  * RINGS_OTHERS set to 0 leave out trimming, the old primary, and bells of other assets' events, for who wants larger bounds elsewhere.
  * Abstracted: a read is served at the moment it is sent and answered any time later or never (served later it would only be fresher, and the
  * lease counts from the sending anyway); there is one read under way (on one connection a later one is not answered first; answers that are
- * overtaken: tests/unit/common/test_follow.c); the limit of ASK_AGAIN (8: by then all has been told in turns); the writer's follow is one
+ * overtaken: tests/unit/common/test_follow.c); the limit of ASK_AGAIN (8: each time something new was heard of meanwhile); the writer's follow is one
  * step; a history begins with the restart, not with its first script (later is only safer); mc:chain (its age only refuses more);
  * other assets are one other bucket of marks. "Written" is what the Redis that lives has: an end that was lost before it was reported was
  * never written. A primary that is left behind stops taking writes before the new one serves (rule 10's settings).
@@ -71,8 +71,8 @@ byte hist, cursor, lease;       /* hist 0: none yet; lease: ticks left */
 byte newest_id, newest_h, stray_id, stray_h; /* id 0: not set */
 /* struct follow_read, and the answer to it */
 bool reading;
-byte told_id, told_h, age;      /* told_id 0: told nothing */
-bool tells_stray;
+byte told_id, told_h, told_stray_id, told_stray_h; /* id 0: nothing told */
+byte age;
 byte an_history, an_head, an_head_h, an_event, an_event_h, an_event_asset;
 bool an_restart, an_settling;
 /* struct decision_table */
@@ -297,10 +297,11 @@ inline decision_mark(asset, id)
 inline serve()
 {
 	if
-	:: owed && IS_LOST(told_id, told_h) -> owed = false
+	:: owed && (IS_LOST(told_id, told_h) || IS_LOST(told_stray_id, told_stray_h)) -> owed = false
 	:: else
 	fi;
 	note_loss(told_id, told_h);
+	note_loss(told_stray_id, told_stray_h);
 	an_history = history;
 	an_settling = settling > 0;
 	an_head = head;
@@ -326,25 +327,28 @@ inline serve_old()
 	an_head_h = history - 1
 #else
 	reading = false;
-	tells_stray = false;
 	told_id = 0;
-	told_h = 0
+	told_h = 0;
+	told_stray_id = 0;
+	told_stray_h = 0
 #endif
 }
 
-inline follow_ask(id, h)
+inline follow_ask()
 {
 	reading = true;
-	told_id = id;
-	told_h = h;
+	told_id = newest_id;
+	told_h = newest_h;
+	told_stray_id = stray_id;
+	told_stray_h = stray_h;
 	if
 	:: cut -> serve_old()
 	:: else -> serve()
 	fi
 }
 
-#define NEWEST_IS_UNTOLD (newest_id && (tells_stray || told_id != newest_id))
-#define STRAY_IS_UNTOLD (stray_id && (!tells_stray || told_id != stray_id))
+#define NEWEST_IS_UNTOLD (newest_id && told_id != newest_id)
+#define STRAY_IS_UNTOLD (stray_id && told_stray_id != stray_id)
 
 inline follow_lease()
 {
@@ -423,8 +427,9 @@ inline read_is_over()
 	reading = false;
 	told_id = 0;
 	told_h = 0;
+	told_stray_id = 0;
+	told_stray_h = 0;
 	age = 0;
-	tells_stray = false;
 	an_history = 0;
 	an_head = 0;
 	an_head_h = 0;
@@ -439,12 +444,7 @@ inline read_is_over()
 inline on_answer()
 {
 	if
-	:: an_history != hist && (NEWEST_IS_UNTOLD || STRAY_IS_UNTOLD) -> /* ask again */
-		lease = 0;
-		if
-		:: stray_id && !STRAY_IS_UNTOLD -> stray_id = 0; stray_h = 0
-		:: else
-		fi
+	:: an_history != hist && (NEWEST_IS_UNTOLD || STRAY_IS_UNTOLD) -> lease = 0 /* ask again */
 	:: else ->
 		if
 		:: stray_id && !STRAY_IS_UNTOLD -> stray_id = 0; stray_h = 0
@@ -478,9 +478,8 @@ inline on_answer()
 proctype router()
 {
 end:	do
-	/* follow_ask, and Redis serves it. They take turns: here in any order */
-	:: d_step { !reading && stray_id -> tells_stray = true; follow_ask(stray_id, stray_h) }
-	:: d_step { !reading && (newest_id || !stray_id) -> follow_ask(newest_id, newest_h) }
+	/* follow_ask, and Redis serves it */
+	:: d_step { !reading -> follow_ask() }
 	:: d_step { reading -> on_answer() }
 	:: d_step { reading -> read_is_over() } /* it never comes */
 
