@@ -39,6 +39,12 @@ static bool is_held(const struct enforcing *e, uint64_t ticket)
 	return ticket >= e->oldest && ticket <= e->newest && BATCH(e, ticket).held > 0;
 }
 
+void enforcing_restart(struct enforcing *e)
+{
+	for (uint64_t n = e->oldest; n && n <= e->newest; n++)
+		BATCH(e, n).first = (struct event_id){0, 1};
+}
+
 void enforcing_share(struct enforcing *e, uint64_t ticket)
 {
 	bug_if(!is_held(e, ticket));

@@ -21,6 +21,8 @@ struct enforcing {
 /* id: of the event. Never 0; to be given back by enforcing_release. */
 uint64_t enforcing_hold(struct enforcing *enforcing, struct event_id id);
 void enforcing_release(struct enforcing *enforcing, uint64_t ticket);
+/* A new history: its ids may be lower than those of before, so what is held is of all of it. */
+void enforcing_restart(struct enforcing *enforcing);
 /* One more for the same. */
 void enforcing_share(struct enforcing *enforcing, uint64_t ticket);
 /* The first event that is open; false: none is. */

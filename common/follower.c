@@ -187,6 +187,8 @@ static void start_over(struct follower *f, const struct follow_read *read,
 	f->history_number += verdict->new_history;
 	if (verdict->new_history)
 		log_info("following a history from its head", "history", answer->history);
+	if (verdict->new_history)
+		enforcing_restart(&f->enforcing);
 	f->handling = (struct event_id){0, 1};
 	f->is_handling = true;
 	f->hooks.on_restart(f->hooks.arg, answer->history, answer->head);

@@ -143,7 +143,7 @@ void ledger_follow(struct redis *redis, const char *name, const char *role, cons
 {
 	struct args args = {0};
 
-	bug_if(nknown > LEDGER_KNOWN_MAX);
+	bug_if(nknown > LEDGER_KNOWN_MAX || (nknown > 0 && !known));
 	args_text(&args, "follow");
 	args_text(&args, name);
 	args_text(&args, role);

@@ -165,12 +165,15 @@ end
 -- Rule 15. Whoever is not there and holds nothing is not waited for; what a sandbox or a vault held is there still.
 local function stays(role) return role == 'sandbox' or role == 'secret-vault' end
 
+local function is_id(text) return text == '-' or string.match(text, '^%d+%-%d+$') end
+
 -- One replica's word on an event -> {name role state silent_ms ms}; nil: it has been gone for so long that it is forgotten. ms: from the event to the moment
--- from which the replica knew it enforced, by this process's clock.
+-- from which the replica knew it enforced, by this process's clock. Whose word is not understood may hold anything.
 local function replica_state(name, text, event)
 	local role, seen, at, of, handled, open = string.match(text, '^(%S+) (%d+) (%d+) (%S+) (%S+) (%S+)$')
-	local silent = math.max(0, now - tonumber(seen or '0'))
-	if not role or (silent >= FORGOTTEN_MS and not stays(role)) then return nil end
+	if not role or not is_id(handled) or not is_id(open) then return {name, 'unknown', 'open', '0', '0'} end
+	local silent = math.max(0, now - tonumber(seen))
+	if silent >= FORGOTTEN_MS and not stays(role) then return nil end
 	local done = settling == 0 and of == history and handled ~= '-' and not id_less(handled, event) and
 		(open == '-' or id_less(event, open))
 	local state = done and 'done' or silent >= SILENT_MS and 'silent' or 'open'
@@ -180,6 +183,7 @@ end
 -- Who has enforced an event. event history(it was added in) -> history settling known('1'; '0': this history has no such event, its writes were lost) slot
 -- {{name role state('done' 'open' 'silent') silent_ms ms}...}
 ops.enforced = function(event, event_history)
+	redis.call('HSET', 'mc:history', 'id', history) -- a write: of who is silent at a primary that was cut off nothing follows
 	local found = redis.call('XRANGE', 'mc:events', event, event)[1]
 	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)[1]
 	local known = (found and found[2][2] == event_history) or (not found and oldest and id_less(event, oldest[1]))

@@ -97,7 +97,7 @@ static void *create_nil(const redisReadTask *task)
 
 #define FUNCTIONS(array) \
 	{ \
-		.createString = create_string, .createArray = array, \
+		.createString = create_string, .createArray = (array), \
 		.createInteger = create_integer, .createNil = create_nil, \
 		.freeObject = freeReplyObject, \
 	}

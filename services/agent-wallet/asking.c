@@ -37,9 +37,11 @@ void askings_overtake(struct wallet *wallet, const char *asset)
 
 int asking_still(const struct asking *asking, struct error *err)
 {
-	if (!asking->is_overtaken)
+	/* who has no lease may be silent, and not be waited for (rule 15) */
+	if (!asking->is_overtaken && follower_has_lease(asking->wallet->process->follower))
 		return 0;
-	error_refuse(err, ERR_UNAVAILABLE, "service_unavailable", "overtaken by an event");
+	error_refuse(err, ERR_UNAVAILABLE, "service_unavailable",
+	    "overtaken by an event, or without its lease");
 	err->retry_after_s = 1;
 	return -1;
 }

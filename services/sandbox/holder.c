@@ -78,7 +78,9 @@ static bool is_being_killed(const struct agent *agent)
 
 void holder_settle(struct agent *agent)
 {
-	bool is_there = agent->machine.phase != MACHINE_NONE;
+	/* what has not started yet has no connections of before */
+	bool is_there =
+	    agent->machine.phase == MACHINE_RUNNING || agent->machine.phase == MACHINE_ENDING;
 	if (!is_there) {
 		agent->enforcing.nresets = 0;
 		agent->enforcing.must_reset = false;
@@ -252,11 +254,10 @@ static void on_again(evutil_socket_t fd, short what, void *arg)
 	pump(arg);
 }
 
-/* Of the event that is being handled: a look that is under way may be older than that. */
-static void take_ticket(struct agent *agent)
+/* A look that is under way may be older than what the ticket is of. */
+static void take_ticket(struct agent *agent, uint64_t ticket)
 {
 	struct follower *follower = agent->sandbox->process->follower;
-	uint64_t ticket = follower_hold(follower);
 	follower_merge(follower,
 	    agent->is_damaged          ? &agent->enforcing.ticket
 	    : agent->look.is_under_way ? &agent->look.again_ticket
@@ -266,9 +267,9 @@ static void take_ticket(struct agent *agent)
 		holder_settle(agent);
 }
 
-void holder_look_at(struct agent *agent, bool must_reset)
+static void look_at(struct agent *agent, bool must_reset, uint64_t ticket)
 {
-	take_ticket(agent);
+	take_ticket(agent, ticket);
 	if (agent->is_damaged)
 		return;
 	agent->look.must_reset |= must_reset;
@@ -276,6 +277,16 @@ void holder_look_at(struct agent *agent, bool must_reset)
 		agent->look.noticed_us = clock_boot_us();
 	queue(agent, true);
 	pump(agent->sandbox->holder);
+}
+
+void holder_look_at(struct agent *agent, bool must_reset)
+{
+	look_at(agent, must_reset, follower_hold(agent->sandbox->process->follower));
+}
+
+void holder_look_at_found(struct agent *agent, uint64_t ticket)
+{
+	look_at(agent, true, follower_share(agent->sandbox->process->follower, ticket));
 }
 
 void holder_look_at_all(struct holder *holder)
@@ -286,7 +297,7 @@ void holder_look_at_all(struct holder *holder)
 	for (size_t i = 0; i < agents_count(agents); i++) {
 		struct agent *agent = agents_at(agents, i);
 		agent->look.is_of_all = !agent->is_damaged;
-		take_ticket(agent);
+		take_ticket(agent, follower_hold(holder->sandbox->process->follower));
 		if (agent->is_damaged)
 			continue;
 		holder->left++;

@@ -12,6 +12,8 @@ void holder_destroy(struct holder **holder);
 void holder_look_at_all(struct holder *holder);
 /* must_reset: a session ended; connections end too, and those of good sessions come back through the decision. */
 void holder_look_at(struct agent *agent, bool must_reset);
+/* The driver has it, and was not asked yet when all was looked at: what that look found of it went to nobody. ticket: of that look; a share of it is taken. */
+void holder_look_at_found(struct agent *agent, uint64_t ticket);
 void holder_forget(struct agent *agent);
 /* The driver's answer to a reset. */
 void holder_was_reset(struct agent *agent, const char *why);

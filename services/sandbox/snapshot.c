@@ -220,6 +220,7 @@ static int take_first_page(void *arg, const struct vault_materialise_rsp *rsp, s
 		return error_refuse(
 		    err, ERR_INTERNAL, "answer_malformed", "the vault gave no key for snapshots");
 	if (snapshot->trigger != SNAPSHOT_HAND_OVER) {
+		secret_destroy(&snapshot->key); /* of a try before */
 		snapshot->key = secret_new(rsp->snapshot_key.data, rsp->snapshot_key.len);
 		if (snapshot_settle(agent, rsp->snapshot, digest) == SAVED_FROM_STORE)
 			saved->is_stale |= !saved->must_fill;

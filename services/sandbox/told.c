@@ -86,6 +86,7 @@ static void kill_stray(
 		start_cancel(&agent->start);
 	snprintf(agent->boot, sizeof(agent->boot), "%s", found->of.boot);
 	machine_found(&agent->machine, true);
+	agent->machine.was_killed = true;
 	agent->is_found = true;
 }
 
@@ -168,6 +169,8 @@ static void on_ready(void *arg, const struct driver_ready *ready, int resolver)
 		if (agent->must_resume)
 			snapshot_resume(agent);
 		holder_reset_again(agent);
+		if (sandbox->found_ticket && agent->machine.phase != MACHINE_NONE)
+			holder_look_at_found(agent, sandbox->found_ticket);
 		agent_step(agent);
 	}
 	follower_release(sandbox->process->follower, &sandbox->found_ticket);

@@ -62,6 +62,17 @@ static void sweep_end(struct sweep *sweep, const struct error *err)
 	free(sweep);
 }
 
+/* Another process serves: the cursor says nothing to it, and what ended before may be lost. Ends the sweep. */
+static bool is_of_another(struct sweep *sweep, const char *history)
+{
+	struct error err;
+	if (strcmp(history, sweep->last.history) == 0)
+		return false;
+	error_set(&err, ERR_UNAVAILABLE, "Redis was restarted meanwhile: do it again");
+	sweep_end(sweep, &err);
+	return true;
+}
+
 static void sweep_on(struct sweep *sweep);
 
 static void on_swept(void *arg, const struct ledger_ended *out, const struct error *err)
@@ -71,6 +82,8 @@ static void on_swept(void *arg, const struct ledger_ended *out, const struct err
 		sweep_end(sweep, err);
 		return;
 	}
+	if (is_of_another(sweep, out->history))
+		return;
 	const char *asset = sweep->part.asset[sweep->next - 1];
 	process_announce(sweep->act->self->process, out->history, out->event, asset);
 	snprintf(sweep->act->announce, sizeof(sweep->act->announce), "%s", asset);
@@ -85,6 +98,8 @@ static void on_part(void *arg, const struct ledger_owned *out, const struct erro
 		sweep_end(sweep, err);
 		return;
 	}
+	if (sweep->part.cursor && is_of_another(sweep, out->history))
+		return;
 	memcpy(sweep->part.asset, out->asset, out->len * sizeof(*out->asset));
 	sweep->part.cursor = out->cursor;
 	sweep->part.len = out->len;

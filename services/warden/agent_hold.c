@@ -6,8 +6,9 @@
 static void release(struct agent *agent, const char *why)
 {
 	log_info("agent is held no longer", "agent", agent->record.agent, "why", why);
-	agent_wipe_secrets(agent);
+	/* first: nothing may be saved that was searched for wiped secrets */
 	agent_give_up_snapshot(agent);
+	agent_wipe_secrets(agent);
 	agent_clean(agent);
 }
 

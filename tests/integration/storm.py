@@ -375,12 +375,13 @@ class Storm:
         """Every sale is found and every replica has handled all of it; then each session is asked for once more, at every point, for the judge."""
         redis = self.suite.redis()
         self.suite.wait_ready(30)
+        told = lambda name: (redis.hget("mc:replicas", name) or "- - - - 0-0 -").split()[4]
         sold = {p.asset: p for p in self.periods if p.confirmed_at and p.newest}
         wait_until("every sale is in a record", lambda: all(redis.hget(f"mc:owner:{a}", "owner") != p.wallet.address for a, p in sold.items()), FOUND_S, 0.2)
         newest = redis.xrevrange("mc:events", count=1)[0][0]
         number = lambda text: tuple(map(int, (text or "0-0").split("-")))
         for name in self.points.keys() - {"edge"}:
-            wait_until(f"{name} has handled all", lambda: number(redis.hget(f"mc:replica:{name}", "handled")) >= number(newest), 5)
+            wait_until(f"{name} has handled all", lambda: number(told(name)) >= number(newest), 5)
         time.sleep(BOUND_S)
         for session in [s for s in self.sessions if s.inside]:
             for point in self.points:

@@ -141,6 +141,29 @@ def test_connections_are_reset_by_a_warden_that_was_away(s, owner):
     assert s.warden.asked("RESET", agent=owner.agent, since=before)
 
 
+def test_what_a_late_warden_names_to_a_new_sandbox_is_reset_and_killed_as_well(own):  # noqa: F811
+    """Sandbox was down, and has looked at all it holds before it knows what runs."""
+    s = own(cls=Sandboxes).start()
+    owner, other = s.new_owner(), s.new_owner()
+    owner.agent, other.agent = agent_id(owner.asset), agent_id(other.asset)
+    s.run(owner)
+    s.run(other)
+    looks = s.log("sandbox-1", 10**6).count("looked at everything")
+    s.stop_sandbox(sig=signal.SIGKILL)
+    s.warden.stop()
+    ended, revoked = s.session.call("session.end", token=owner.token), revoke(s, other)
+    s.launch_sandbox()
+    wait_until("it has looked", lambda: s.log("sandbox-1", 10**6).count("looked at everything") > looks, 10)
+    s.warden.holds |= {"RESET", "KILL"}
+    s.warden.start()
+    for name, one in ("RESET", owner), ("KILL", other):
+        wait_until(name, lambda: s.warden.asked(name, agent=one.agent), 5)
+        assert open_ones(s, revoked) == {"sandbox-1"}
+        release(s, name, one)
+    done(s, ended)
+    done(s, revoked)
+
+
 def test_without_a_warden_a_sale_is_open_until_it_is_back_and_has_killed(s, owner):
     s.run(owner)
     s.warden.stop()

@@ -1088,6 +1088,27 @@ def test_a_read_tells_all_that_its_reader_knows_and_one_loss_is_proven_once(own)
     assert [e["k"] for _, e in book.client.xrange("mc:events")].count("lost") == 1
 
 
+def test_a_primary_that_can_write_nothing_says_of_nobody_that_they_have_enforced_it(own):
+    """Cut off, it would take for silent whom it does not hear, and wait for them no more."""
+    book = fresh(own)
+    event, history = book.announce("key")[1], book.history()
+    assert book.call("enforced", event, history)[2] == "1"
+    book.client.config_set("min-replicas-to-write", 1)
+    with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
+        book.call("enforced", event, history)
+    book.client.config_set("min-replicas-to-write", 0)
+
+
+def test_whose_word_is_not_understood_is_waited_for(own):
+    book = fresh(own)
+    event, history = book.announce("key")[1], book.history()
+    odd = {"of-another-version": "router 1 2", "no-id": f"sandbox 1 1 {history} x y", "empty": ""}
+    book.client.hset("mc:replicas", mapping=odd)
+    said = {r[0]: tuple(r[1:3]) for r in book.call("enforced", event, history)[4]}
+    assert {name: said[name] for name in odd} == dict.fromkeys(odd, ("unknown", "open"))
+    assert set(odd) <= set(book.client.hkeys("mc:replicas"))
+
+
 def test_two_revocations_of_everything_at_one_moment_are_two(own):
     """A session of between them does not outlive the second."""
     book = fresh(own)

@@ -331,8 +331,8 @@ static void judge_follow(const struct judge_call *call, const redisReply *reply)
 		struct session *session = &own.now.session[i];
 		if (session->is_pending && knows_end(call->known, session)) {
 			if (!session->is_owed)
-				world_trace("judge: %s knows of the end of %.8s",
-				    call->proc->name, session->jti);
+				world_trace("judge: %s knows of the end of %.8s", call->proc->name,
+				    session->jti);
 			session->is_owed = true;
 		}
 		if (has_cursor && !session->is_good && session->has_event &&

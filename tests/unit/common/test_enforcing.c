@@ -73,6 +73,21 @@ static void starting_over_opens_everything_again(void **state)
 }
 
 /* More than there is room for: never earlier than it is true, and no more memory. */
+static void what_is_held_is_of_all_of_a_new_history(void **state)
+{
+	struct enforcing e = {0};
+	struct event_id id = {9, 9};
+	(void)state;
+
+	uint64_t old = enforcing_hold(&e, at(2000));
+	enforcing_restart(&e);
+	/* its ids are lower: Redis' clock was set back */
+	enforcing_release(&e, enforcing_hold(&e, at(1600)));
+	assert_true(enforcing_open(&e, &id) && id.ms == 0);
+	enforcing_release(&e, old);
+	assert_false(enforcing_open(&e, &id));
+}
+
 static void many_open_events_are_never_done_too_early(void **state)
 {
 	enum { EVENTS = 10 * ENFORCING_BATCHES };
@@ -127,6 +142,7 @@ int main(void)
 	    cmocka_unit_test(a_later_event_that_is_over_waits_for_an_earlier_one),
 	    cmocka_unit_test(a_shared_ticket_is_given_back_as_often),
 	    cmocka_unit_test(starting_over_opens_everything_again),
+	    cmocka_unit_test(what_is_held_is_of_all_of_a_new_history),
 	    cmocka_unit_test(many_open_events_are_never_done_too_early),
 	    cmocka_unit_test(the_oldest_that_is_held_is_what_is_open),
 	};
