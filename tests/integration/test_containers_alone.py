@@ -87,7 +87,7 @@ def test_one_that_sleeps_is_nobody_elses(suite, way):
     else:
         suite.cli("revoke", "--asset", owner.asset)
     wait_until("the session is over", lambda: suite.session_status(owner.token) == 401, 15)
-    assert suite.agent(cookie, owner.agent, "/memory").status in (401, 403)
+    wait_until("of the agent, too", lambda: suite.agent(cookie, owner.agent, "/memory").status in (401, 403), 2)
     wait_until("nothing starts it", lambda: suite.listed().get(owner.agent, {"state": "stopped"})["state"] == "stopped", 10)
     assert not has_process(suite, owner)
     if way == "sale":

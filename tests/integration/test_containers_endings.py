@@ -236,7 +236,7 @@ def test_one_session_ended_resets_streams_and_the_others_come_back(suite):
     for stream in streams:
         wait_until(f"{stream.kind} is cut", stream.is_over, 5)
         stream.close()
-    assert suite.agent(cookie, owner.agent, "/status").status == 401
+    wait_until("nothing more for it", lambda: suite.agent(cookie, owner.agent, "/status").status == 401, 2)
     Stream(owner, "ws").close()
     assert owner.ask().status == 200
     assert (owner.state, owner.shown["boot_id"]) == ("running", boot), "it runs on"
@@ -271,11 +271,14 @@ def test_a_sale_while_it_cannot_be_told_ends_it_as_soon_as_it_can(suite, down):
     owner, wallet = suite.new_owner(word="the word of this one"), Wallet()
     bring(owner, "running")
     pids = [freeze(suite, name) for name in down]
-    suite.transfer(owner.asset, wallet)
-    wait_until("the seller is out", lambda: suite.session_status(owner.token) == 401, 15)
-    assert suite.agent(owner.old_cookie, owner.agent, "/status").status != 200
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    try:
+        suite.transfer(owner.asset, wallet)
+        wait_until("the seller is out", lambda: suite.session_status(owner.token) == 401, 15)
+        # session knows it at once, router when it has heard of it (I2)
+        wait_until("of the agent, too", lambda: suite.agent(owner.old_cookie, owner.agent, "/status").status != 200, 2)
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
     suite.wait_sandbox()
     ended(suite, owner, f"{down} down", 30)
     stays_down(suite, [owner])

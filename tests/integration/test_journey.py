@@ -182,7 +182,8 @@ def test_the_moment_the_nft_is_transferred_the_seller_is_out_and_the_buyer_can_c
     suite.transfer(asset, bob)
     # the chain confirms within a few 50 ms slots; from there on it is ours
     wait_until("the seller is out", lambda: suite.session_status(seller) == 401, 2)
-    assert suite.agent(inside, agent).status == 401
+    # session knows it at once, router when it has heard of it (I2)
+    wait_until("of the agent, too", lambda: suite.agent(inside, agent).status == 401, 2)
     wait_until("the seller's stream is closed", closed.is_set, 2)
     assert any("session_ended" in e for e in events), events
     buyer = suite.sign_in(bob, asset)
