@@ -277,9 +277,20 @@ def test_an_oracle_killed_between_its_write_and_its_bell_hides_no_sale(made):
         heard = lambda: metric(suite, "router-1", "multiclaw_bell_heard_total")
         tell = lambda owner: suite.rpc("devchain_transfer", {"asset": owner.asset, "to": Wallet().address, "wait": "confirmed"})
         before = heard()
-        tell(shown)
-        wait_until("this one's bell is heard", lambda: heard() > before, 3)
+
+        def rings():
+            """Who listens connects to a bell that is new within some seconds; what it rang before is not heard."""
+            tell(shown)
+            return heard() > before
+
+        def is_quiet():
+            last = heard()
+            time.sleep(0.3)
+            return heard() == last
+
+        wait_until("this one's bell is heard", rings, 15, 0.1)
         denied_within(suite, shown, 1, ROUTERS[:1])
+        wait_until("no more of it", is_quiet, 5)
         relay.hold()
         before, newest = heard(), redis.xrevrange("mc:events", count=1)[0][0]
         tell(hidden)
