@@ -121,15 +121,23 @@ def placed_elsewhere(v, owner):
         v.redis.set(f"mc:place:{owner.asset}", "sandbox-1")
 
 
-@pytest.mark.parametrize("how", ["away", "refuses"])
-def test_without_the_vaults_word_nothing_is_saved_and_the_next_one_is(v, owner, how):
+def test_without_the_vaults_word_nothing_is_saved_and_the_next_one_is(v, owner):
     v.up(owner).remember(owner, "first")
     v.save(owner)
     v.remember(owner, "second")
-    with without_the_vault(v) if how == "away" else placed_elsewhere(v, owner):
+    with without_the_vault(v):
         assert v.save(owner, outcome="failed")["why"].startswith(WHY)
     assert v.listed(owner) == [1]
     assert v.save(owner)["id"] == 2
+
+
+def test_a_placement_that_the_vault_refuses_saves_nothing(v, owner):
+    """(The event of that failure has sandbox look, and see that the agent is another host's.)"""
+    v.up(owner).remember(owner, "first")
+    v.save(owner)
+    v.remember(owner, "second")
+    with placed_elsewhere(v, owner):
+        assert v.save(owner, outcome="failed")["why"].startswith(WHY)
 
 
 def test_the_last_one_waits_for_the_vault_to_come_back(v, owner):
