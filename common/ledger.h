@@ -193,6 +193,7 @@ struct ledger_enforced {
 	uint64_t slot;        /* of the chain, as last swept */
 	size_t len;
 	const struct ledger_replica *replica;
+	uint64_t waited_for; /* of them: who is open, and who is silent and may hold something */
 };
 
 #define LEDGER_OWNED_MAX 1024

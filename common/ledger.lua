@@ -181,18 +181,25 @@ local function replica_state(name, text, event)
 end
 
 -- Who has enforced an event. event history(it was added in) -> history settling known('1'; '0': this history has no such event, its writes were lost) slot
--- {{name role state('done' 'open' 'silent') silent_ms ms}...}
+-- {{name role state('done' 'open' 'silent') silent_ms ms}...} waited_for(how many of them)
 ops.enforced = function(event, event_history)
-	redis.call('HSET', 'mc:history', 'id', history) -- a write: of who is silent at a primary that was cut off nothing follows
 	local found = redis.call('XRANGE', 'mc:events', event, event)[1]
 	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)[1]
 	local known = (found and found[2][2] == event_history) or (not found and oldest and id_less(event, oldest[1]))
-	local all, replicas = redis.call('HGETALL', 'mc:replicas'), {}
+	local all, replicas, waited_for, silent = redis.call('HGETALL', 'mc:replicas'), {}, 0, false
 	for i = 1, #all, 2 do
-		local state = replica_state(all[i], all[i + 1], event)
-		if state then replicas[#replicas + 1] = state else redis.call('HDEL', 'mc:replicas', all[i]) end
+		local r = replica_state(all[i], all[i + 1], event)
+		if r then
+			replicas[#replicas + 1] = r
+			silent = silent or r[3] == 'silent'
+			if r[3] == 'open' or (r[3] == 'silent' and stays(r[2])) then waited_for = waited_for + 1 end
+		else
+			redis.call('HDEL', 'mc:replicas', all[i])
+		end
 	end
-	return {history, digits(settling), known and '1' or '0', redis.call('HGET', 'mc:chain', 'slot') or '', replicas}
+	-- A write: a primary that was cut off does not hear who lives, and says nothing of them.
+	if silent then redis.call('HSET', 'mc:history', 'id', history) end
+	return {history, digits(settling), known and '1' or '0', redis.call('HGET', 'mc:chain', 'slot') or '', replicas, digits(waited_for)}
 end
 
 -- An operator's word: this replica is no more, nor is what it held. name -> history '1' if it was listed

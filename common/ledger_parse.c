@@ -466,6 +466,7 @@ int ledger_parse_enforced(
 		parse_replica(list->element[i], &replicas[i], &answer.bad);
 	out->replica = replicas;
 	out->len = list->elements;
+	out->waited_for = take_number(&answer);
 	return answer_end(&answer);
 }
 

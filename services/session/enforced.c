@@ -36,17 +36,11 @@ static const char *const states[] = {
 #undef LEDGER_PROGRESS_NAME
 };
 
-/* What the others held is theirs no more once they are silent: they have no lease, and start over. */
-static bool holds_when_silent(const struct ledger_replica *replica)
-{
-	return strcmp(replica->role, "sandbox") == 0 || strcmp(replica->role, "secret-vault") == 0;
-}
-
 static void fill(const struct ledger_enforced *out, struct session_enforced_rsp *rsp)
 {
 	rsp->lost = !out->known;
 	rsp->settling = out->settling_ms > 0;
-	rsp->done = !rsp->lost && !rsp->settling;
+	rsp->done = !rsp->lost && !rsp->settling && out->waited_for == 0;
 	for (size_t i = 0; i < out->len && i < ARRAY_LEN(rsp->replicas.item); i++) {
 		const struct ledger_replica *from = &out->replica[i];
 		struct replicas_item *to = &rsp->replicas.item[rsp->replicas.len++];
@@ -55,9 +49,6 @@ static void fill(const struct ledger_enforced *out, struct session_enforced_rsp 
 		snprintf(to->state, sizeof(to->state), "%s", states[from->state]);
 		to->silent_ms = from->silent_ms;
 		to->ms = from->ms;
-		if (from->state == LEDGER_OPEN ||
-		    (from->state == LEDGER_SILENT && holds_when_silent(from)))
-			rsp->done = false;
 	}
 }
 

@@ -154,7 +154,7 @@ def last_event(s, assets):
 def is_enforced(s):
     """Everything so far, by everybody."""
     (event, entry), = s.redis().xrevrange("mc:events", count=1)
-    _, settling, known, _, replicas = Ledger(s.redis()).call("enforced", event, entry["h"])
+    _, settling, known, _, replicas, _ = Ledger(s.redis()).call("enforced", event, entry["h"])
     return settling == "0" and known == "1" and {r[2] for r in replicas} == {"done"}
 
 

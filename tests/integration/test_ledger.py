@@ -772,7 +772,7 @@ def test_who_does_not_fit_this_history_starts_over(book, history, cursor):
 
 def enforced(book, event, history=None):
     """(settling, known, name -> (state, ms))"""
-    _, settling, known, _, replicas = book.call("enforced", event, history or book.history())
+    _, settling, known, _, replicas, _ = book.call("enforced", event, history or book.history())
     return settling != "0", known == "1", {r[0]: (r[2], int(r[4])) for r in replicas}
 
 
@@ -1092,7 +1092,9 @@ def test_a_primary_that_can_write_nothing_says_of_nobody_that_they_have_enforced
     """Cut off, it would take for silent whom it does not hear, and wait for them no more."""
     book = fresh(own)
     event, history = book.announce("key")[1], book.history()
-    assert book.call("enforced", event, history)[2] == "1"
+    book.client.hset("mc:replicas", mapping={"lives": f"router {now_ms()} 1 {history} {event} -", "gone": f"router {now_ms() - 9000} 1 {history} {event} {event}"})
+    said = book.call("enforced", event, history)
+    assert said[2] == "1" and said[5] == "0" and {r[0]: r[2] for r in said[4]} == {"lives": "done", "gone": "silent"}
     book.client.config_set("min-replicas-to-write", 1)
     with pytest.raises(redis.ResponseError, match="NOREPLICAS"):
         book.call("enforced", event, history)
@@ -1104,7 +1106,9 @@ def test_whose_word_is_not_understood_is_waited_for(own):
     event, history = book.announce("key")[1], book.history()
     odd = {"of-another-version": "router 1 2", "no-id": f"sandbox 1 1 {history} x y", "empty": ""}
     book.client.hset("mc:replicas", mapping=odd)
-    said = {r[0]: tuple(r[1:3]) for r in book.call("enforced", event, history)[4]}
+    said, waited_for = book.call("enforced", event, history)[4:]
+    said = {r[0]: tuple(r[1:3]) for r in said}
+    assert waited_for == str(len(said))
     assert {name: said[name] for name in odd} == dict.fromkeys(odd, ("unknown", "open"))
     assert set(odd) <= set(book.client.hkeys("mc:replicas"))
 
