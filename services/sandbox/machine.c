@@ -179,9 +179,10 @@ void machine_gone(struct machine *machine, uint64_t now)
 	set_phase(machine, MACHINE_NONE);
 }
 
-void machine_found(struct machine *machine, bool is_ending)
+void machine_found(struct machine *machine, bool is_killed)
 {
-	set_phase(machine, is_ending ? MACHINE_ENDING : MACHINE_RUNNING);
+	set_phase(machine, is_killed ? MACHINE_ENDING : MACHINE_RUNNING);
+	machine->was_killed = is_killed;
 }
 
 /* ---- what to do */

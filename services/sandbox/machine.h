@@ -80,7 +80,8 @@ void machine_goes_on(
     struct machine *machine, uint64_t now);         /* a start that takes long, but moves */
 void machine_want_release(struct machine *machine); /* nobody needs the hold any more */
 void machine_gone(struct machine *machine, uint64_t now);
-void machine_found(struct machine *machine, bool is_ending);
+void machine_found(
+    struct machine *machine, bool is_killed); /* it runs, or was told to end just now */
 
 /* What to do now; it counts as done. */
 enum machine_action machine_next(struct machine *machine, uint64_t now);

@@ -86,7 +86,6 @@ static void kill_stray(
 		start_cancel(&agent->start);
 	snprintf(agent->boot, sizeof(agent->boot), "%s", found->of.boot);
 	machine_found(&agent->machine, true);
-	agent->machine.was_killed = true;
 	agent->is_found = true;
 }
 

@@ -264,6 +264,9 @@ static void a_found_one_runs_or_ends(void **state)
 	machine_init(m, &rules, MACHINE_UP);
 	machine_found(m, true);
 	assert_int_equal(machine_next(m, 0), MACHINE_WAIT); /* no second one before it is gone */
+	assert_true(m->was_killed);
+	machine_want_kill(m, MACHINE_UP, "sold");
+	assert_int_equal(machine_next(m, 0), MACHINE_WAIT); /* nor a second KILL */
 	machine_gone(m, 1);
 	assert_int_equal(machine_next(m, 1), MACHINE_START);
 	machine_init(m, &rules, MACHINE_DOWN);
