@@ -30,8 +30,7 @@ static struct follow_known *stray_of(struct follow *follow, const char *history)
 								 found->event.id) < 0)))
 			found = stray;
 	}
-	if (found->set)
-		found->set = false;
+	found->set = false;
 	return found;
 }
 
