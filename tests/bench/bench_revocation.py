@@ -141,17 +141,8 @@ def more_routers(bench, suite, count):
         yield
 
 
-def ops(suite, name, path):
-    """What a daemon says on its own listener, head and body; "" if it does not listen."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as one:
-        one.connect(str(suite.state / f"run/{name}.ops"))
-        one.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-        return b"".join(iter(lambda: one.recv(65536), b"")).decode()
-    return ""
-
-
 def is_ready(suite, name):
-    return ops(suite, name, "/readyz").split(" ")[1:2] == ["200"]
+    return suite.ops(name, "/readyz").split(" ")[1:2] == ["200"]
 
 
 def sales(bench, suite, sessions, to, routers):
@@ -259,7 +250,7 @@ def ask_each(address, requests, connections=64):
 
 def decisions(suite, source):
     """How many decisions came from the table (hit), or from session (miss)."""
-    text = ops(suite, "router-1", "/metrics")
+    text = suite.ops("router-1", "/metrics")
     return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("multiclaw_decisions_total") and f'source="{source}"' in line)
 
 

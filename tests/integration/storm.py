@@ -315,11 +315,7 @@ class Storm:
                 s.connect(str(self.suite.state / "run/redis.sock"))
                 s.sendall(b"PING\r\n")
                 return s.recv(8)[:1] in b"+-" and True
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as s:
-            s.settimeout(2)
-            s.connect(str(self.suite.state / f"run/{name}.ops"))
-            s.sendall(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")
-            return s.recv(64).split()[1] == b"200"
+        return self.suite.ops(name, "/readyz").split()[1] == "200"
 
     def watch_ready(self, kill, old_pid):
         while not kill.again and time.time() < kill.at + 60:

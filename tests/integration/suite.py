@@ -3,6 +3,7 @@
 Nothing here uses multiclaw's code: keys, signatures, base58, HTTP and JSON-RPC are Python's and PyNaCl's.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -100,6 +101,14 @@ def wait_until(what, condition, seconds=10.0, every=0.01):
             return value
         time.sleep(every)
     raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def replace_text(path, text):
+    """As an editor saves: no reader finds half of it."""
+    other = path.with_name(path.name + ".new")
+    other.write_text(text)
+    other.chmod(path.stat().st_mode & 0o7777)
+    other.replace(path)
 
 
 class Suite:
@@ -221,6 +230,15 @@ class Suite:
         if check and done.returncode != 0:
             raise AssertionError(f"{args}: exit {done.returncode}\n{done.stdout}{done.stderr}")
         return done
+
+    def ops(self, name, path):
+        """What a daemon says on its own listener, head and body; "" if it does not listen."""
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as ops:
+            ops.settimeout(5)
+            ops.connect(str(self.state / f"run/{name}.ops"))
+            ops.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            return b"".join(iter(lambda: ops.recv(65536), b"")).decode()
+        return ""
 
     def status(self):
         return json.loads(self.cli("--json", "status", check=False).stdout)

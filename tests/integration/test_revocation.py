@@ -2,12 +2,10 @@
 
 What each router says is asked at its own socket."""
 
-import contextlib
 import copy
 import os
 import re
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -18,7 +16,7 @@ from cut_parts import Network, Relay, WallClocks
 from storm import Line
 from suite import BIN, SANITIZED, Wallet, wait_until
 from test_bad_input import new_owner
-from test_edge import Edge, read_all
+from test_edge import Edge
 
 FAST = {"MULTICLAW_EDGE_RATE": 100000, "MULTICLAW_EDGE_CONNECTIONS": 10000}
 ROUTERS = ("router-1", "router-2")
@@ -79,20 +77,13 @@ def log_out(suite, owner, replica="router-2"):
     line.close()
 
 
-def told(suite, replica, path):
-    with socket.socket(socket.AF_UNIX) as s:
-        s.connect(str(suite.state / f"run/{replica}.ops"))
-        s.sendall(f"GET {path} HTTP/1.0\r\nHost: x\r\n\r\n".encode())
-        return read_all(s).decode()
-
-
 def metric(suite, replica, name):
-    return sum(float(n) for n in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", told(suite, replica, "/metrics"), re.M))
+    return sum(float(n) for n in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", suite.ops(replica, "/metrics"), re.M))
 
 
 def skew_s(suite, replica):
     """Of its clock and those of whom it asks, as it measured it."""
-    return int(re.search(r"(\d+) ms apart", told(suite, replica, "/readyz"))[1]) / 1000
+    return int(re.search(r"(\d+) ms apart", suite.ops(replica, "/readyz"))[1]) / 1000
 
 
 def denied_within(suite, owner, seconds, routers=ROUTERS, since=None):
@@ -269,11 +260,7 @@ def test_an_oracle_killed_between_its_write_and_its_bell_hides_no_sale(made):
     with open(suite.state / "log/chain-oracle-9.log", "wb") as log:
         process = subprocess.Popen([BIN / "multiclaw-chain-oracle", "-c", "conf/suite.conf", "-c", "conf/chain-oracle.conf"], cwd=suite.state, env=env, stderr=log)
     try:
-        def pushes():
-            with contextlib.suppress(OSError):
-                return metric(suite, "chain-oracle-9", "multiclaw_oracle_push_live") == 2
-
-        wait_until("push", pushes, 20, 0.05)
+        wait_until("push", lambda: metric(suite, "chain-oracle-9", "multiclaw_oracle_push_live") == 2, 20, 0.05)
         heard = lambda: metric(suite, "router-1", "multiclaw_bell_heard_total")
         tell = lambda owner: suite.rpc("devchain_transfer", {"asset": owner.asset, "to": Wallet().address, "wait": "confirmed"})
         before = heard()
