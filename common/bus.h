@@ -53,11 +53,13 @@ struct bus_client; /* every replica of one service */
 typedef void (*bus_done)(void *arg, const void *rsp, const struct error *err);
 struct bus_client *bus_client_new(struct bus *bus, const char *service, enum role server_role,
     const char *const *addresses, size_t naddresses, struct error *err);
+/* How long a call waits for a replica to be ready, if it may; 500 ms unless told. */
+void bus_client_wait_ready(struct bus_client *client, uint64_t ms);
 /* Pending calls end with ERR_UNAVAILABLE before this returns. */
 void bus_client_destroy(struct bus_client **client);
 /* Sends to the replica with the fewest unanswered requests that is ready and not suspect. deadline: Unix ms. A READ call is tried once more on
  * another replica if the first is silent for a third of the time left (at most 300 ms) or its connection is lost; a ONCE call only if
- * it never left. At the deadline: ERR_TIMEOUT. No replica ready within 500 ms (or the deadline): ERR_UNAVAILABLE. At most 4,096 in flight: ERR_BUSY. */
+ * it never left. At the deadline: ERR_TIMEOUT. No replica ready within 500 ms (bus_client_wait_ready) or by the deadline: ERR_UNAVAILABLE. At most 4,096 in flight: ERR_BUSY. */
 void bus_send(struct bus_client *client, const struct proto_call *call, const void *req,
     uint64_t deadline, const char *trace, bus_done done, void *arg);
 /* How many replicas are ready now; largest clock skew seen in the last 10 s, ms. */

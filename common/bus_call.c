@@ -7,7 +7,6 @@
 
 #include "common/clock.h"
 
-#define WAIT_READY_MS 500
 #define TRY_MS 300
 
 /* ---- where ---- */
@@ -200,7 +199,7 @@ static void send_or_wait(struct call *call)
 	if (send_somewhere(call, true))
 		enter_sent(call);
 	else
-		enter(call, STAGE_WAITING, smaller(left_ms(call), WAIT_READY_MS));
+		enter(call, STAGE_WAITING, smaller(left_ms(call), call->client->ready_wait_ms));
 }
 
 /* The first try has been silent for too long: its replica is asked whether it lives, and a READ call is tried elsewhere. */

@@ -45,6 +45,7 @@ struct bus_client {
 	size_t *unanswered; /* tries out, per replica */
 	size_t nreplicas, turn;
 	uint64_t connections; /* that replicas were ready */
+	uint64_t ready_wait_ms;
 	struct event *tick;
 	TAILQ_HEAD(calls, call) calls;
 	size_t in_flight;

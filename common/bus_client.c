@@ -7,6 +7,7 @@
 #include "common/log.h"
 
 #define TICK_MS 250
+#define READY_WAIT_MS 500
 
 static void count_ready(struct bus_client *client)
 {
@@ -139,6 +140,7 @@ struct bus_client *bus_client_new(struct bus *bus, const char *service, enum rol
 
 	bug_if(!client);
 	client->bus = bus;
+	client->ready_wait_ms = READY_WAIT_MS;
 	client->service = strdup(service);
 	bug_if(!client->service);
 	TAILQ_INIT(&client->calls);
@@ -170,6 +172,11 @@ void bus_client_destroy(struct bus_client **client)
 	free(c->service);
 	free(c);
 	*client = NULL;
+}
+
+void bus_client_wait_ready(struct bus_client *client, uint64_t ms)
+{
+	client->ready_wait_ms = ms;
 }
 
 uint64_t bus_client_connections(const struct bus_client *client)

@@ -153,6 +153,7 @@ int cli_status(struct cli *cli, int argc, char **argv)
 	if (operator_open(&operator, cli, &err) < 0 ||
 	    check_lists(&operator.settings, roles, &err) < 0)
 		return cli_fail(&err);
+	operator.ready_ms = STATUS_READY_MS;
 	while (until && clock_boot_ms() < until && status_all(&operator, roles, NULL, true) > 0)
 		usleep(50000);
 	json_t *all = cli->json ? json_array() : NULL;

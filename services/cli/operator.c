@@ -8,6 +8,7 @@
 #include "common/clock.h"
 
 #define CALL_TIMEOUT_MS 5000
+#define READY_TIMEOUT_MS 2000 /* far away or busy: a handshake is some round trips */
 
 static struct settings_table table_of(struct operator* operator)
 {
@@ -86,6 +87,9 @@ static struct bus_client *client_of(struct operator* operator, const char * addr
 		bus_client_destroy(&operator->client);
 	snprintf(operator->address, sizeof(operator->address), "%s", address);
 	operator->client = bus_client_new(operator->bus, call->name, role, &address, 1, err);
+	if (operator->client)
+		bus_client_wait_ready(operator->client,
+		    operator->ready_ms ? operator->ready_ms : READY_TIMEOUT_MS);
 	return operator->client;
 }
 

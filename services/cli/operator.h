@@ -5,6 +5,8 @@
 #include "common/service.h"
 #include "services/cli/cli.h"
 
+#define STATUS_READY_MS 500 /* many are asked, and of an outage each would cost more */
+
 struct operator
 {
 	struct suite_settings settings;
@@ -13,7 +15,8 @@ struct operator
 	struct bus *bus;
 	struct bus_client *client; /* of the last call, for the next one to the same address */
 	char address[256];
-	uint64_t call_ms; /* how long an answer is waited for; 0: 5 s */
+	uint64_t call_ms;  /* how long an answer is waited for; 0: 5 s */
+	uint64_t ready_ms; /* how long the connection is; 0: 2 s */
 };
 
 /* Reads the suite's settings and keys/curve/operator.key. */

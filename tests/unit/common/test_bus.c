@@ -1084,6 +1084,22 @@ static void without_any_replica_a_call_is_unavailable_after_half_a_second(void *
 	assert_true(saved.ok || saved.err.code == ERR_UNAVAILABLE);
 }
 
+static void a_call_waits_for_a_replica_as_long_as_its_client_was_told(void **state)
+{
+	struct many *many = *state;
+	struct outcome outcome = {0};
+
+	close_a(many);
+	server_close(&many->b);
+	assert_true(WORLD_UNTIL(&many->world, 2000, bus_client_ready(many->client) == 0));
+	bus_client_wait_ready(many->client, 1500);
+	uint64_t began = clock_boot_ms();
+	send_call(many->client, &test_write_call, 3000, &outcome);
+	assert_true(WORLD_UNTIL(&many->world, 2500, outcome.times > 0));
+	assert_int_equal(outcome.err.code, ERR_UNAVAILABLE);
+	assert_in_range(outcome.at_ms - began, 1490, 1900);
+}
+
 static void a_slow_handler_is_not_taken_for_a_dead_one(void **state)
 {
 	struct pair *pair = *state;
@@ -1260,6 +1276,7 @@ int main(void)
 	    MANY(a_write_is_never_sent_twice),
 	    MANY(a_lost_connection_retries_reads_and_ends_writes),
 	    MANY(without_any_replica_a_call_is_unavailable_after_half_a_second),
+	    MANY(a_call_waits_for_a_replica_as_long_as_its_client_was_told),
 	    PAIR(a_slow_handler_is_not_taken_for_a_dead_one),
 	    PAIR(recovers_from_a_stranger_on_the_servers_port),
 	    cmocka_unit_test(measures_only_skew_that_is_certain),
