@@ -13,7 +13,7 @@ import pytest
 import zmq
 
 from parts import Parts, Peer, Refused
-from suite import SANITIZED, Wallet, b58encode, wait_until
+from suite import SANITIZED, Wallet, b58encode, replace_text, wait_until
 
 # who may call what, with a body that is good
 GOOD = {
@@ -329,18 +329,18 @@ def test_an_operator_has_the_roles_of_its_key_and_no_more(world):
             s.close()
 
     try:
-        peers.write_text(f"{kept}operator-read {public.decode()}\n")
+        replace_text(peers, f"{kept}operator-read {public.decode()}\n")
         wait_until("it may read", lambda: isinstance(call("service.status", "session"), dict), 10, 0.2)
         assert call("session.revoke", "session", everything=True) == "denied"
         assert call("session.ban", "session", wallet=Wallet().address, banned=True) == "denied"
         assert call("session.place", "session", asset=world.asset_of("alice"), to="sandbox-2") == "denied"
         assert call("oracle.reset", "chain-oracle", asset=world.asset_of("alice")) == "denied"
         assert call("session.check", "session", token="x") == "denied"
-        peers.write_text(f"{kept}operator-revoke {public.decode()}\n")
+        replace_text(peers, f"{kept}operator-revoke {public.decode()}\n")
         wait_until("it may not read", lambda: call("service.status", "session") == "denied", 10, 0.2)
         assert isinstance(call("session.ban", "session", wallet=Wallet().address, banned=False), dict)
     finally:
-        peers.write_text(kept)
+        replace_text(peers, kept)
     wait_until("it may nothing", lambda: call("service.status", "session") in ("denied", None), 10, 0.2)
 
 
