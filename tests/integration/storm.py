@@ -212,7 +212,7 @@ class Storm:
             period = generator.choice(former) if former else period
         status, issued, _ = line.ask("POST", "/v1/auth/challenge", {"wallet": period.wallet.address, "asset": period.asset})
         if status != 200:
-            self.statuses["challenge", status] += 1
+            self.statuses["challenge", status, (issued or {}).get("code")] += 1
             return
         asked_at = time.time()
         body = {"nonce": issued["nonce"], "wallet": period.wallet.address, "signature": b58encode(period.wallet.sign(issued["message"].encode()))}
