@@ -17,6 +17,8 @@ import socket
 import threading
 import time
 
+from redis import RedisError
+
 from suite import Wallet, b58encode, wait_until
 
 BOUND_S = 2.0  # I2: from the event on, whatever was killed
@@ -172,6 +174,7 @@ class Storm:
         self.stop, self.lock, self.threads = threading.Event(), threading.Lock(), []
         self.current, self.periods, self.sessions, self.let_in, self.kills = [], [], [], [], []
         self.statuses, self.sold, self.due, self.failures = collections.Counter(), 0, [], []
+        self.transfers_at, self.read_to = collections.defaultdict(list), "-"  # asset -> times of its events
         for _ in range(assets):
             self.new_period(self.mint(), Wallet(), first=True)
 
@@ -288,6 +291,14 @@ class Storm:
         self.statuses["probe", status] += 1
         return status
 
+    def read_events(self, generator=None, line=None):
+        """Redis keeps the newest 250,000 only, and each sign-in makes one, too."""
+        with contextlib.suppress(RedisError):  # just killed
+            for key, fields in self.suite.redis().xrange("mc:events", self.read_to):
+                self.read_to = f"({key}"
+                if fields["k"] == "transfer":
+                    self.transfers_at[fields["a"]].append(int(key.split("-")[0]) / 1000)
+
     # ---- kills
 
     def kill(self, name, alone=False):
@@ -349,6 +360,7 @@ class Storm:
             self.paced(10 / self.transfers, self.sell)
         for _ in range(6):
             self.paced(6 / 60, self.look)
+        self.paced(10, self.read_events)
         self.began_at = time.time()
         for thread in self.threads:
             thread.start()
@@ -383,15 +395,13 @@ class Storm:
             for point in self.points:
                 wait_until("a decision", lambda: self.probe(session, point) in (200, 401), 10)
 
-    def events(self):
-        times = collections.defaultdict(list)
-        for key, fields in self.suite.redis().xrange("mc:events"):
-            if fields["k"] == "transfer":
-                times[fields["a"]].append(int(key.split("-")[0]) / 1000)
-        return times
-
     def judge(self):
-        return Judge(self.periods, self.sessions, self.let_in, self.events())
+        self.read_events()
+        return Judge(self.periods, self.sessions, self.let_in, self.transfers_at)
+
+    def alone_s(self):
+        """How long each that was killed alone took to be ready again."""
+        return [kill.ready_s for kill in self.kills if kill.alone and kill.ready_s is not None]
 
     def report(self, judge):
         grants = self.statuses["verify", 200]
