@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/scoped.h"
 #include "services/warden/image.h"
@@ -148,6 +149,9 @@ int record_each(const char *run, void (*on_record)(void *arg, const struct recor
 	for (struct dirent *entry; (entry = readdir(dir));) {
 		struct record record = {.agent = ""};
 		size_t len = strspn(entry->d_name, AGENT_LETTERS);
+		/* a warden was killed while it wrote this */
+		if (len == 32 && strcmp(entry->d_name + len, ".new") == 0)
+			unlinkat(dirfd(dir), entry->d_name, 0);
 		if (len != 32 || strcmp(entry->d_name + len, ".json") != 0)
 			continue;
 		memcpy(record.agent, entry->d_name, len);

@@ -33,7 +33,7 @@ static inline struct network_limits record_limits(const struct record *record)
 
 int record_write(const char *run, const struct record *record, struct error *err);
 void record_remove(const char *run, const char *agent);
-/* Every record there is. One that cannot be read is given with its agent alone, slot UINT32_MAX. */
+/* For a warden that starts: every record there is; what was written by half is removed. One that cannot be read is given with its agent alone, slot UINT32_MAX. */
 int record_each(const char *run, void (*on_record)(void *arg, const struct record *record),
     void *arg, struct error *err);
 

@@ -494,6 +494,17 @@ def test_a_warden_killed_in_the_middle_of_a_start_leaves_nothing_for_long(own):
     left.check()
 
 
+def test_a_record_that_was_written_by_half_is_removed_by_the_next_warden(own):
+    warden = own()
+    left = Left(warden)
+    warden.kill9()
+    half = warden.state / f"run/warden-{warden.prefix}/agents/{agent_id('half')}.new"
+    half.write_text('{"agent"')
+    warden.start()
+    assert warden.client().found == []
+    left.check()
+
+
 def test_no_agent_has_user_ids_of_the_host(own):
     """However many were started: the numbers of user ids end, and would begin again at root."""
     base = 4294901760 - 2 * 65536
