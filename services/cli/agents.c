@@ -258,6 +258,7 @@ static int place(struct operator* operator, const struct session_place_req * req
 	int rc = error_set(err, ERR_INVALID, "MULTICLAW_SESSIONS names no replica to ask");
 
 	for (size_t i = 0; i < all->len; i++) {
+		operator->ready_ms = i + 1<all->len ? READY_SOON_MS : 0;
 		rc = operator_call(operator, all->item[i], ROLE_SESSION, &session_place_call, req,
 		    rsp, err);
 		if (rc == 0 || (err->code != ERR_UNAVAILABLE && err->code != ERR_TIMEOUT))

@@ -153,7 +153,7 @@ int cli_status(struct cli *cli, int argc, char **argv)
 	if (operator_open(&operator, cli, &err) < 0 ||
 	    check_lists(&operator.settings, roles, &err) < 0)
 		return cli_fail(&err);
-	operator.ready_ms = STATUS_READY_MS;
+	operator.ready_ms = READY_SOON_MS;
 	while (until && clock_boot_ms() < until && status_all(&operator, roles, NULL, true) > 0)
 		usleep(50000);
 	json_t *all = cli->json ? json_array() : NULL;
@@ -171,6 +171,7 @@ static int ask_any(struct operator* operator, bool oracle, const struct proto_ca
 	    oracle ? &operator->settings.oracles : & operator->settings.sessions;
 	error_set(err, ERR_INVALID, "the settings name no replica to ask");
 	for (size_t i = 0; i < to->len; i++) {
+		operator->ready_ms = i + 1<to->len ? READY_SOON_MS : 0;
 		int rc = operator_call(operator, to->item[i], oracle ? ROLE_ORACLE : ROLE_SESSION,
 		    call, req, rsp, err);
 		if (rc == 0)

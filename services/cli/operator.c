@@ -78,6 +78,11 @@ static void done(void *arg, const void *rsp, const struct error *err)
 	event_base_loopbreak(waiting->base);
 }
 
+static uint64_t ready_ms(const struct operator* operator)
+{
+	return operator->ready_ms ? operator->ready_ms : READY_TIMEOUT_MS;
+}
+
 static struct bus_client *client_of(struct operator* operator, const char * address, enum role role,
     const struct proto_call *call, struct error *err)
 {
@@ -88,8 +93,7 @@ static struct bus_client *client_of(struct operator* operator, const char * addr
 	snprintf(operator->address, sizeof(operator->address), "%s", address);
 	operator->client = bus_client_new(operator->bus, call->name, role, &address, 1, err);
 	if (operator->client)
-		bus_client_wait_ready(operator->client,
-		    operator->ready_ms ? operator->ready_ms : READY_TIMEOUT_MS);
+		bus_client_wait_ready(operator->client, ready_ms(operator));
 	return operator->client;
 }
 
@@ -98,7 +102,8 @@ int operator_call(struct operator* operator, const char * address, enum role rol
 {
 	struct bus_client *client = client_of(operator, address, role, call, err);
 	struct waiting waiting = {operator->base, rsp_r, call->rsp->size, err, 1};
-	uint64_t wait_ms = operator->call_ms ? operator->call_ms : CALL_TIMEOUT_MS;
+	uint64_t wait_ms =
+	    ready_ms(operator) + (operator->call_ms ? operator->call_ms : CALL_TIMEOUT_MS);
 
 	if (!client)
 		return -1;

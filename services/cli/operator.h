@@ -5,7 +5,7 @@
 #include "common/service.h"
 #include "services/cli/cli.h"
 
-#define STATUS_READY_MS 500 /* many are asked, and of an outage each would cost more */
+#define READY_SOON_MS 500 /* where more are asked, the dead must not cost more */
 
 struct operator
 {

@@ -55,7 +55,7 @@ static int status(struct cli *cli)
 	if (vaults_open(&operator, cli, &err) < 0)
 		return cli_fail(&err);
 	operator.call_ms = 0;
-	operator.ready_ms = STATUS_READY_MS;
+	operator.ready_ms = READY_SOON_MS;
 	told.all = cli->json ? json_array() : NULL;
 	for (size_t i = 0; i < operator.settings.vaults.len; i++) {
 		scoped_vaults_call struct vaults_call call = {0};
