@@ -183,22 +183,20 @@ end
 -- Who has enforced an event. event history(it was added in) -> history settling known('1'; '0': this history has no such event, its writes were lost) slot
 -- {{name role state('done' 'open' 'silent') silent_ms ms}...} waited_for(how many of them)
 ops.enforced = function(event, event_history)
+	redis.call('HSET', 'mc:history', 'id', history) -- a write: of who is silent at a primary that was cut off nothing follows
 	local found = redis.call('XRANGE', 'mc:events', event, event)[1]
 	local oldest = redis.call('XRANGE', 'mc:events', '-', '+', 'COUNT', 1)[1]
 	local known = (found and found[2][2] == event_history) or (not found and oldest and id_less(event, oldest[1]))
-	local all, replicas, waited_for, silent = redis.call('HGETALL', 'mc:replicas'), {}, 0, false
+	local all, replicas, waited_for = redis.call('HGETALL', 'mc:replicas'), {}, 0
 	for i = 1, #all, 2 do
 		local r = replica_state(all[i], all[i + 1], event)
 		if r then
 			replicas[#replicas + 1] = r
-			silent = silent or r[3] == 'silent'
 			if r[3] == 'open' or (r[3] == 'silent' and stays(r[2])) then waited_for = waited_for + 1 end
 		else
 			redis.call('HDEL', 'mc:replicas', all[i])
 		end
 	end
-	-- A write: a primary that was cut off does not hear who lives, and says nothing of them.
-	if silent then redis.call('HSET', 'mc:history', 'id', history) end
 	return {history, digits(settling), known and '1' or '0', redis.call('HGET', 'mc:chain', 'slot') or '', replicas, digits(waited_for)}
 end
 
