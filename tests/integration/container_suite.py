@@ -62,7 +62,10 @@ class Owner:
         return answer.status == 200 and answer.json["state"] == state
 
     def wait(self, state, seconds=60):
-        wait_until(f"{self.agent} is {state}", lambda: self.is_in(state), seconds, 0.02)
+        try:
+            wait_until(f"{self.agent} is {state}", lambda: self.is_in(state), seconds, 0.02)
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.suite.listed().get(self.agent)}\n{self.suite.log('sandbox-1')[-5000:]}") from None
         return self
 
     def start(self, seconds=60):

@@ -105,9 +105,10 @@ def wait_until(what, condition, seconds=10.0, every=0.01):
 
 def replace_text(path, text):
     """As an editor saves: no reader finds half of it."""
-    other = path.with_name(path.name + ".new")
+    other, before = path.with_name(path.name + ".new"), path.stat()
     other.write_text(text)
-    other.chmod(path.stat().st_mode & 0o7777)
+    os.chown(other, before.st_uid, before.st_gid)
+    other.chmod(before.st_mode & 0o7777)
     other.replace(path)
 
 

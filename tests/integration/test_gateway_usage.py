@@ -181,8 +181,17 @@ def test_so_many_models_have_a_name_of_their_own(v, keyed):
 def test_the_next_owner_has_counts_of_his_own(v, keyed):
     assert ask(keyed)[0] == 200
     v.noted(keyed.owner, {("openai", "user", "m-1"): {"r": 1, "i": 12, "o": 34, "c": 8000}})
-    buyer = Wallet()
+    buyer, events = Wallet(), lambda: v.metrics()["multiclaw_events_total"]
+
+    def is_quiet():
+        before = events()
+        time.sleep(0.3)
+        return events() == before
+
+    wait_until("the gateway knows of all that was", is_quiet, 5)
+    before = events()
     v.transfer(keyed.owner.asset, buyer)
+    wait_until("it knows of the sale, at which it ends what is of the asset", lambda: events() > before, 5)
     token = v.token_of(buyer, keyed.owner.asset)
     bought = types.SimpleNamespace(asset=keyed.owner.asset, address=buyer.address, token=token)
     v.put(token, "llm", "openai", random_key())

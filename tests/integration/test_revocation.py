@@ -78,7 +78,9 @@ def log_out(suite, owner, replica="router-2"):
 
 
 def metric(suite, replica, name):
-    return sum(float(n) for n in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", suite.ops(replica, "/metrics"), re.M))
+    told = suite.ops(replica, "/metrics")
+    assert told, f"{replica} does not answer"
+    return sum(float(n) for n in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", told, re.M))
 
 
 def skew_s(suite, replica):
@@ -260,7 +262,7 @@ def test_an_oracle_killed_between_its_write_and_its_bell_hides_no_sale(made):
     with open(suite.state / "log/chain-oracle-9.log", "wb") as log:
         process = subprocess.Popen([BIN / "multiclaw-chain-oracle", "-c", "conf/suite.conf", "-c", "conf/chain-oracle.conf"], cwd=suite.state, env=env, stderr=log)
     try:
-        wait_until("push", lambda: metric(suite, "chain-oracle-9", "multiclaw_oracle_push_live") == 2, 20, 0.05)
+        wait_until("push", lambda: suite.ops("chain-oracle-9", "/healthz") and metric(suite, "chain-oracle-9", "multiclaw_oracle_push_live") == 2, 20, 0.05)
         heard = lambda: metric(suite, "router-1", "multiclaw_bell_heard_total")
         tell = lambda owner: suite.rpc("devchain_transfer", {"asset": owner.asset, "to": Wallet().address, "wait": "confirmed"})
         before = heard()
