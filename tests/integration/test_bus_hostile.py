@@ -59,7 +59,7 @@ class World(Parts):
             try:
                 peer.call(call, 3.0, **body(Wallet()))
             except Refused as e:
-                assert (service, e.reason) == ("session", "session_invalid"), e
+                assert (service, e.reason) == ("session", "session_invalid"), (e, self.log(f"{service}-1", 20))
         finally:
             peer.close()
 
