@@ -42,7 +42,9 @@ def failed(suite, *args, **kwargs):
 
 def held(suite, *args, **kwargs):
     code, report, err = drill(suite, *args, **kwargs)
-    assert code == 0, (report, err)
+    if code != 0:  # whole, which pytest would not show
+        print(json.dumps(report), err)
+    assert code == 0
     assert report["held"] and report["could_run"] and report["late"] == report["stale"] == report["lost"] == report["shut_out"] == 0, report
     assert report["failures"] == []
     return report
