@@ -15,7 +15,7 @@ import urllib.parse
 
 import pytest
 
-from suite import BIN, Suite, Wallet, wait_until
+from suite import BIN, ROOT, Suite, Wallet, wait_until
 
 HERE = pathlib.Path(__file__).parent
 COOKIE, AGENT_COOKIE = "__Host-multiclaw", "__Host-multiclaw-agent"
@@ -662,6 +662,15 @@ def test_routers_that_all_died_are_asked_again_as_soon_as_one_is_back(own_edge):
 
     # later than that nginx would ask both by itself, and nothing is shown
     assert any(are_asked() for _ in range(3)), "too slow to tell"
+
+
+@pytest.mark.parametrize("servers, tries", [(["unix:a", "unix:b"], 2), (["127.0.0.1:1"], 0)])
+def test_a_request_is_tried_as_often_as_there_are_routers(edge, servers, tries):
+    env = {**edge.suite.env, "MULTICLAW_PUBLIC_URL": "https://claw.example", "MULTICLAW_AGENTS_DOMAIN": "agents.example", "LISTEN": "127.0.0.1:1",
+           "API_SERVERS": " ".join(servers), "AUTHZ_SERVERS": " ".join(servers)}
+    conf = subprocess.run([ROOT / "deploy/nginx/render"], env=env, capture_output=True, text=True, check=True).stdout
+    assert set(re.findall(r"proxy_next_upstream_tries (\d+);", conf)) == {str(tries)}
+    assert re.findall(r"server (\S+) max_fails=0 backup;", conf) == (servers * 2 if tries else [])
 
 
 def test_a_logout_at_one_router_is_known_to_the_other(own_edge):
